@@ -1,0 +1,29 @@
+/* The steps a container's process takes on itself, up to its execve. */
+#ifndef TSD_CHILD_H
+#define TSD_CHILD_H
+#include "context.h"
+
+/* What the child says to its monitor: a failure, or (with a descriptor attached) the master of its terminal. */
+enum child_message { CHILD_FAILED = 1, CHILD_TERMINAL = 2 };
+
+struct child_report {
+    uint32_t kind;
+    struct failure failure;
+};
+
+/* Runs the child's stage of the plan; does not return. */
+_Noreturn void child_main(struct context *context);
+
+int child_await_host(struct context *context);
+int child_terminal(struct context *context, const struct step *step);
+int child_rlimit(struct context *context, const struct step *step);
+int child_oom_score(struct context *context, const struct step *step);
+int child_keyring(struct context *context, const struct step *step);
+int child_no_new_privileges(struct context *context);
+int child_seccomp(struct context *context, const struct step *step);
+int child_bounding(struct context *context, const struct step *step);
+int child_user(struct context *context, const struct step *step);
+int child_capabilities(struct context *context, const struct step *step);
+int child_working_directory(struct context *context, const struct step *step);
+int child_execute(struct context *context, const struct step *step);
+#endif

@@ -1,0 +1,59 @@
+/* What the steps of one plan share while it is carried out, and how a step says that it failed. */
+#ifndef TSD_CONTEXT_H
+#define TSD_CONTEXT_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "plan.h"
+
+#define BIND_SLOTS 256
+/* Where netlink messages find the container's network namespace (IFLA_NET_NS_FD). */
+#define NETWORK_NAMESPACE_FD 100
+
+/* Why a plan ended: the step, the call, its errno, and the path or name it was about. */
+struct failure {
+    uint32_t step;
+    int error;
+    char call[32];
+    char path[256];
+};
+
+struct context {
+    const struct plan *plan;
+    uint32_t step; /* index of the step being carried out */
+    struct failure failure;
+
+    /* stdio */
+    bool terminal, open_stdin, stdin_once;
+    uint16_t columns, rows;
+    int stdio[3]; /* the child's ends of its streams (-1: /dev/null, or the terminal to come) */
+
+    /* the child and the channel to it */
+    pid_t child;
+    int pidfd;
+    int sync; /* one end each of a SOCK_SEQPACKET pair; in the child it closes at execve */
+
+    /* what the child has opened so far (descriptors, or -1) */
+    int root;
+    int slots[BIND_SLOTS];
+
+    /* places, as the plan named them; empty when it did not */
+    const char *socket_path, *exit_path, *log_path;
+    uint64_t log_size, log_files;
+};
+
+/* Notes the failure of the present step, with errno as it stands; returns -1. */
+int fail(struct context *context, const char *call, const char *path);
+
+int run_monitor_step(struct context *context, const struct step *step);
+int run_host_step(struct context *context, const struct step *step);
+int run_child_step(struct context *context, const struct step *step);
+
+/* Carries out all steps of one stage in order; 0, or -1 with `context->failure`. */
+int run_stage(struct context *context, enum stage stage);
+
+/* Sends rtnetlink messages and checks every acknowledgement. */
+int netlink_run(struct context *context, const struct field *messages);
+int write_file(struct context *context, const char *path, const char *value, size_t length);
+#endif

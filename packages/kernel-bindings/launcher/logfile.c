@@ -1,0 +1,161 @@
+/* Writes the container's log as json-file lines: {"log":"text\n","stream":"stdout","time":"RFC 3339, nanoseconds"}. */
+#include "logfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Room for the escaped line and for what stands around it. */
+#define RECORD_MAX (LOG_LINE_MAX * 6 + 128)
+#define BATCH_MAX (RECORD_MAX + 65536)
+
+static char batch[BATCH_MAX];
+static size_t batched;
+
+int logfile_open(struct logfile *log, const char *path, uint64_t maximum_size, uint64_t maximum_files) {
+    log->path = path;
+    log->maximum_size = maximum_size;
+    log->maximum_files = maximum_files ? maximum_files : 1;
+    log->streams[0].name = "stdout";
+    log->streams[1].name = "stderr";
+    log->file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    struct stat status;
+    if (log->file < 0 || fstat(log->file, &status) < 0) return -1;
+    log->size = (uint64_t)status.st_size;
+    return 0;
+}
+
+/* The length of the valid UTF-8 sequence at `bytes`, or 0 (RFC 3629: no overlong forms, no surrogates). */
+static size_t sequence(const unsigned char *bytes, size_t left) {
+    unsigned char first = bytes[0];
+    size_t length = first < 0x80 ? 1 : first >= 0xc2 && first <= 0xdf ? 2 : (first & 0xf0) == 0xe0 ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
+    if (!length || length > left) return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((bytes[i] & 0xc0) != 0x80) return 0;
+    if ((first == 0xe0 && bytes[1] < 0xa0) || (first == 0xed && bytes[1] > 0x9f)) return 0;
+    if ((first == 0xf0 && bytes[1] < 0x90) || (first == 0xf4 && bytes[1] > 0x8f)) return 0;
+    return length;
+}
+
+size_t logfile_escape(const char *bytes, size_t length, char *out) {
+    static const char digits[] = "0123456789abcdef";
+    char *at = out;
+    for (size_t i = 0; i < length;) {
+        unsigned char byte = (unsigned char)bytes[i];
+        if (byte >= 0x80) {
+            size_t size = sequence((const unsigned char *)bytes + i, length - i);
+            if (size) memcpy(at, bytes + i, size), at += size;
+            else memcpy(at, "\\ufffd", 6), at += 6, size = 1;
+            i += size;
+            continue;
+        }
+        i++;
+        if (byte == '"' || byte == '\\') *at++ = '\\', *at++ = (char)byte;
+        else if (byte == '\n') *at++ = '\\', *at++ = 'n';
+        else if (byte == '\r') *at++ = '\\', *at++ = 'r';
+        else if (byte == '\t') *at++ = '\\', *at++ = 't';
+        else if (byte < 0x20 || byte == '<' || byte == '>' || byte == '&') {
+            memcpy(at, "\\u00", 4);
+            at[4] = digits[byte >> 4];
+            at[5] = digits[byte & 15];
+            at += 6;
+        } else *at++ = (char)byte;
+    }
+    return (size_t)(at - out);
+}
+
+static int write_all(int file, const char *bytes, size_t length) {
+    while (length) {
+        ssize_t size = write(file, bytes, length);
+        if (size < 0 && errno == EINTR) continue;
+        if (size < 0) return -1;
+        bytes += size;
+        length -= (size_t)size;
+    }
+    return 0;
+}
+
+/* path.2 → path.3, path.1 → path.2, path → path.1; a new path. */
+static int rotate(struct logfile *log) {
+    char from[PATH_MAX], to[PATH_MAX];
+    for (uint64_t i = log->maximum_files; i-- > 1;) {
+        snprintf(to, sizeof to, "%s.%llu", log->path, (unsigned long long)i);
+        if (i > 1) snprintf(from, sizeof from, "%s.%llu", log->path, (unsigned long long)i - 1);
+        else snprintf(from, sizeof from, "%s", log->path);
+        if (rename(from, to) < 0 && errno != ENOENT) return -1;
+    }
+    int file = open(log->path, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (file < 0) return -1;
+    close(log->file);
+    log->file = file;
+    log->size = 0;
+    return 0;
+}
+
+static int flush(struct logfile *log) {
+    if (!batched) return 0;
+    int result = write_all(log->file, batch, batched);
+    log->size += batched;
+    batched = 0;
+    return result;
+}
+
+static size_t timestamp(char *out, size_t room) {
+    struct timespec now;
+    struct tm date;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &date);
+    return (size_t)snprintf(out, room, "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", date.tm_year + 1900, date.tm_mon + 1,
+                            date.tm_mday, date.tm_hour, date.tm_min, date.tm_sec, now.tv_nsec);
+}
+
+static int record(struct logfile *log, const struct log_stream *stream, const char *line, size_t length) {
+    if (batched + RECORD_MAX > BATCH_MAX && flush(log) < 0) return -1;
+    if (log->maximum_size && log->size + batched >= log->maximum_size && (flush(log) < 0 || rotate(log) < 0)) return -1;
+    char time[40];
+    size_t size = timestamp(time, sizeof time);
+    char *at = batch + batched;
+    memcpy(at, "{\"log\":\"", 8), at += 8;
+    at += logfile_escape(line, length, at);
+    at += sprintf(at, "\",\"stream\":\"%s\",\"time\":\"%.*s\"}\n", stream->name, (int)size, time);
+    batched = (size_t)(at - batch);
+    return 0;
+}
+
+int logfile_write(struct logfile *log, int index, const char *bytes, size_t length) {
+    struct log_stream *stream = &log->streams[index];
+    while (length) {
+        size_t room = LOG_LINE_MAX - stream->held, size = length < room ? length : room;
+        const char *newline = memchr(bytes, '\n', size);
+        if (newline) size = (size_t)(newline - bytes) + 1;
+        bool whole = newline || stream->held + size == LOG_LINE_MAX;
+        if (whole && !stream->held) {
+            if (record(log, stream, bytes, size) < 0) return -1;
+        } else {
+            memcpy(stream->line + stream->held, bytes, size);
+            stream->held += size;
+            if (whole) {
+                if (record(log, stream, stream->line, stream->held) < 0) return -1;
+                stream->held = 0;
+            }
+        }
+        bytes += size;
+        length -= size;
+    }
+    return flush(log);
+}
+
+int logfile_finish(struct logfile *log) {
+    for (int i = 0; i < 2; i++) {
+        struct log_stream *stream = &log->streams[i];
+        if (stream->held && record(log, stream, stream->line, stream->held) < 0) return -1;
+        stream->held = 0;
+    }
+    return flush(log);
+}

@@ -1,0 +1,372 @@
+/* The monitor: carries a plan out, then looks after its process until the end: streams, log, signals, exit status.
+ * It outlives the daemon; what it has to tell, it writes down before it says it. */
+#include "monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "child.h"
+#include "context.h"
+#include "kernel.h"
+#include "streams.h"
+
+/* A connection on which frames come and go, or one that has not said yet what it is. */
+struct connection {
+    int socket;
+    bool greeted;
+    size_t length;
+    uint8_t bytes[FRAME_MAX];
+    struct pollfd *poll;
+    struct connection *next;
+};
+
+struct monitor {
+    struct context context;
+    struct plan plan;
+    void *bytes;
+    size_t size;
+    struct streams streams;
+    struct logfile log;
+    int listener;
+    char *socket_path, *exit_path, *log_path;
+    struct connection *connections;
+    uint64_t started;
+    bool running;
+};
+
+static uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* Frames are small and few: a connection that can't take one at once has stopped listening. */
+static void send_frame(int socket, uint8_t type, const void *payload, size_t length) {
+    uint8_t frame[FRAME_MAX + 5];
+    uint32_t size = (uint32_t)length + 1;
+    memcpy(frame, &size, 4);
+    frame[4] = type;
+    memcpy(frame + 5, payload, length);
+    (void)!send(socket, frame, length + 5, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void tell_all(const struct monitor *monitor, uint8_t type, const void *payload, size_t length) {
+    for (const struct connection *connection = monitor->connections; connection; connection = connection->next)
+        if (connection->greeted) send_frame(connection->socket, type, payload, length);
+}
+
+static size_t life(const struct monitor *monitor, uint8_t *payload) {
+    uint32_t version = PROTOCOL_VERSION;
+    int32_t pid = (int32_t)monitor->context.child;
+    memcpy(payload, &version, 4);
+    memcpy(payload + 4, &pid, 4);
+    memcpy(payload + 8, &monitor->started, 8);
+    return 16;
+}
+
+static _Noreturn void give_up(struct monitor *monitor) {
+    const struct failure *failure = &monitor->context.failure;
+    uint8_t payload[8 + sizeof failure->call + sizeof failure->path];
+    uint32_t numbers[2] = {failure->step, (uint32_t)failure->error};
+    memcpy(payload, numbers, 8);
+    size_t call = strlen(failure->call) + 1, path = strlen(failure->path) + 1;
+    memcpy(payload + 8, failure->call, call);
+    memcpy(payload + 8 + call, failure->path, path);
+    if (monitor->context.child > 0) {
+        /* Nothing of the plan's process may be left when the daemon hears of the failure. */
+        kernel_pidfd_send_signal(monitor->context.pidfd, SIGKILL);
+        while (waitpid(monitor->context.child, NULL, 0) < 0 && errno == EINTR) continue;
+    }
+    if (monitor->context.socket_path && *monitor->context.socket_path) unlink(monitor->context.socket_path);
+    tell_all(monitor, FRAME_FAILED, payload, 8 + call + path);
+    _exit(1);
+}
+
+static struct connection *add_connection(struct monitor *monitor, int socket, bool greeted) {
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (!connection) {
+        close(socket);
+        return NULL;
+    }
+    connection->socket = socket;
+    connection->greeted = greeted;
+    connection->next = monitor->connections;
+    return monitor->connections = connection;
+}
+
+static void check(struct monitor *monitor, int result, const char *call, const char *path) {
+    if (result < 0) {
+        fail(&monitor->context, call, path);
+        give_up(monitor);
+    }
+}
+
+static void open_plan(struct monitor *monitor, int descriptor) {
+    struct stat status;
+    check(monitor, fstat(descriptor, &status), "fstat", "plan");
+    monitor->size = (size_t)status.st_size;
+    if (!monitor->size || monitor->size > PLAN_MAX_BYTES) errno = EMSGSIZE, check(monitor, -1, "plan", "size");
+    monitor->bytes = mmap(NULL, monitor->size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (monitor->bytes == MAP_FAILED) check(monitor, -1, "mmap", "plan");
+    close(descriptor);
+    const char *reason;
+    if (plan_decode(monitor->bytes, monitor->size, &monitor->plan, &reason) < 0) errno = EBADMSG, check(monitor, -1, "decode", reason);
+    monitor->context.plan = &monitor->plan;
+}
+
+/* Daemons find the monitor again by this socket, whose directory only root may enter. */
+static void listen_at(struct monitor *monitor, const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (!path || !*path) return;
+    if (strlen(path) >= sizeof address.sun_path) errno = ENAMETOOLONG, check(monitor, -1, "bind", path);
+    strcpy(address.sun_path, path);
+    monitor->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    check(monitor, monitor->listener, "socket", path);
+    unlink(path);
+    check(monitor, bind(monitor->listener, (struct sockaddr *)&address, sizeof address), "bind", path);
+    check(monitor, listen(monitor->listener, 64), "listen", path);
+}
+
+/* The child's ends of the standard streams: set up before the clone, put in place by the child as 0, 1 and 2. */
+static void open_streams(struct monitor *monitor, int *child) {
+    struct context *context = &monitor->context;
+    child[0] = child[1] = child[2] = -1;
+    monitor->streams = (struct streams){.terminal = context->terminal, .stdin_once = context->stdin_once, .input = -1, .outputs = {-1, -1}};
+    if (context->terminal) return;
+    int pair[2];
+    for (int i = 0; i < 2; i++) {
+        check(monitor, pipe2(pair, O_CLOEXEC), "pipe2", "output");
+        monitor->streams.outputs[i] = pair[0];
+        child[i + 1] = pair[1];
+        check(monitor, fcntl(pair[0], F_SETFL, O_NONBLOCK), "fcntl", "output");
+    }
+    if (!context->open_stdin) return;
+    check(monitor, pipe2(pair, O_CLOEXEC), "pipe2", "input");
+    child[0] = pair[0];
+    monitor->streams.input = pair[1];
+    check(monitor, fcntl(pair[1], F_SETFL, O_NONBLOCK), "fcntl", "input");
+}
+
+static void take_terminal(struct monitor *monitor, struct msghdr *header) {
+    struct cmsghdr *rights = CMSG_FIRSTHDR(header);
+    if (!rights || rights->cmsg_type != SCM_RIGHTS) return;
+    int master;
+    memcpy(&master, CMSG_DATA(rights), sizeof master);
+    if (fcntl(master, F_SETFL, O_NONBLOCK) < 0) { close(master); return; }
+    monitor->streams.input = monitor->streams.outputs[0] = master;
+}
+
+/* Listens to the child until its execve closes the channel, or it fails. */
+static void await_execve(struct monitor *monitor) {
+    struct child_report report;
+    for (;;) {
+        union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {0};
+        struct iovec part = {&report, sizeof report};
+        struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+        ssize_t size = recvmsg(monitor->context.sync, &header, MSG_CMSG_CLOEXEC);
+        if (size < 0 && errno == EINTR) continue;
+        if (size <= 0) break;
+        if (size == sizeof report && report.kind == CHILD_TERMINAL) take_terminal(monitor, &header);
+        if (size == sizeof report && report.kind == CHILD_FAILED) {
+            monitor->context.failure = report.failure;
+            give_up(monitor);
+        }
+    }
+    close(monitor->context.sync);
+}
+
+static char *keep(const char *string) { return string && *string ? strdup(string) : NULL; }
+
+/* Carries the plan out, up to the execve in the child. */
+static void launch(struct monitor *monitor) {
+    struct context *context = &monitor->context;
+    /* The streams must exist before the clone step, so the plan's word on them is taken first. */
+    for (uint32_t i = 0; i < monitor->plan.length; i++)
+        if (monitor->plan.steps[i].entry->op == OP_STDIO) run_monitor_step(context, &monitor->plan.steps[i]);
+    open_streams(monitor, context->stdio);
+    if (run_stage(context, STAGE_MONITOR) < 0) give_up(monitor);
+    if (context->child <= 0) errno = EINVAL, check(monitor, -1, "plan", "no clone step");
+    for (int i = 0; i < 3; i++)
+        if (context->stdio[i] >= 0) close(context->stdio[i]);
+    listen_at(monitor, context->socket_path);
+    if (context->log_path && *context->log_path) {
+        monitor->log_path = strdup(context->log_path);
+        check(monitor, logfile_open(&monitor->log, monitor->log_path, context->log_size, context->log_files), "open", context->log_path);
+        monitor->streams.log = &monitor->log;
+    }
+    if (run_stage(context, STAGE_HOST) < 0) give_up(monitor);
+    (void)!send(context->sync, "", 1, MSG_NOSIGNAL);
+    await_execve(monitor);
+    monitor->started = now();
+    monitor->running = true;
+    monitor->socket_path = keep(context->socket_path);
+    monitor->exit_path = keep(context->exit_path);
+    plan_free(&monitor->plan);
+    munmap(monitor->bytes, monitor->size);
+}
+
+/* "status end\n", whole or not at all: the daemon may read it at any time, also years later. */
+static void record_exit(const struct monitor *monitor, int status, uint64_t end) {
+    char text[64], temporary[PATH_MAX];
+    if (!monitor->exit_path) return;
+    int length = snprintf(text, sizeof text, "%d %llu\n", status, (unsigned long long)end);
+    snprintf(temporary, sizeof temporary, "%s.new", monitor->exit_path);
+    int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0) return;
+    bool whole = write(file, text, (size_t)length) == length;
+    close(file);
+    if (whole) (void)!rename(temporary, monitor->exit_path);
+}
+
+static void reap(struct monitor *monitor) {
+    int status;
+    if (waitpid(monitor->context.child, &status, WNOHANG) != monitor->context.child) return;
+    uint64_t end = now();
+    monitor->running = false;
+    streams_drain(&monitor->streams);
+    record_exit(monitor, status, end);
+    if (monitor->socket_path) unlink(monitor->socket_path);
+    uint8_t payload[12];
+    int32_t code = status;
+    memcpy(payload, &code, 4);
+    memcpy(payload + 4, &end, 8);
+    tell_all(monitor, FRAME_EXITED, payload, sizeof payload);
+}
+
+static void obey(struct monitor *monitor, const uint8_t *frame, size_t length) {
+    if (frame[0] == FRAME_SIGNAL && length == 5 && monitor->running) {
+        uint32_t signal;
+        memcpy(&signal, frame + 1, 4);
+        kernel_pidfd_send_signal(monitor->context.pidfd, (int)signal);
+    } else if (frame[0] == FRAME_RESIZE && length == 5 && monitor->streams.terminal && monitor->streams.outputs[0] >= 0) {
+        uint16_t size[2];
+        memcpy(size, frame + 1, 4);
+        struct winsize window = {.ws_col = size[0], .ws_row = size[1]};
+        (void)!ioctl(monitor->streams.outputs[0], TIOCSWINSZ, &window);
+    }
+}
+
+/* Handles what a connection has sent so far; false when it is to be closed, or has become a client. */
+static bool digest(struct monitor *monitor, struct connection *connection) {
+    if (!connection->greeted) {
+        struct greeting greeting;
+        if (connection->length < sizeof greeting) return true;
+        memcpy(&greeting, connection->bytes, sizeof greeting);
+        if (greeting.magic != GREETING_MAGIC || greeting.version != PROTOCOL_VERSION) return false;
+        if (greeting.kind == GREETING_ATTACH) {
+            streams_attach(&monitor->streams, connection->socket, greeting.flags);
+            connection->socket = -1;
+            return false;
+        }
+        if (greeting.kind != GREETING_CONTROL) return false;
+        connection->greeted = true;
+        connection->length -= sizeof greeting;
+        memmove(connection->bytes, connection->bytes + sizeof greeting, connection->length);
+        uint8_t payload[16];
+        send_frame(connection->socket, FRAME_HELLO, payload, life(monitor, payload));
+    }
+    while (connection->length >= 4) {
+        uint32_t size;
+        memcpy(&size, connection->bytes, 4);
+        if (!size || size > FRAME_MAX - 4) return false;
+        if (connection->length < 4 + (size_t)size) break;
+        obey(monitor, connection->bytes + 4, size);
+        connection->length -= 4 + (size_t)size;
+        memmove(connection->bytes, connection->bytes + 4 + size, connection->length);
+    }
+    return true;
+}
+
+/* An ungreeted connection is read no further than its greeting: what follows is a client's input. */
+static bool receive(struct monitor *monitor, struct connection *connection) {
+    size_t room = (connection->greeted ? sizeof connection->bytes : sizeof(struct greeting)) - connection->length;
+    ssize_t size = recv(connection->socket, connection->bytes + connection->length, room, MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return true;
+    if (size <= 0) return false;
+    connection->length += (size_t)size;
+    return digest(monitor, connection);
+}
+
+static void serve_connections(struct monitor *monitor) {
+    for (struct connection **at = &monitor->connections; *at;) {
+        struct connection *connection = *at;
+        bool kept = !connection->poll || !connection->poll->revents || receive(monitor, connection);
+        connection->poll = NULL;
+        if (kept) { at = &connection->next; continue; }
+        *at = connection->next;
+        if (connection->socket >= 0) close(connection->socket);
+        free(connection);
+    }
+}
+
+static void accept_connection(struct monitor *monitor) {
+    int socket = accept4(monitor->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (socket >= 0) add_connection(monitor, socket, false);
+}
+
+static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_t *room) {
+    size_t needed = 2 + streams_count(&monitor->streams), used = 0;
+    for (const struct connection *connection = monitor->connections; connection; connection = connection->next) needed++;
+    if (needed > *room) {
+        struct pollfd *grown = realloc(*polls, needed * sizeof **polls);
+        if (!grown) return;
+        *polls = grown;
+        *room = needed;
+    }
+    struct pollfd *child = NULL, *listener = NULL;
+    if (monitor->running) {
+        (*polls)[used] = (struct pollfd){.fd = monitor->context.pidfd, .events = POLLIN};
+        child = &(*polls)[used++];
+        if (monitor->listener >= 0) {
+            (*polls)[used] = (struct pollfd){.fd = monitor->listener, .events = POLLIN};
+            listener = &(*polls)[used++];
+        }
+    }
+    for (struct connection *connection = monitor->connections; connection; connection = connection->next) {
+        (*polls)[used] = (struct pollfd){.fd = connection->socket, .events = POLLIN};
+        connection->poll = &(*polls)[used++];
+    }
+    used += streams_poll(&monitor->streams, *polls + used);
+    if (poll(*polls, used, -1) < 0) return;
+    streams_move(&monitor->streams);
+    serve_connections(monitor);
+    if (listener && listener->revents) accept_connection(monitor);
+    if (child && child->revents) reap(monitor);
+}
+
+_Noreturn void monitor_main(const struct launch_request *request, const int *descriptors) {
+    static struct monitor monitor;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    setsid();
+    monitor.listener = -1;
+    monitor.context = (struct context){.root = -1, .sync = -1, .pidfd = -1};
+    for (size_t i = 0; i < BIND_SLOTS; i++) monitor.context.slots[i] = -1;
+    add_connection(&monitor, descriptors[1], true);
+    open_plan(&monitor, descriptors[0]);
+    launch(&monitor);
+    for (uint32_t i = 0; i < request->clients; i++) streams_attach(&monitor.streams, descriptors[2 + i], request->flags[i]);
+    uint8_t payload[16];
+    tell_all(&monitor, FRAME_STARTED, payload, life(&monitor, payload));
+    struct pollfd *polls = NULL;
+    size_t room = 0;
+    /* After the end, clients still get what they have not taken. */
+    while (monitor.running || streams_pending(&monitor.streams)) wait_and_serve(&monitor, &polls, &room);
+    streams_close(&monitor.streams);
+    _exit(0);
+}

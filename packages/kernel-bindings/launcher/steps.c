@@ -1,0 +1,225 @@
+/* The monitor's steps and the dispatch of all of them: one case per step. */
+#include <errno.h>
+#include <limits.h>
+#include <linux/netlink.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "child.h"
+#include "context.h"
+#include "kernel.h"
+#include "mounts.h"
+
+int fail(struct context *context, const char *call, const char *path) {
+    context->failure = (struct failure){.step = context->step, .error = errno};
+    snprintf(context->failure.call, sizeof context->failure.call, "%s", call);
+    snprintf(context->failure.path, sizeof context->failure.path, "%s", path);
+    return -1;
+}
+
+int write_file(struct context *context, const char *path, const char *value, size_t length) {
+    int file = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    if (file < 0) return fail(context, "open", path);
+    ssize_t written = write(file, value, length);
+    int result = written < 0 || (size_t)written != length ? fail(context, "write", path) : 0;
+    close(file);
+    return result;
+}
+
+static int make_directories(struct context *context, const char *path, mode_t mode) {
+    char buffer[PATH_MAX];
+    size_t length = strlen(path);
+    if (length >= sizeof buffer) return errno = ENAMETOOLONG, fail(context, "mkdir", path);
+    memcpy(buffer, path, length + 1);
+    for (size_t i = 1; i <= length; i++) {
+        if (buffer[i] != '/' && buffer[i] != 0) continue;
+        char kept = buffer[i];
+        buffer[i] = 0;
+        if (mkdir(buffer, mode) < 0 && errno != EEXIST) return fail(context, "mkdir", path);
+        buffer[i] = kept;
+    }
+    return 0;
+}
+
+static int join_namespace(struct context *context, const char *path, int type) {
+    int namespace = open(path, O_RDONLY | O_CLOEXEC);
+    if (namespace < 0) return fail(context, "open", path);
+    int result = setns(namespace, type) < 0 ? fail(context, "setns", path) : 0;
+    close(namespace);
+    return result;
+}
+
+/* Reads acknowledgements until `expected` came; the first error wins and is reported with the message's index. */
+static int netlink_acknowledged(struct context *context, int link, size_t expected) {
+    char buffer[8192];
+    size_t seen = 0;
+    int error = 0;
+    size_t wrong = 0;
+    while (seen < expected) {
+        ssize_t size = recv(link, buffer, sizeof buffer, 0);
+        if (size < 0 && errno == EINTR) continue;
+        if (size <= 0) return fail(context, "recv", "netlink");
+        size_t left = (size_t)size;
+        for (struct nlmsghdr *header = (struct nlmsghdr *)buffer; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
+            if (header->nlmsg_type != NLMSG_ERROR || header->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr))) continue;
+            const struct nlmsgerr *answer = NLMSG_DATA(header);
+            if (answer->error && !error) { error = -answer->error; wrong = seen; }
+            seen++;
+        }
+    }
+    if (!error) return 0;
+    char name[32];
+    snprintf(name, sizeof name, "message %zu", wrong);
+    errno = error;
+    return fail(context, "netlink", name);
+}
+
+int netlink_run(struct context *context, const struct field *messages) {
+    size_t expected = 0, offset = 0;
+    while (offset + sizeof(struct nlmsghdr) <= messages->length) {
+        struct nlmsghdr header;
+        memcpy(&header, messages->string + offset, sizeof header);
+        if (header.nlmsg_len < sizeof header || header.nlmsg_len > messages->length - offset) break;
+        if (!(header.nlmsg_flags & NLM_F_ACK)) break;
+        expected++;
+        offset += NLMSG_ALIGN((size_t)header.nlmsg_len);
+    }
+    if (offset != messages->length) return errno = EINVAL, fail(context, "netlink", "malformed messages");
+    int link = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (link < 0) return fail(context, "socket", "netlink");
+    int result = send(link, messages->string, messages->length, 0) < 0 ? fail(context, "send", "netlink")
+                                                                      : netlink_acknowledged(context, link, expected);
+    close(link);
+    return result;
+}
+
+static int netlink_host(struct context *context, const struct step *step) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/net", (int)context->child);
+    int namespace = open(path, O_RDONLY | O_CLOEXEC);
+    if (namespace < 0) return fail(context, "open", path);
+    int slot = dup3(namespace, NETWORK_NAMESPACE_FD, O_CLOEXEC);
+    close(namespace);
+    if (slot < 0) return fail(context, "dup3", path);
+    int result = netlink_run(context, &step->fields[0]);
+    close(slot);
+    return result;
+}
+
+/* The clone: the new process carries out the child's stage and never returns from here. */
+static int clone_child(struct context *context, const struct step *step) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return fail(context, "socketpair", "");
+    struct clone_args arguments = {
+        .flags = step->fields[0].number | CLONE_PIDFD,
+        .pidfd = (uint64_t)(uintptr_t)&context->pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    pid_t child = kernel_clone3(&arguments);
+    if (child == 0) {
+        close(pair[0]);
+        context->sync = pair[1];
+        child_main(context);
+    }
+    int error = errno;
+    close(pair[1]);
+    if (child < 0) {
+        close(pair[0]);
+        return errno = error, fail(context, "clone3", "");
+    }
+    context->child = child;
+    context->sync = pair[0];
+    return 0;
+}
+
+int run_monitor_step(struct context *context, const struct step *step) {
+    const struct field *fields = step->fields;
+    switch (step->entry->op) {
+    case OP_SERVE:
+        context->socket_path = fields[0].string;
+        context->exit_path = fields[1].string;
+        return 0;
+    case OP_STDIO:
+        context->terminal = fields[0].number;
+        context->open_stdin = fields[1].number;
+        context->stdin_once = fields[2].number;
+        context->columns = (uint16_t)fields[3].number;
+        context->rows = (uint16_t)fields[4].number;
+        return 0;
+    case OP_LOG:
+        context->log_path = fields[0].string;
+        context->log_size = fields[1].number;
+        context->log_files = fields[2].number;
+        return 0;
+    case OP_DIRECTORY: return make_directories(context, fields[0].string, (mode_t)fields[1].number);
+    case OP_WRITE: return write_file(context, fields[0].string, fields[1].string, fields[1].length);
+    case OP_PID_NAMESPACE: return join_namespace(context, fields[0].string, CLONE_NEWPID);
+    case OP_CLONE: return clone_child(context, step);
+    case OP_FAIL_MONITOR: return errno = (int)fields[0].number, fail(context, "fault", "monitor");
+    default: return errno = ENOSYS, fail(context, "step", step->entry->name);
+    }
+}
+
+int run_host_step(struct context *context, const struct step *step) {
+    switch (step->entry->op) {
+    case OP_NETLINK_HOST: return netlink_host(context, step);
+    case OP_FAIL_HOST: return errno = (int)step->fields[0].number, fail(context, "fault", "host");
+    default: return errno = ENOSYS, fail(context, "step", step->entry->name);
+    }
+}
+
+int run_child_step(struct context *context, const struct step *step) {
+    const struct field *fields = step->fields;
+    switch (step->entry->op) {
+    case OP_CGROUP_ENTER:
+        for (size_t i = 0; i < fields[0].length; i++)
+            if (write_file(context, fields[0].list[i], "0", 1) < 0) return -1;
+        return 0;
+    case OP_UNSHARE: return unshare((int)fields[0].number) < 0 ? fail(context, "unshare", "") : 0;
+    case OP_NAMESPACE_JOIN: return join_namespace(context, fields[0].string, (int)fields[1].number);
+    case OP_AWAIT_HOST: return child_await_host(context);
+    case OP_NETLINK: return netlink_run(context, &fields[0]);
+    case OP_SYSCTL: return write_file(context, fields[0].string, fields[1].string, fields[1].length);
+    case OP_HOSTNAME: return sethostname(fields[0].string, fields[0].length) < 0 ? fail(context, "sethostname", fields[0].string) : 0;
+    case OP_DOMAINNAME: return setdomainname(fields[0].string, fields[0].length) < 0 ? fail(context, "setdomainname", fields[0].string) : 0;
+    case OP_BIND_OPEN: return mount_bind_open(context, step);
+    case OP_PROPAGATION: return mount_propagation(context, step);
+    case OP_ROOT_OVERLAY: return mount_root_overlay(context, step);
+    case OP_MOUNT: return mount_filesystem(context, step);
+    case OP_BIND: return mount_bind(context, step);
+    case OP_NODE: return mount_node(context, step);
+    case OP_SYMLINK: return mount_symlink(context, step);
+    case OP_MASK: return mount_mask(context, step);
+    case OP_READONLY: return mount_readonly(context, step);
+    case OP_PIVOT: return mount_pivot(context, step);
+    case OP_TERMINAL: return child_terminal(context, step);
+    case OP_RLIMIT: return child_rlimit(context, step);
+    case OP_OOM_SCORE: return child_oom_score(context, step);
+    case OP_KEYRING: return child_keyring(context, step);
+    case OP_NO_NEW_PRIVILEGES: return child_no_new_privileges(context);
+    case OP_SECCOMP: return child_seccomp(context, step);
+    case OP_BOUNDING: return child_bounding(context, step);
+    case OP_USER: return child_user(context, step);
+    case OP_CAPABILITIES: return child_capabilities(context, step);
+    case OP_WORKING_DIRECTORY: return child_working_directory(context, step);
+    case OP_EXECUTE: return child_execute(context, step);
+    case OP_FAIL_CHILD: return errno = (int)fields[0].number, fail(context, "fault", "child");
+    default: return errno = ENOSYS, fail(context, "step", step->entry->name);
+    }
+}
+
+int run_stage(struct context *context, enum stage stage) {
+    for (context->step = 0; context->step < context->plan->length; context->step++) {
+        const struct step *step = &context->plan->steps[context->step];
+        if (step->entry->stage != stage) continue;
+        int result = stage == STAGE_MONITOR ? run_monitor_step(context, step)
+                     : stage == STAGE_HOST  ? run_host_step(context, step)
+                                            : run_child_step(context, step);
+        if (result < 0) return -1;
+    }
+    return 0;
+}
