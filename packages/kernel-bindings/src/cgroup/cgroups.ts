@@ -1,0 +1,265 @@
+// Control groups, versions 1 and 2 behind one port: where they are, and limits as files to write.
+import { readFileSync } from "node:fs";
+import { readFile, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Step } from "../plan/vocabulary.ts";
+
+/** Limits in one vocabulary for both versions; what is undefined stays the kernel's default. */
+export interface CgroupLimits {
+  /** Bytes; −1 for no limit. */
+  memory?: number | undefined;
+  /** Memory plus swap in bytes, as Docker counts it; −1 for no limit. */
+  memorySwap?: number | undefined;
+  memoryReservation?: number | undefined;
+  memorySwappiness?: number | undefined;
+  oomKillDisable?: boolean | undefined;
+  /** Relative weight, 2 to 262144; 1024 is the default. */
+  cpuShares?: number | undefined;
+  /** Microseconds of processor time per period; −1 for no limit. */
+  cpuQuota?: number | undefined;
+  cpuPeriod?: number | undefined;
+  cpusetCpus?: string | undefined;
+  cpusetMems?: string | undefined;
+  /** −1 for no limit. */
+  pids?: number | undefined;
+}
+
+/** A device rule as devices.allow reads it: "c 1:3 rwm", "a *:* rwm". */
+export type DeviceRule = string;
+
+/** A container's place in the host's control groups. */
+export interface Cgroups {
+  readonly version: 1 | 2;
+  /** Steps that make the group and set its limits, then those by which the process enters it. */
+  create(group: string, limits: CgroupLimits, devices: readonly DeviceRule[] | "all"): Step[];
+  enter(group: string): Step;
+  /** What the container sees at /sys/fs/cgroup: one directory and link set for version 1, one file system for 2. */
+  readonly controllers: readonly { name: string; mountPoint: string }[];
+  /** Every directory of the group, for release. */
+  directories(group: string): string[];
+  /** Processes in the group (host pids). */
+  processes(group: string): Promise<number[]>;
+  /** How many of its processes the kernel killed for want of memory. */
+  oomKills(group: string): Promise<number>;
+  has(controller: string): boolean;
+}
+
+/** Removes the group's directories; one that still has processes, or children, is an error. */
+export async function removeCgroup(cgroups: Cgroups, group: string): Promise<void> {
+  for (const directory of cgroups.directories(group)) {
+    await rmdir(directory).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+    });
+  }
+}
+
+interface MountPoint {
+  path: string;
+  type: string;
+  options: string[];
+}
+
+function mountPoints(mounts: string): MountPoint[] {
+  return mounts.split("\n").flatMap((line) => {
+    const [, path, type, options] = line.split(" ");
+    return path && (type === "cgroup" || type === "cgroup2")
+      ? [{ path, type, options: options?.split(",") ?? [] }]
+      : [];
+  });
+}
+
+/** Finds out what this host has, from /proc/self/mounts. Throws when there are no control groups. */
+export function detectCgroups(mounts = readFileSync("/proc/self/mounts", "utf8")): Cgroups {
+  const found = mountPoints(mounts);
+  const hierarchies = found.filter(({ type }) => type === "cgroup");
+  if (hierarchies.length > 0) return new CgroupsV1(hierarchies);
+  const unified = found.find(({ type }) => type === "cgroup2");
+  if (!unified) throw new Error("no control groups are mounted on this host");
+  return new CgroupsV2(unified.path);
+}
+
+async function numbersIn(file: string): Promise<number[]> {
+  try {
+    return (await readFile(file, "utf8")).split("\n").filter(Boolean).map(Number);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** The number after a key in a file of "key value" lines; 0 where file or key are missing. */
+async function keyedNumber(file: string, key: string): Promise<number> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  return Number(new RegExp(`^${key} (\\d+)$`, "m").exec(text)?.[1] ?? 0);
+}
+
+const knownControllers = new Set([
+  "cpu",
+  "cpuacct",
+  "cpuset",
+  "memory",
+  "devices",
+  "freezer",
+  "blkio",
+  "pids",
+  "hugetlb",
+  "net_cls",
+  "net_prio",
+  "perf_event",
+  "rdma",
+  "misc",
+]);
+
+class CgroupsV1 implements Cgroups {
+  readonly version = 1;
+  readonly controllers: readonly { name: string; mountPoint: string }[];
+  readonly #byController = new Map<string, string>();
+
+  constructor(hierarchies: readonly MountPoint[]) {
+    const seen = new Set<string>();
+    const controllers: { name: string; mountPoint: string }[] = [];
+    for (const { path, options } of hierarchies) {
+      const named = options.find((option) => option.startsWith("name="));
+      const names = options.filter((option) => knownControllers.has(option));
+      const name = names.length > 0 ? names.join(",") : named;
+      if (!name || seen.has(name)) continue;
+      seen.add(name);
+      controllers.push({ name, mountPoint: path });
+      for (const controller of names) this.#byController.set(controller, path);
+    }
+    this.controllers = controllers;
+  }
+
+  has(controller: string): boolean {
+    return this.#byController.has(controller);
+  }
+
+  directories(group: string): string[] {
+    return this.controllers.map(({ mountPoint }) => join(mountPoint, group));
+  }
+
+  #file(controller: string, group: string, file: string): string {
+    return join(this.#byController.get(controller) ?? "", group, file);
+  }
+
+  create(group: string, limits: CgroupLimits, devices: readonly DeviceRule[] | "all"): Step[] {
+    const steps: Step[] = this.directories(group).map((path) => ({ op: "directory", path, mode: 0o755 }));
+    const write = (controller: string, file: string, value: string | number | undefined): void => {
+      if (value !== undefined)
+        steps.push({ op: "write", path: this.#file(controller, group, file), value: String(value) });
+    };
+    if (this.has("cpuset")) this.#cpuset(steps, group, limits);
+    write("memory", "memory.limit_in_bytes", limits.memory);
+    write("memory", "memory.memsw.limit_in_bytes", limits.memorySwap);
+    write("memory", "memory.soft_limit_in_bytes", limits.memoryReservation);
+    write("memory", "memory.swappiness", limits.memorySwappiness);
+    if (limits.oomKillDisable) write("memory", "memory.oom_control", 1);
+    write("cpu", "cpu.shares", limits.cpuShares);
+    write("cpu", "cpu.cfs_period_us", limits.cpuPeriod);
+    write("cpu", "cpu.cfs_quota_us", limits.cpuQuota);
+    write("pids", "pids.max", limits.pids === -1 ? "max" : limits.pids);
+    if (this.has("devices") && devices !== "all") {
+      write("devices", "devices.deny", "a");
+      for (const rule of devices) write("devices", "devices.allow", rule);
+    }
+    return steps;
+  }
+
+  /** A new cpuset is empty, and nothing can enter it before it has processors and memory nodes. */
+  #cpuset(steps: Step[], group: string, limits: CgroupLimits): void {
+    const root = this.#byController.get("cpuset") ?? "";
+    const inherited = (file: string): string => readFileSync(join(root, file), "utf8").trim();
+    const parts = group.split("/").filter(Boolean);
+    for (let depth = 1; depth <= parts.length; depth++) {
+      const own = depth === parts.length;
+      const directory = parts.slice(0, depth).join("/");
+      const cpus = (own && limits.cpusetCpus) || inherited("cpuset.cpus");
+      const mems = (own && limits.cpusetMems) || inherited("cpuset.mems");
+      steps.push({ op: "write", path: join(root, directory, "cpuset.cpus"), value: cpus });
+      steps.push({ op: "write", path: join(root, directory, "cpuset.mems"), value: mems });
+    }
+  }
+
+  enter(group: string): Step {
+    return {
+      op: "cgroup.enter",
+      files: this.directories(group).map((directory) => join(directory, "tasks")),
+    };
+  }
+
+  processes(group: string): Promise<number[]> {
+    return numbersIn(this.#file("pids", group, "cgroup.procs"));
+  }
+
+  oomKills(group: string): Promise<number> {
+    return keyedNumber(this.#file("memory", group, "memory.oom_control"), "oom_kill");
+  }
+}
+
+class CgroupsV2 implements Cgroups {
+  readonly version = 2;
+  readonly controllers: readonly { name: string; mountPoint: string }[];
+  readonly #root: string;
+  readonly #available: ReadonlySet<string>;
+
+  constructor(root: string) {
+    this.#root = root;
+    this.controllers = [{ name: "", mountPoint: root }];
+    this.#available = new Set(readFileSync(join(root, "cgroup.controllers"), "utf8").trim().split(" "));
+  }
+
+  has(controller: string): boolean {
+    return this.#available.has(controller);
+  }
+
+  directories(group: string): string[] {
+    return [join(this.#root, group)];
+  }
+
+  create(group: string, limits: CgroupLimits, _devices: readonly DeviceRule[] | "all"): Step[] {
+    const steps: Step[] = [{ op: "directory", path: join(this.#root, group), mode: 0o755 }];
+    const wanted = ["cpu", "cpuset", "io", "memory", "pids"].filter((controller) => this.has(controller));
+    const parts = group.split("/").filter(Boolean);
+    for (let depth = 0; depth < parts.length; depth++) {
+      const path = join(this.#root, ...parts.slice(0, depth), "cgroup.subtree_control");
+      steps.push({ op: "write", path, value: wanted.map((controller) => `+${controller}`).join(" ") });
+    }
+    const write = (file: string, value: string | number | undefined): void => {
+      if (value !== undefined)
+        steps.push({ op: "write", path: join(this.#root, group, file), value: String(value) });
+    };
+    const orMax = (value: number | undefined): string | number | undefined => (value === -1 ? "max" : value);
+    write("memory.max", orMax(limits.memory));
+    if (limits.memorySwap !== undefined) write("memory.swap.max", swapOnly(limits.memory, limits.memorySwap));
+    write("memory.low", limits.memoryReservation);
+    // 2…262144 to 1…10000, as the published conversion has it.
+    if (limits.cpuShares) write("cpu.weight", 1 + Math.floor(((limits.cpuShares - 2) * 9999) / 262142));
+    if (limits.cpuQuota !== undefined || limits.cpuPeriod !== undefined)
+      write(
+        "cpu.max",
+        `${limits.cpuQuota && limits.cpuQuota > 0 ? limits.cpuQuota : "max"} ${limits.cpuPeriod ?? 100000}`,
+      );
+    write("cpuset.cpus", limits.cpusetCpus || undefined);
+    write("cpuset.mems", limits.cpusetMems || undefined);
+    write("pids.max", orMax(limits.pids));
+    return steps;
+  }
+
+  enter(group: string): Step {
+    return { op: "cgroup.enter", files: [join(this.#root, group, "cgroup.procs")] };
+  }
+
+  processes(group: string): Promise<number[]> {
+    return numbersIn(join(this.#root, group, "cgroup.procs"));
+  }
+
+  oomKills(group: string): Promise<number> {
+    return keyedNumber(join(this.#root, group, "memory.events"), "oom_kill");
+  }
+}
+
+/** Version 2 limits swap by itself, Docker the sum of both. */
+function swapOnly(memory: number | undefined, memorySwap: number): string {
+  if (memorySwap === -1 || memory === undefined || memory === -1) return "max";
+  return String(Math.max(0, memorySwap - memory));
+}

@@ -1,0 +1,110 @@
+// Starts the launcher program and hands plans to it.
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, writeSync } from "node:fs";
+import { Socket } from "node:net";
+import { memoryFile, sendDescriptors, socketPair } from "./libc.ts";
+import { type AttachStreams, attachFlags, Monitor } from "./monitor.ts";
+import { encodePlan } from "./plan/encode.ts";
+import type { Plan } from "./plan/vocabulary.ts";
+
+const LAUNCH_MAGIC = 0x4c445354; // "TSDL"
+/** Clients that can be attached from the start; more can attach once the process runs. */
+export const LAUNCH_MAX_CLIENTS = 8;
+
+/** A process on its way: its monitor, and one stream for each client attached from the start. */
+export interface Launch {
+  monitor: Monitor;
+  clients: Socket[];
+}
+
+/** What carries plans out: the launcher process, or a recording fake in tests. */
+export interface PlanLauncher {
+  /** Starts carrying `plan` out. Failures of its steps come through `monitor.started`. */
+  launch(plan: Plan, clients?: readonly AttachStreams[]): Launch;
+}
+
+function request(clients: readonly AttachStreams[]): Buffer {
+  const bytes = Buffer.alloc(8 + LAUNCH_MAX_CLIENTS);
+  bytes.writeUInt32LE(LAUNCH_MAGIC, 0);
+  bytes.writeUInt32LE(clients.length, 4);
+  clients.forEach((client, index) => {
+    bytes.writeUInt8(attachFlags(client), 8 + index);
+  });
+  return bytes;
+}
+
+/** The launcher process: forks a monitor for each plan. If it dies it is started again; monitors don't notice. */
+export class Launcher implements PlanLauncher {
+  readonly #program: string;
+  readonly #report: (message: string) => void;
+  #channel = -1;
+  #process: ChildProcess | undefined;
+  #closed = false;
+
+  /** `report` hears of the launcher's death. */
+  constructor(program: string, report: (message: string) => void) {
+    this.#program = program;
+    this.#report = report;
+    this.#start();
+  }
+
+  #start(): void {
+    const [own, its] = socketPair();
+    try {
+      this.#process = spawn(this.#program, [], {
+        stdio: ["ignore", "ignore", "inherit", its],
+        detached: true,
+      });
+    } finally {
+      closeSync(its);
+    }
+    this.#channel = own;
+    this.#process.on("error", (error) => this.#report(`launcher ${this.#program}: ${error.message}`));
+    this.#process.on("exit", (code, signal) => {
+      closeSync(own);
+      if (this.#closed) return;
+      this.#report(`launcher ended (${signal ?? code}); starting it again`);
+      this.#start();
+    });
+    this.#process.unref();
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  launch(plan: Plan, clients: readonly AttachStreams[] = []): Launch {
+    if (clients.length > LAUNCH_MAX_CLIENTS)
+      throw new RangeError(`more than ${LAUNCH_MAX_CLIENTS} clients at start`);
+    const bytes = encodePlan(plan);
+    const theirs: number[] = [];
+    const ours: number[] = [];
+    try {
+      const memory = memoryFile("tsd-plan");
+      theirs.push(memory);
+      for (let written = 0; written < bytes.length; ) written += writeSync(memory, bytes, written);
+      for (let i = 0; i <= clients.length; i++) {
+        const [own, its] = socketPair();
+        ours.push(own);
+        theirs.push(its);
+      }
+      sendDescriptors(this.#channel, request(clients), theirs);
+    } catch (error) {
+      for (const descriptor of ours) closeSync(descriptor);
+      throw error;
+    } finally {
+      for (const descriptor of theirs) closeSync(descriptor);
+    }
+    const [control, ...streams] = ours.map(
+      (fd) => new Socket({ fd, allowHalfOpen: true, readable: true, writable: true }),
+    );
+    if (!control) throw new Error("no control connection");
+    return { monitor: new Monitor(control), clients: streams };
+  }
+
+  /** Ends the launcher; the monitors it forked go on. */
+  close(): void {
+    this.#closed = true;
+    this.#process?.kill();
+  }
+}

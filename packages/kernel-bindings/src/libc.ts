@@ -1,0 +1,219 @@
+// The C library through koffi: typed calls that throw KernelError. Only what Node may do itself: nothing here forks,
+// and only the network namespace is ever changed, around one synchronous call.
+import { openSync, readlinkSync } from "node:fs";
+import koffi from "koffi";
+import { KernelError } from "./errors.ts";
+
+const libc = koffi.load("libc.so.6");
+
+/** Sockets: the header of sendmsg(2), with its parts as pointers. */
+koffi.struct("tsd_iovec", { base: "void *", length: "size_t" });
+koffi.struct("tsd_msghdr", {
+  name: "void *",
+  namelen: "uint32_t",
+  iov: "tsd_iovec *",
+  iovlen: "size_t",
+  control: "void *",
+  controllen: "size_t",
+  flags: "int",
+});
+
+const native = {
+  socketpair: libc.func("int socketpair(int domain, int type, int protocol, _Out_ int *pair)"),
+  socket: libc.func("int socket(int domain, int type, int protocol)"),
+  bind: libc.func("int bind(int descriptor, const void *address, uint32_t length)"),
+  send: libc.func("ssize_t send(int descriptor, const void *bytes, size_t length, int flags)"),
+  recv: libc.func("ssize_t recv(int descriptor, _Out_ void *bytes, size_t length, int flags)"),
+  sendmsg: libc.func("ssize_t sendmsg(int descriptor, const tsd_msghdr *header, int flags)"),
+  getsockopt: libc.func(
+    "int getsockopt(int descriptor, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)",
+  ),
+  memfd_create: libc.func("int memfd_create(const char *name, unsigned int flags)"),
+  close: libc.func("int close(int descriptor)"),
+  setns: libc.func("int setns(int descriptor, int type)"),
+  mount: libc.func(
+    "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)",
+  ),
+  umount2: libc.func("int umount2(const char *target, int flags)"),
+  ioctl: libc.func("int ioctl(int descriptor, unsigned long request, _Inout_ void *argument)"),
+  prctl: libc.func(
+    "int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)",
+  ),
+  fsopen: libc.func("int fsopen(const char *type, unsigned int flags)"),
+  fsconfig: libc.func(
+    "int fsconfig(int fs, unsigned int command, const char *key, const char *value, int auxiliary)",
+  ),
+  fsmount: libc.func("int fsmount(int fs, unsigned int flags, unsigned int attributes)"),
+  open_tree: libc.func("int open_tree(int directory, const char *path, unsigned int flags)"),
+  move_mount: libc.func(
+    "int move_mount(int from, const char *fromPath, int to, const char *toPath, unsigned int flags)",
+  ),
+  mount_setattr: libc.func(
+    "int mount_setattr(int directory, const char *path, unsigned int flags, const void *attributes, size_t size)",
+  ),
+  syscall: libc.func(
+    "long syscall(long number, int directory, const char *path, const void *how, size_t size)",
+  ),
+};
+
+/** Throws what errno says if `result` is −1. */
+function check(result: number, call: string, path = ""): number {
+  if (result < 0) throw new KernelError(call, koffi.errno(), path);
+  return result;
+}
+
+const O_CLOEXEC = 0o2000000;
+const SOCK_CLOEXEC = O_CLOEXEC;
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+const SCM_RIGHTS = 1;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_DONTWAIT = 0x40;
+const AT_EMPTY_PATH = 0x1000;
+const OPEN_TREE_CLOEXEC = O_CLOEXEC;
+const SYS_openat2 = 437;
+export const AT_FDCWD = -100;
+export const AT_RECURSIVE = 0x8000;
+export const OPEN_TREE_CLONE = 1;
+export const MNT_DETACH = 2;
+export const O_PATH = 0o10000000;
+export const RESOLVE_NO_MAGICLINKS = 0x02;
+export const RESOLVE_NO_SYMLINKS = 0x04;
+export const RESOLVE_IN_ROOT = 0x10;
+
+export const closeDescriptor = (descriptor: number): void => {
+  check(native.close(descriptor), "close");
+};
+
+/** A pair of connected AF_UNIX stream sockets. */
+export function socketPair(): [number, number] {
+  const pair = [0, 0];
+  check(native.socketpair(1, 1 | SOCK_CLOEXEC, 0, pair), "socketpair");
+  return pair as [number, number];
+}
+
+/** An anonymous file in memory. */
+export const memoryFile = (name: string): number => check(native.memfd_create(name, 1), "memfd_create", name);
+
+/** Sends bytes with descriptors attached (SCM_RIGHTS, unix(7)). */
+export function sendDescriptors(socket: number, bytes: Uint8Array, descriptors: readonly number[]): void {
+  const control = Buffer.alloc(Math.ceil((16 + descriptors.length * 4) / 8) * 8);
+  control.writeBigUInt64LE(BigInt(16 + descriptors.length * 4), 0);
+  control.writeInt32LE(SOL_SOCKET, 8);
+  control.writeInt32LE(SCM_RIGHTS, 12);
+  descriptors.forEach((descriptor, index) => {
+    control.writeInt32LE(descriptor, 16 + index * 4);
+  });
+  const header = {
+    name: null,
+    namelen: 0,
+    iov: [{ base: bytes, length: bytes.length }],
+    iovlen: 1,
+    control,
+    controllen: control.length,
+    flags: 0,
+  };
+  const sent = check(native.sendmsg(socket, header, MSG_NOSIGNAL | MSG_DONTWAIT), "sendmsg");
+  if (sent !== bytes.length) throw new Error(`sendmsg: ${sent} of ${bytes.length} bytes were sent`);
+}
+
+/** Who is at the other end of a Unix socket (SO_PEERCRED, unix(7)). */
+export function peerCredentials(socket: number): { pid: number; uid: number; gid: number } {
+  const value = Buffer.alloc(12);
+  check(
+    native.getsockopt(socket, SOL_SOCKET, SO_PEERCRED, value, [value.length]),
+    "getsockopt",
+    "SO_PEERCRED",
+  );
+  return { pid: value.readInt32LE(0), uid: value.readUInt32LE(4), gid: value.readUInt32LE(8) };
+}
+
+/** Opens a path below a directory descriptor; `resolve` is RESOLVE_* (openat2(2)). The caller closes it. */
+export function openat2(directory: number, path: string, flags: number, resolve: number): number {
+  const how = Buffer.alloc(24);
+  how.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0);
+  how.writeBigUInt64LE(BigInt(resolve), 16);
+  return check(Number(native.syscall(SYS_openat2, directory, path, how, how.length)), "openat2", path);
+}
+
+export const fsopen = (type: string): number => check(native.fsopen(type, 1), "fsopen", type);
+export function fsconfigString(fs: number, key: string, value: string): void {
+  check(native.fsconfig(fs, 1, key, value, 0), "fsconfig", `${key}=${value}`);
+}
+export function fsconfigFlag(fs: number, key: string): void {
+  check(native.fsconfig(fs, 0, key, null, 0), "fsconfig", key);
+}
+/** Makes the configured file system and returns a descriptor of its detached mount. */
+export function fsmount(fs: number, attributes = 0): number {
+  check(native.fsconfig(fs, 6, null, null, 0), "fsconfig", "create");
+  return check(native.fsmount(fs, 1, attributes), "fsmount");
+}
+export const openTree = (directory: number, path: string, flags: number): number =>
+  check(native.open_tree(directory, path, flags | OPEN_TREE_CLOEXEC), "open_tree", path);
+/** Attaches a detached mount at a path. */
+export function moveMount(tree: number, path: string): void {
+  check(native.move_mount(tree, "", AT_FDCWD, path, 4), "move_mount", path);
+}
+/** Sets MOUNT_ATTR_* and propagation on the mount a descriptor stands for (mount_setattr(2)). */
+export function mountSetattr(tree: number, attributes: number, propagation = 0, recursive = false): void {
+  const value = Buffer.alloc(32);
+  value.writeBigUInt64LE(BigInt(attributes), 0);
+  value.writeBigUInt64LE(BigInt(propagation), 16);
+  const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  check(native.mount_setattr(tree, "", flags, value, value.length), "mount_setattr");
+}
+export function mount(
+  source: string,
+  target: string,
+  type: string,
+  flags: number,
+  data: string | null,
+): void {
+  check(native.mount(source, target, type, flags, data), "mount", target);
+}
+export function umount(target: string, flags = MNT_DETACH): void {
+  check(native.umount2(target, flags), "umount2", target);
+}
+/** ioctl(2) with a buffer as its argument, which the call may change. */
+export const ioctl = (descriptor: number, request: number, argument: Buffer): number =>
+  check(native.ioctl(descriptor, request, argument), "ioctl", `0x${request.toString(16)}`);
+export const prctl = (option: number, ...values: number[]): number =>
+  check(
+    native.prctl(option, values[0] ?? 0, values[1] ?? 0, values[2] ?? 0, values[3] ?? 0),
+    "prctl",
+    String(option),
+  );
+
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+/** A netlink socket of a protocol (netlink(7)); the caller closes it. */
+export const netlinkSocket = (protocol: number): number =>
+  check(native.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), "socket", "netlink");
+export function send(socket: number, bytes: Uint8Array): void {
+  check(native.send(socket, bytes, bytes.length, MSG_NOSIGNAL), "send");
+}
+/** Receives into `buffer`; returns the number of bytes. */
+export const receive = (socket: number, buffer: Uint8Array): number =>
+  check(native.recv(socket, buffer, buffer.length, 0), "recv");
+
+/** Runs `action` (synchronous: it opens one socket) with this thread in the network namespace at `path`. */
+export function inNetworkNamespace<T>(path: string, action: () => T): T {
+  const CLONE_NEWNET = 0x40000000;
+  const own = openSync("/proc/thread-self/ns/net", "r");
+  const wanted = openSync(path, "r");
+  try {
+    check(native.setns(wanted, CLONE_NEWNET), "setns", path);
+    try {
+      return action();
+    } finally {
+      // Staying behind in a container's network would mean serving the API there.
+      if (native.setns(own, CLONE_NEWNET) < 0) process.abort();
+    }
+  } finally {
+    closeDescriptor(wanted);
+    closeDescriptor(own);
+  }
+}
+
+/** The path a descriptor stands for, as the kernel shows it. */
+export const descriptorPath = (descriptor: number): string => readlinkSync(`/proc/self/fd/${descriptor}`);

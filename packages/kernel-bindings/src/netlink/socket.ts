@@ -1,0 +1,64 @@
+// Sends rtnetlink messages from the daemon's own network namespace, synchronously: each answer takes microseconds.
+import { KernelError } from "../errors.ts";
+import { closeDescriptor, netlinkSocket, receive, send } from "../libc.ts";
+import { type Answer, parseAttributes, parseMessages } from "./message.ts";
+import { getLink, RTM_NEWLINK } from "./route.ts";
+
+const NETLINK_ROUTE = 0;
+const NLMSG_ERROR = 2;
+const ENODEV = 19;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_ADDRESS = 1;
+
+/** Sends one acknowledged message; returns what came besides the acknowledgement. Throws KernelError. */
+export function netlinkRequest(bytes: Uint8Array, about: string): Answer[] {
+  const socket = netlinkSocket(NETLINK_ROUTE);
+  try {
+    send(socket, bytes);
+    const answers: Answer[] = [];
+    const buffer = Buffer.alloc(32768);
+    for (;;) {
+      const received = parseMessages(buffer.subarray(0, receive(socket, buffer)));
+      for (const answer of received) {
+        if (answer.type !== NLMSG_ERROR) answers.push({ type: answer.type, body: Buffer.from(answer.body) });
+        else if (answer.body.readInt32LE(0) === 0) return answers;
+        else throw new KernelError("netlink", -answer.body.readInt32LE(0), about);
+      }
+    }
+  } finally {
+    closeDescriptor(socket);
+  }
+}
+
+/** A network interface as the kernel shows it. */
+export interface Link {
+  index: number;
+  name: string;
+  mtu: number;
+  mac: string;
+  up: boolean;
+}
+
+/** The link of this name in the daemon's network namespace, or undefined. */
+export function findLink(name: string): Link | undefined {
+  try {
+    const answer = netlinkRequest(getLink(name), name).find(({ type }) => type === RTM_NEWLINK);
+    if (!answer) return undefined;
+    const attributes = parseAttributes(answer.body.subarray(16));
+    return {
+      index: answer.body.readInt32LE(4),
+      name: attributes.get(IFLA_IFNAME)?.toString("utf8").replace(/\0$/, "") ?? name,
+      mtu: attributes.get(IFLA_MTU)?.readUInt32LE(0) ?? 0,
+      mac:
+        attributes
+          .get(IFLA_ADDRESS)
+          ?.toString("hex")
+          .replace(/(..)(?=.)/g, "$1:") ?? "",
+      up: (answer.body.readUInt32LE(8) & 1) === 1,
+    };
+  } catch (error) {
+    if (error instanceof KernelError && error.errno === ENODEV) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,85 @@
+// A launch plan in words, one line per step: what will be, or was, done to the kernel.
+import { capabilitiesIn } from "../capabilities.ts";
+import { parseMessages } from "../netlink/message.ts";
+import { type Plan, type Step, stageOf, vocabulary } from "./vocabulary.ts";
+
+const cloneFlags: readonly [number, string][] = [
+  [0x80, "time"],
+  [0x20000, "mount"],
+  [0x2000000, "cgroup"],
+  [0x4000000, "UTS"],
+  [0x8000000, "IPC"],
+  [0x10000000, "user"],
+  [0x20000000, "PID"],
+  [0x40000000, "network"],
+];
+const namespaces = (flags: number): string =>
+  cloneFlags.flatMap(([flag, name]) => (flags & flag ? [name] : [])).join(", ") || "none";
+const attributes = (flags: number): string =>
+  ["read-only", "nosuid", "nodev", "noexec"].filter((_, bit) => flags & (1 << bit)).join(", ");
+const names = (mask: number | bigint): string => capabilitiesIn(BigInt(mask)).join(" ") || "none";
+const count = (messages: Uint8Array): number => parseMessages(Buffer.from(messages)).length;
+const list = (items: readonly (string | number)[]): string => items.join(" ") || "none";
+
+const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } = {
+  serve: (step) => `listen for the daemon at ${step.socket}; write the exit status to ${step.exit}`,
+  stdio: (step) =>
+    step.terminal ? "prepare a terminal" : `prepare pipes${step.openStdin ? ", stdin open" : ""}`,
+  log: (step) => `log to ${step.path}, ${step.maximumSize} bytes × ${step.maximumFiles} files`,
+  directory: (step) => `make directory ${step.path}`,
+  write: (step) => `write ${JSON.stringify(step.value)} to ${step.path}`,
+  "pid-namespace.join": (step) => `join PID namespace ${step.path}`,
+  clone: (step) => `clone the process; new namespaces: ${namespaces(Number(step.flags))}`,
+  "netlink.host": (step) => `send ${count(step.messages)} rtnetlink messages on the host`,
+  "cgroup.enter": (step) => `enter control groups by ${list(step.files)}`,
+  unshare: (step) => `unshare namespaces: ${namespaces(Number(step.flags))}`,
+  "namespace.join": (step) => `join namespace ${step.path}`,
+  "await-host": () => "wait for the host's steps",
+  netlink: (step) => `send ${count(step.messages)} rtnetlink messages in the container`,
+  sysctl: (step) => `set ${step.path} to ${step.value}`,
+  hostname: (step) => `set the host name ${step.name}`,
+  domainname: (step) => `set the domain name ${step.name}`,
+  "bind.open": (step) =>
+    `take ${step.recursive ? "the tree" : "the mount"} ${step.source} (slot ${step.slot})`,
+  propagation: (step) => `set mount propagation 0x${Number(step.flags).toString(16)} on ${step.path}`,
+  "root.overlay": (step) =>
+    `make the root: overlay of ${step.lower.length} layers, upper ${step.upper || "none"}`,
+  mount: (step) =>
+    `mount ${step.type} at ${step.target} (${[attributes(Number(step.attributes)), ...step.options].filter(Boolean).join(", ")})`,
+  bind: (step) =>
+    `bind slot ${step.slot} at ${step.target} (${attributes(Number(step.attributes)) || "read-write"})`,
+  node: (step) => `make device ${step.path} ${step.major}:${step.minor}`,
+  symlink: (step) => `link ${step.path} → ${step.target}`,
+  mask: (step) => `hide ${step.path}`,
+  readonly: (step) => `make ${step.path} read-only`,
+  pivot: (step) =>
+    `pivot to the root (${attributes(Number(step.attributes)) || "read-write"}) and detach the host's`,
+  terminal: (step) => `open the terminal${step.console ? " and show it as /dev/console" : ""}`,
+  rlimit: (step) => `set resource limit ${step.resource} to ${step.soft}:${step.hard}`,
+  "oom-score": (step) => `set oom_score_adj to ${step.value}`,
+  keyring: (step) => `join a session keyring of its own, ${step.name}`,
+  "no-new-privileges": () => "set no_new_privs",
+  seccomp: (step) => `load a seccomp filter of ${step.filter.length / 8} instructions`,
+  "capabilities.bounding": (step) => `limit the bounding set to ${names(step.keep)}`,
+  user: (step) => `become user ${step.uid}, group ${step.gid}, groups ${list(step.groups)}`,
+  capabilities: (step) =>
+    `set capabilities: effective ${names(step.effective)}; permitted ${names(step.permitted)}; inheritable ${names(step.inheritable)}; ambient ${names(step.ambient)}`,
+  "working-directory": (step) => `change to directory ${step.path}`,
+  execute: (step) =>
+    `execute ${[step.file, ...step.arguments.slice(1)].map((word) => JSON.stringify(word)).join(" ")}`,
+  "fail.monitor": (step) => `fail with errno ${step.errno} (a test)`,
+  "fail.host": (step) => `fail with errno ${step.errno} (a test)`,
+  "fail.child": (step) => `fail with errno ${step.errno} (a test)`,
+};
+
+/** One step in words. */
+export const describeStep = (step: Step): string => (words[step.op] as (step: Step) => string)(step);
+
+/** The plan in words: number, who carries the step out, its operation, and what it does. */
+export const describePlan = (plan: Plan): string =>
+  plan
+    .map((step, index) => {
+      const { code } = vocabulary[step.op];
+      return `${String(index).padStart(3)}  ${stageOf(step.op).padEnd(7)}  ${String(code).padStart(2)} ${step.op.padEnd(21)}  ${describeStep(step)}`;
+    })
+    .join("\n");

@@ -1,0 +1,168 @@
+// The vocabulary of launch plans: every step there is, where it runs, and its fields in the order they are encoded.
+// The launcher's plan.h holds the same table; vocabulary.test.ts compares the two.
+
+/** Where a step runs: by the monitor before the clone, by the monitor after it, or by the container's own process. */
+export type Stage = "monitor" | "host" | "child";
+
+/** number: unsigned up to 64 bits; flag: 0 or 1; bytes: opaque; strings may not contain NUL. */
+interface FieldTypes {
+  number: number | bigint;
+  flag: boolean;
+  string: string;
+  bytes: Uint8Array;
+  strings: readonly string[];
+  numbers: readonly number[];
+}
+export type FieldType = keyof FieldTypes;
+
+interface Entry {
+  readonly code: number;
+  readonly stage: Stage;
+  readonly fields: Readonly<Record<string, FieldType>>;
+}
+
+export const vocabulary = {
+  /** Where the monitor listens for the daemon, and where it writes the exit status. */
+  serve: { code: 1, stage: "monitor", fields: { socket: "string", exit: "string" } },
+  /** The streams: a terminal or pipes; whether stdin is open, and closes with its first client. */
+  stdio: {
+    code: 2,
+    stage: "monitor",
+    fields: { terminal: "flag", openStdin: "flag", stdinOnce: "flag", columns: "number", rows: "number" },
+  },
+  /** The json-file log; maximumSize in bytes, 0 for no limit; maximumFiles counts the present one. */
+  log: {
+    code: 3,
+    stage: "monitor",
+    fields: { path: "string", maximumSize: "number", maximumFiles: "number" },
+  },
+  /** A directory of the host's, with its parents. */
+  directory: { code: 4, stage: "monitor", fields: { path: "string", mode: "number" } },
+  /** A value written to a kernel file (a cgroup's limit). */
+  write: { code: 5, stage: "monitor", fields: { path: "string", value: "string" } },
+  "pid-namespace.join": { code: 6, stage: "monitor", fields: { path: "string" } },
+  /** The clone itself, with its CLONE_NEW* flags. */
+  clone: { code: 7, stage: "monitor", fields: { flags: "number" } },
+  /** rtnetlink messages in the host's network namespace; the container's is descriptor 100 there. */
+  "netlink.host": { code: 20, stage: "host", fields: { messages: "bytes" } },
+  /** Joins cgroups by writing 0 to each file (tasks of v1, cgroup.procs of v2). */
+  "cgroup.enter": { code: 30, stage: "child", fields: { files: "strings" } },
+  unshare: { code: 31, stage: "child", fields: { flags: "number" } },
+  "namespace.join": { code: 32, stage: "child", fields: { path: "string", type: "number" } },
+  /** Waits until the host's steps are done. */
+  "await-host": { code: 33, stage: "child", fields: {} },
+  /** rtnetlink messages in the container's network namespace. */
+  netlink: { code: 34, stage: "child", fields: { messages: "bytes" } },
+  sysctl: { code: 35, stage: "child", fields: { path: "string", value: "string" } },
+  hostname: { code: 36, stage: "child", fields: { name: "string" } },
+  domainname: { code: 37, stage: "child", fields: { name: "string" } },
+  /** Takes a detached copy of a host mount into a slot, while the host's tree is still in sight. */
+  "bind.open": { code: 40, stage: "child", fields: { slot: "number", source: "string", recursive: "flag" } },
+  /** mount(2) propagation flags (MS_*) for a mount of the present namespace. */
+  propagation: { code: 41, stage: "child", fields: { path: "string", flags: "number" } },
+  /** The root: an overlay of layers (topmost first) and, unless empty, a writable upper directory. */
+  "root.overlay": {
+    code: 42,
+    stage: "child",
+    fields: { staging: "string", lower: "strings", upper: "string", work: "string", options: "strings" },
+  },
+  /** A new file system below the root; attributes are MOUNT_ATTR_*; strict refuses symbolic links on the way. */
+  mount: {
+    code: 43,
+    stage: "child",
+    fields: {
+      type: "string",
+      target: "string",
+      options: "strings",
+      attributes: "number",
+      source: "string",
+      strict: "flag",
+    },
+  },
+  /** Attaches what a slot holds; propagation is one of MS_PRIVATE, MS_SLAVE, MS_SHARED, 0 to leave it. */
+  bind: {
+    code: 44,
+    stage: "child",
+    fields: {
+      slot: "number",
+      target: "string",
+      attributes: "number",
+      recursive: "flag",
+      propagation: "number",
+      reserved: "number",
+    },
+  },
+  /** A device node; mode includes its type (S_IFCHR). */
+  node: {
+    code: 45,
+    stage: "child",
+    fields: { path: "string", mode: "number", major: "number", minor: "number", group: "number" },
+  },
+  symlink: { code: 46, stage: "child", fields: { target: "string", path: "string" } },
+  /** Hides a path if it is there: /dev/null over a file, an empty read-only tmpfs over a directory. */
+  mask: { code: 47, stage: "child", fields: { path: "string" } },
+  /** Makes a path read-only if it is there. */
+  readonly: { code: 48, stage: "child", fields: { path: "string" } },
+  /** Makes the new root the root, forgets the host's, and sets attributes (MOUNT_ATTR_*) on it. */
+  pivot: { code: 49, stage: "child", fields: { attributes: "number" } },
+  terminal: { code: 50, stage: "child", fields: { columns: "number", rows: "number", console: "flag" } },
+  /** RLIM_INFINITY is 2^64−1; a tolerated limit is set as far as the host lets us. */
+  rlimit: {
+    code: 60,
+    stage: "child",
+    fields: { resource: "number", soft: "number", hard: "number", tolerated: "flag" },
+  },
+  "oom-score": { code: 61, stage: "child", fields: { value: "string", tolerated: "flag" } },
+  keyring: { code: 62, stage: "child", fields: { name: "string" } },
+  "no-new-privileges": { code: 63, stage: "child", fields: {} },
+  /** A classic BPF program, as libseccomp exports it, and SECCOMP_FILTER_FLAG_*. */
+  seccomp: { code: 64, stage: "child", fields: { filter: "bytes", flags: "number" } },
+  "capabilities.bounding": { code: 65, stage: "child", fields: { keep: "number" } },
+  user: {
+    code: 66,
+    stage: "child",
+    fields: { uid: "number", gid: "number", groups: "numbers", umask: "number" },
+  },
+  /** Bit masks, bit n for capability n. */
+  capabilities: {
+    code: 67,
+    stage: "child",
+    fields: { effective: "number", permitted: "number", inheritable: "number", ambient: "number" },
+  },
+  "working-directory": { code: 68, stage: "child", fields: { path: "string", create: "flag" } },
+  /** A file without a slash is looked for in the environment's PATH. */
+  execute: {
+    code: 69,
+    stage: "child",
+    fields: { file: "string", arguments: "strings", environment: "strings" },
+  },
+  /** Fail with an errno where they stand: the tests' way to see that a broken start leaves nothing behind. */
+  "fail.monitor": { code: 90, stage: "monitor", fields: { errno: "number" } },
+  "fail.host": { code: 91, stage: "host", fields: { errno: "number" } },
+  "fail.child": { code: 92, stage: "child", fields: { errno: "number" } },
+} as const satisfies Record<string, Entry>;
+
+export type Vocabulary = typeof vocabulary;
+export type Op = keyof Vocabulary;
+export type StepArguments = {
+  [K in Op]: {
+    -readonly [F in keyof Vocabulary[K]["fields"]]: FieldTypes[Vocabulary[K]["fields"][F] & FieldType];
+  };
+};
+/** One step: its operation and that operation's arguments. */
+export type Step = { [K in Op]: { op: K } & StepArguments[K] }[Op];
+/** A launch plan: the steps in the order in which each stage carries them out. */
+export type Plan = readonly Step[];
+
+/** The stage a step runs in. */
+export const stageOf = (op: Op): Stage => vocabulary[op].stage;
+
+/** The launcher's letter for each type of field (plan.h). */
+export const schemaLetters: Readonly<Record<FieldType, string>> = {
+  number: "u",
+  flag: "u",
+  string: "s",
+  bytes: "b",
+  strings: "l",
+  numbers: "n",
+};
