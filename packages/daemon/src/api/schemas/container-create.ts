@@ -1,0 +1,256 @@
+// The body of POST /containers/create: every field of API v1.51, its type and its default. Go's clients send null for
+// what they leave out, so null means the default everywhere.
+import { z } from "zod";
+
+const text = z
+  .string()
+  .nullish()
+  .transform((value) => value ?? "");
+const flag = z
+  .boolean()
+  .nullish()
+  .transform((value) => value ?? false);
+const integer = z
+  .int()
+  .nullish()
+  .transform((value) => value ?? 0);
+const optionalInteger = z
+  .int()
+  .nullish()
+  .transform((value) => value ?? null);
+const strings = z
+  .array(z.string())
+  .nullish()
+  .transform((value) => value ?? null);
+const texts = z
+  .record(z.string(), z.string())
+  .nullish()
+  .transform((value) => value ?? {});
+const keys = z
+  .record(z.string(), z.looseObject({}))
+  .nullish()
+  .transform((value) => value ?? null);
+/** A command: a list, or one string for a list of one, as Docker's strslice reads it. */
+const words = z
+  .union([z.array(z.string()), z.string().transform((word) => [word])])
+  .nullish()
+  .transform((value) => value ?? null);
+const objects = z
+  .array(z.looseObject({}))
+  .nullish()
+  .transform((value) => value ?? []);
+
+const healthcheck = z
+  .looseObject({
+    Test: strings,
+    Interval: integer,
+    Timeout: integer,
+    StartPeriod: integer,
+    StartInterval: integer,
+    Retries: integer,
+  })
+  .nullish();
+
+const config = {
+  Hostname: text,
+  Domainname: text,
+  User: text,
+  AttachStdin: flag,
+  AttachStdout: flag,
+  AttachStderr: flag,
+  ExposedPorts: keys,
+  Tty: flag,
+  OpenStdin: flag,
+  StdinOnce: flag,
+  Env: strings,
+  Cmd: words,
+  Healthcheck: healthcheck,
+  ArgsEscaped: flag,
+  Image: text,
+  Volumes: keys,
+  WorkingDir: text,
+  Entrypoint: words,
+  NetworkDisabled: flag,
+  MacAddress: text,
+  OnBuild: strings,
+  Labels: texts,
+  StopSignal: text,
+  StopTimeout: optionalInteger,
+  Shell: strings,
+};
+
+const mount = z.looseObject({
+  Type: text,
+  Source: text,
+  Target: text,
+  ReadOnly: flag,
+  Consistency: text,
+  BindOptions: z
+    .looseObject({
+      Propagation: text,
+      NonRecursive: flag,
+      CreateMountpoint: flag,
+      ReadOnlyNonRecursive: flag,
+      ReadOnlyForceRecursive: flag,
+    })
+    .nullish(),
+  VolumeOptions: z
+    .looseObject({ NoCopy: flag, Labels: texts, Subpath: text, DriverConfig: z.looseObject({}).nullish() })
+    .nullish(),
+  TmpfsOptions: z
+    .looseObject({ SizeBytes: integer, Mode: integer, Options: z.array(z.array(z.string())).nullish() })
+    .nullish(),
+});
+export type MountRequest = z.output<typeof mount>;
+
+export const hostConfigSchema = z.object({
+  Binds: strings,
+  ContainerIDFile: text,
+  LogConfig: z
+    .object({ Type: text, Config: texts })
+    .nullish()
+    .transform((value) => value ?? { Type: "", Config: {} }),
+  NetworkMode: text,
+  PortBindings: z
+    .record(z.string(), z.array(z.looseObject({})).nullable())
+    .nullish()
+    .transform((value) => value ?? {}),
+  RestartPolicy: z
+    .object({ Name: text, MaximumRetryCount: integer })
+    .nullish()
+    .transform((value) => value ?? { Name: "", MaximumRetryCount: 0 }),
+  AutoRemove: flag,
+  VolumeDriver: text,
+  VolumesFrom: strings,
+  Mounts: z
+    .array(mount)
+    .nullish()
+    .transform((value) => value ?? []),
+  ConsoleSize: z
+    .array(z.int())
+    .length(2)
+    .nullish()
+    .transform((value) => value ?? [0, 0]),
+  Annotations: texts,
+  CapAdd: strings,
+  CapDrop: strings,
+  CgroupnsMode: text,
+  Dns: strings,
+  DnsOptions: strings,
+  DnsSearch: strings,
+  ExtraHosts: strings,
+  GroupAdd: strings,
+  IpcMode: text,
+  Cgroup: text,
+  Links: strings,
+  OomScoreAdj: integer,
+  PidMode: text,
+  Privileged: flag,
+  PublishAllPorts: flag,
+  ReadonlyRootfs: flag,
+  SecurityOpt: strings,
+  StorageOpt: texts,
+  Tmpfs: texts,
+  UTSMode: text,
+  UsernsMode: text,
+  ShmSize: integer,
+  Sysctls: texts,
+  Runtime: text,
+  Isolation: text,
+  CpuShares: integer,
+  Memory: integer,
+  NanoCpus: integer,
+  CgroupParent: text,
+  BlkioWeight: integer,
+  BlkioWeightDevice: objects,
+  BlkioDeviceReadBps: objects,
+  BlkioDeviceWriteBps: objects,
+  BlkioDeviceReadIOps: objects,
+  BlkioDeviceWriteIOps: objects,
+  CpuPeriod: integer,
+  CpuQuota: integer,
+  CpuRealtimePeriod: integer,
+  CpuRealtimeRuntime: integer,
+  CpusetCpus: text,
+  CpusetMems: text,
+  Devices: z
+    .array(z.object({ PathOnHost: text, PathInContainer: text, CgroupPermissions: text }))
+    .nullish()
+    .transform((value) => value ?? []),
+  DeviceCgroupRules: strings,
+  DeviceRequests: objects,
+  KernelMemory: integer,
+  KernelMemoryTCP: integer,
+  MemoryReservation: integer,
+  MemorySwap: integer,
+  MemorySwappiness: optionalInteger,
+  OomKillDisable: flag,
+  PidsLimit: optionalInteger,
+  Ulimits: z
+    .array(z.object({ Name: text, Soft: integer, Hard: integer }))
+    .nullish()
+    .transform((value) => value ?? []),
+  Init: z
+    .boolean()
+    .nullish()
+    .transform((value) => value ?? null),
+  CpuCount: integer,
+  CpuPercent: integer,
+  IOMaximumIOps: integer,
+  IOMaximumBandwidth: integer,
+  MaskedPaths: z.array(z.string()).nullish(),
+  ReadonlyPaths: z.array(z.string()).nullish(),
+});
+
+const endpoint = z.looseObject({
+  IPAMConfig: z.looseObject({ IPv4Address: text, IPv6Address: text, LinkLocalIPs: strings }).nullish(),
+  Links: strings,
+  Aliases: strings,
+  MacAddress: text,
+  DriverOpts: texts,
+  GwPriority: integer,
+});
+
+export const configSchema = z.object(config);
+export const containerCreateSchema = z.object({
+  ...config,
+  HostConfig: hostConfigSchema.nullish().transform((value) => value ?? hostConfigSchema.parse({})),
+  NetworkingConfig: z
+    .object({
+      EndpointsConfig: z
+        .record(z.string(), endpoint.nullable())
+        .nullish()
+        .transform((value) => value ?? {}),
+    })
+    .nullish()
+    .transform((value) => value ?? { EndpointsConfig: {} }),
+});
+
+/** A container's configuration, complete: what the request said and the defaults. */
+export type ContainerConfig = z.output<typeof configSchema>;
+export type HostConfig = z.output<typeof hostConfigSchema>;
+export type ContainerCreate = z.output<typeof containerCreateSchema>;
+
+export const execCreateSchema = z.object({
+  AttachStdin: flag,
+  AttachStdout: flag,
+  AttachStderr: flag,
+  ConsoleSize: z
+    .array(z.int())
+    .length(2)
+    .nullish()
+    .transform((value) => value ?? null),
+  DetachKeys: text,
+  Tty: flag,
+  Env: strings,
+  Cmd: words,
+  Privileged: flag,
+  User: text,
+  WorkingDir: text,
+});
+export type ExecCreate = z.output<typeof execCreateSchema>;
+
+export const execStartSchema = z
+  .object({ Detach: flag, Tty: flag, ConsoleSize: z.array(z.int()).length(2).nullish() })
+  .nullish()
+  .transform((value) => value ?? { Detach: false, Tty: false });

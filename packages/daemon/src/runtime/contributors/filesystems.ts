@@ -1,0 +1,118 @@
+// File systems every container has: /proc, /dev and what is in it, /sys, the control groups.
+import {
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
+  S_IFBLK,
+  S_IFCHR,
+  type Step,
+} from "@tsd/kernel-bindings";
+import type { ContainerSpec, DeviceSpec } from "../spec.ts";
+
+const guarded = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV;
+
+interface FilesystemOptions {
+  options?: readonly string[];
+  attributes?: number;
+  strict?: boolean;
+}
+
+const filesystem = (type: string, target: string, settings: FilesystemOptions = {}): Step => ({
+  op: "mount",
+  type,
+  target,
+  options: settings.options ?? [],
+  attributes: settings.attributes ?? guarded,
+  source: type,
+  strict: settings.strict ?? false,
+});
+
+/** Devices that every container has, as Docker's default list. */
+export const defaultDevices: readonly DeviceSpec[] = [
+  ["/dev/null", 1, 3],
+  ["/dev/zero", 1, 5],
+  ["/dev/full", 1, 7],
+  ["/dev/random", 1, 8],
+  ["/dev/urandom", 1, 9],
+  ["/dev/tty", 5, 0],
+].map(([path, major, minor]) => ({
+  path: String(path),
+  type: "c",
+  major: Number(major),
+  minor: Number(minor),
+  mode: 0o666,
+  group: 0,
+}));
+
+const links: readonly [path: string, target: string][] = [
+  ["/dev/fd", "/proc/self/fd"],
+  ["/dev/stdin", "/proc/self/fd/0"],
+  ["/dev/stdout", "/proc/self/fd/1"],
+  ["/dev/stderr", "/proc/self/fd/2"],
+  ["/dev/core", "/proc/kcore"],
+  ["/dev/ptmx", "pts/ptmx"],
+];
+
+export function filesystemSteps(spec: ContainerSpec): Step[] {
+  const taken = new Set(spec.mounts.map(({ target }) => target));
+  const free = (target: string, ...steps: Step[]): Step[] => (taken.has(target) ? [] : steps);
+  const readOnly = spec.privileged ? 0 : MOUNT_ATTR_RDONLY;
+  return [
+    ...free("/proc", filesystem("proc", "/proc", { strict: true })),
+    ...free("/dev", ...deviceSteps(spec, free)),
+    ...free(
+      "/sys",
+      filesystem("sysfs", "/sys", { attributes: guarded | readOnly, strict: true }),
+      ...cgroupSteps(spec, readOnly),
+    ),
+  ];
+}
+
+function deviceSteps(spec: ContainerSpec, free: (target: string, ...steps: Step[]) => Step[]): Step[] {
+  return [
+    filesystem("tmpfs", "/dev", { options: ["mode=755", "size=65536k"], attributes: MOUNT_ATTR_NOSUID }),
+    ...[...defaultDevices, ...spec.devices].map(nodeStep),
+    ...free(
+      "/dev/pts",
+      filesystem("devpts", "/dev/pts", {
+        options: ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        attributes: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+      }),
+    ),
+    ...free("/dev/shm", ...shmSteps(spec)),
+    ...free("/dev/mqueue", filesystem("mqueue", "/dev/mqueue")),
+    ...links.map(([path, target]): Step => ({ op: "symlink", target, path })),
+  ];
+}
+
+const nodeStep = (device: DeviceSpec): Step => ({
+  op: "node",
+  path: device.path,
+  mode: (device.type === "c" ? S_IFCHR : S_IFBLK) | device.mode,
+  major: device.major,
+  minor: device.minor,
+  group: device.group,
+});
+
+/** Shared memory follows the IPC namespace: whoever joins another's sees the same /dev/shm (a bind, see mounts). */
+const shmSteps = (spec: ContainerSpec): Step[] =>
+  spec.namespaces.ipc.kind === "private"
+    ? [filesystem("tmpfs", "/dev/shm", { options: ["mode=1777", `size=${spec.shmSize}`] })]
+    : [];
+
+/** The control groups as the container's cgroup namespace shows them. */
+function cgroupSteps(spec: ContainerSpec, readOnly: number): Step[] {
+  const attributes = guarded | readOnly;
+  if (spec.cgroups.version === 2) return [filesystem("cgroup2", "/sys/fs/cgroup", { attributes })];
+  const steps = [filesystem("tmpfs", "/sys/fs/cgroup", { options: ["mode=755"] })];
+  for (const { name } of spec.cgroups.controllers) {
+    const named = /^name=(.*)$/.exec(name)?.[1];
+    const options = named ? ["none", name] : name.split(",");
+    steps.push(filesystem("cgroup", `/sys/fs/cgroup/${named ?? name}`, { options, attributes }));
+    if (options.length > 1 && !named)
+      for (const alias of options)
+        steps.push({ op: "symlink", target: name, path: `/sys/fs/cgroup/${alias}` });
+  }
+  return steps;
+}

@@ -1,0 +1,48 @@
+// Process: limits, user, capabilities, system call filter, and at last the command.
+import { capabilityMask, type Step } from "@tsd/kernel-bindings";
+import type { ProcessSpec, StreamsSpec } from "../spec.ts";
+
+export const limitSteps = (process: ProcessSpec): Step[] => [
+  ...(process.oomScoreAdj
+    ? [
+        {
+          op: "oom-score",
+          value: String(process.oomScoreAdj.value),
+          tolerated: process.oomScoreAdj.tolerated,
+        } as const,
+      ]
+    : []),
+  ...process.rlimits.map((limit): Step => ({ op: "rlimit", ...limit })),
+];
+
+export const terminalSteps = (streams: StreamsSpec, console: boolean): Step[] =>
+  streams.terminal ? [{ op: "terminal", columns: streams.columns, rows: streams.rows, console }] : [];
+
+/** Loading a filter needs CAP_SYS_ADMIN or no_new_privs, so without the latter it comes before the capabilities go. */
+export function privilegeSteps(process: ProcessSpec): Step[] {
+  const { capabilities } = process;
+  const filter: Step[] = process.seccomp ? [{ op: "seccomp", filter: process.seccomp, flags: 0 }] : [];
+  const drop: Step[] = [
+    { op: "capabilities.bounding", keep: capabilityMask(capabilities.bounding) },
+    { op: "user", uid: process.user.uid, gid: process.user.gid, groups: process.user.groups, umask: 0o022 },
+    {
+      op: "capabilities",
+      effective: capabilityMask(capabilities.effective),
+      permitted: capabilityMask(capabilities.permitted),
+      inheritable: capabilityMask(capabilities.inheritable),
+      ambient: capabilityMask(capabilities.ambient),
+    },
+  ];
+  return process.noNewPrivileges ? [...drop, { op: "no-new-privileges" }, ...filter] : [...filter, ...drop];
+}
+
+export const workingDirectorySteps = (process: ProcessSpec, create: boolean): Step[] => [
+  { op: "working-directory", path: process.workingDirectory, create },
+];
+
+export const executeStep = (process: ProcessSpec, command: readonly string[]): Step => ({
+  op: "execute",
+  file: command[0] ?? "",
+  arguments: command,
+  environment: process.environment,
+});

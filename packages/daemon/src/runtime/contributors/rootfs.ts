@@ -1,0 +1,93 @@
+// Root: the overlay of the image's layers and the container's own, the mounts on it, and the change of root.
+import { MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, type Step } from "@tsd/kernel-bindings";
+import type { ContainerSpec, MountSpec } from "../spec.ts";
+
+type BindMount = Extract<MountSpec, { type: "bind" }>;
+const propagations = { private: MS_PRIVATE, slave: MS_SLAVE, shared: MS_SHARED } as const;
+const INIT_TARGET = "/sbin/docker-init";
+
+/** Everything bound into the container, shallow targets first so that deeper ones land on top of them. */
+function binds(spec: ContainerSpec): BindMount[] {
+  const asked = spec.mounts.filter((mount) => mount.type === "bind");
+  const taken = new Set(spec.mounts.map(({ target }) => target));
+  const own = (source: string, target: string, readOnly: boolean): BindMount => ({
+    type: "bind",
+    source,
+    target,
+    readOnly,
+    readOnlyRecursive: false,
+    recursive: false,
+    propagation: "private",
+  });
+  const files = spec.files
+    .filter(({ target }) => !taken.has(target))
+    .map(({ source, target }) => own(source, target, false));
+  const init = spec.init ? [own(spec.init, INIT_TARGET, true)] : [];
+  return [...files, ...init, ...asked];
+}
+
+const depth = (target: string): number => target.split("/").filter(Boolean).length;
+const byDepth = (a: { target: string }, b: { target: string }): number => depth(a.target) - depth(b.target);
+
+/** Sources are taken while the host's tree, and its propagation, are still as they were. */
+export const bindSourceSteps = (spec: ContainerSpec): Step[] =>
+  binds(spec).map((bind, slot) => ({
+    op: "bind.open",
+    slot,
+    source: bind.source,
+    recursive: bind.recursive,
+  }));
+
+/** From here on nothing that is mounted reaches the host. */
+export const rootSteps = (spec: ContainerSpec): Step[] => [
+  { op: "propagation", path: "/", flags: MS_REC | MS_PRIVATE },
+  {
+    op: "root.overlay",
+    staging: spec.root.staging,
+    lower: spec.root.layers,
+    upper: spec.root.upper,
+    work: spec.root.work,
+    options: [],
+  },
+];
+
+export function mountSteps(spec: ContainerSpec): Step[] {
+  const attached = binds(spec).map((bind, slot) => ({ target: bind.target, step: bindStep(bind, slot) }));
+  const tmpfs = spec.mounts.flatMap((mount) =>
+    mount.type === "tmpfs" ? [{ target: mount.target, step: tmpfsStep(mount) }] : [],
+  );
+  return [...tmpfs, ...attached].sort(byDepth).map(({ step }) => step);
+}
+
+const bindStep = (bind: BindMount, slot: number): Step => ({
+  op: "bind",
+  slot,
+  target: bind.target,
+  attributes: bind.readOnly ? MOUNT_ATTR_RDONLY : 0,
+  recursive: bind.readOnlyRecursive,
+  propagation: propagations[bind.propagation],
+  reserved: 0,
+});
+
+const tmpfsStep = (mount: Extract<MountSpec, { type: "tmpfs" }>): Step => ({
+  op: "mount",
+  type: "tmpfs",
+  target: mount.target,
+  options: mount.options,
+  attributes: mount.attributes,
+  source: "tmpfs",
+  strict: false,
+});
+
+export const maskSteps = (spec: ContainerSpec): Step[] => [
+  ...spec.readonlyPaths.map((path): Step => ({ op: "readonly", path })),
+  ...spec.maskedPaths.map((path): Step => ({ op: "mask", path })),
+];
+
+export const pivotSteps = (spec: ContainerSpec): Step[] => [
+  { op: "pivot", attributes: spec.root.readOnly ? MOUNT_ATTR_RDONLY : 0 },
+];
+
+/** The command, under the init where one was asked for. */
+export const commandOf = (spec: ContainerSpec): readonly string[] =>
+  spec.init ? [INIT_TARGET, "--", ...spec.process.arguments] : spec.process.arguments;

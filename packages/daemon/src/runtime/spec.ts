@@ -1,0 +1,131 @@
+// What a container's launch plan is made from: everything decided, nothing left to look up.
+import type { CapabilityName, CgroupLimits, Cgroups, DeviceRule } from "@tsd/kernel-bindings";
+
+/** A namespace of its own, the host's, or that of the process whose /proc/<pid>/ns/<kind> is `path`. */
+export type NamespaceChoice = { kind: "private" } | { kind: "host" } | { kind: "join"; path: string };
+
+export interface NamespaceChoices {
+  pid: NamespaceChoice;
+  ipc: NamespaceChoice;
+  uts: NamespaceChoice;
+  network: NamespaceChoice;
+  cgroup: NamespaceChoice;
+}
+
+/** A mount that the user asked for; `source` is a path of the host's. */
+export type MountSpec =
+  | {
+      type: "bind";
+      source: string;
+      target: string;
+      readOnly: boolean;
+      /** Read-only holds for the mounts below too (kernel 5.12). */
+      readOnlyRecursive: boolean;
+      recursive: boolean;
+      propagation: "private" | "slave" | "shared";
+    }
+  | { type: "tmpfs"; target: string; options: readonly string[]; attributes: number };
+
+/** One network interface of the container, on a bridge of the host's. */
+export interface InterfaceSpec {
+  /** Name in the container, and of the other end on the host. */
+  name: string;
+  hostName: string;
+  hostIndex: number;
+  bridgeIndex: number;
+  mtu: number;
+  mac: string;
+  addresses: readonly { address: string; prefixLength: number }[];
+  gateways: readonly string[];
+}
+
+export interface DeviceSpec {
+  path: string;
+  /** "c" or "b". */
+  type: "c" | "b";
+  major: number;
+  minor: number;
+  mode: number;
+  group: number;
+}
+
+export interface RlimitSpec {
+  resource: number;
+  soft: bigint;
+  hard: bigint;
+  /** Only a default asked for it: set as far as the host lets us. */
+  tolerated: boolean;
+}
+
+export interface CapabilitySets {
+  bounding: readonly CapabilityName[];
+  effective: readonly CapabilityName[];
+  permitted: readonly CapabilityName[];
+  inheritable: readonly CapabilityName[];
+  ambient: readonly CapabilityName[];
+}
+
+/** The process itself: of a container, or of an exec in one. */
+export interface ProcessSpec {
+  arguments: readonly string[];
+  environment: readonly string[];
+  workingDirectory: string;
+  user: { uid: number; gid: number; groups: readonly number[] };
+  capabilities: CapabilitySets;
+  /** A compiled filter, or none. */
+  seccomp: Buffer | undefined;
+  noNewPrivileges: boolean;
+  rlimits: readonly RlimitSpec[];
+  oomScoreAdj: { value: number; tolerated: boolean } | undefined;
+}
+
+export interface StreamsSpec {
+  terminal: boolean;
+  openStdin: boolean;
+  stdinOnce: boolean;
+  columns: number;
+  rows: number;
+}
+
+export interface ContainerSpec {
+  id: string;
+  /** Monitor's socket and exit record. */
+  socket: string;
+  exitRecord: string;
+  log: { path: string; maximumSize: number; maximumFiles: number } | undefined;
+  streams: StreamsSpec;
+  namespaces: NamespaceChoices;
+  hostname: string;
+  domainname: string;
+  cgroups: Cgroups;
+  cgroup: string;
+  limits: CgroupLimits;
+  deviceRules: readonly DeviceRule[] | "all";
+  interfaces: readonly InterfaceSpec[];
+  root: { staging: string; layers: readonly string[]; upper: string; work: string; readOnly: boolean };
+  /** Files of the engine's that appear in /etc, by their targets. */
+  files: readonly { source: string; target: string }[];
+  mounts: readonly MountSpec[];
+  devices: readonly DeviceSpec[];
+  shmSize: number;
+  privileged: boolean;
+  maskedPaths: readonly string[];
+  readonlyPaths: readonly string[];
+  sysctls: Readonly<Record<string, string>>;
+  /** The init program's path on the host, when --init was asked for. */
+  init: string | undefined;
+  process: ProcessSpec;
+}
+
+/** An exec: a process in the namespaces of a running container. */
+export interface ExecSpec {
+  id: string;
+  socket: string;
+  exitRecord: string;
+  streams: StreamsSpec;
+  /** The container's process 1, as the host numbers it. */
+  pid: number;
+  cgroups: Cgroups;
+  cgroup: string;
+  process: ProcessSpec;
+}
