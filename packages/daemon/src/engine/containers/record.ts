@@ -1,0 +1,72 @@
+// A container as the engine knows it, and where records are kept.
+import type { ContainerConfig, HostConfig } from "../../api/schemas/container-create.ts";
+
+export type ContainerStatus = "created" | "running" | "exited" | "dead";
+
+/** What changes while a container lives. Times are RFC 3339 with nanoseconds, "" for never. */
+export interface ContainerState {
+  status: ContainerStatus;
+  pid: number;
+  exitCode: number;
+  error: string;
+  oomKilled: boolean;
+  startedAt: string;
+  finishedAt: string;
+  /** The address it has on the default network while it runs. */
+  address: string;
+}
+
+/** A mount as it was resolved at create. */
+export interface ContainerMount {
+  type: "bind" | "volume" | "tmpfs";
+  /** A volume's name. */
+  name: string;
+  /** A path of the host's; "" for tmpfs. */
+  source: string;
+  target: string;
+  readOnly: boolean;
+  readOnlyRecursive: boolean;
+  recursive: boolean;
+  propagation: string;
+  mode: string;
+  tmpfsOptions: string;
+  /** An anonymous volume goes with its container when it is removed with v=1, or by --rm. */
+  anonymous: boolean;
+}
+
+/** What stays as it was created. */
+export interface ContainerDefinition {
+  id: string;
+  /** Without the slash that the API shows. */
+  name: string;
+  created: string;
+  imageId: string;
+  config: ContainerConfig;
+  hostConfig: HostConfig;
+  mounts: ContainerMount[];
+}
+
+export interface ContainerRecord {
+  definition: ContainerDefinition;
+  state: ContainerState;
+}
+
+/** Keeps records over the daemon's life. Every method is synchronous and durable against the daemon's death. */
+export interface ContainerStore {
+  all(): ContainerRecord[];
+  insert(record: ContainerRecord): void;
+  /** Writes the state of a container that was inserted. */
+  saveState(id: string, state: ContainerState): void;
+  delete(id: string): void;
+}
+
+export const initialState: Readonly<ContainerState> = {
+  status: "created",
+  pid: 0,
+  exitCode: 0,
+  error: "",
+  oomKilled: false,
+  startedAt: "",
+  finishedAt: "",
+  address: "",
+};

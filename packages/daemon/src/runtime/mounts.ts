@@ -1,0 +1,170 @@
+// A request's binds, mounts and tmpfs, read as Docker reads them.
+import { posix } from "node:path";
+import {
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
+} from "@tsd/kernel-bindings";
+import { SpecificationError } from "./errors.ts";
+
+export type Propagation = "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared";
+
+/** A mount as it was asked for; `source` of a volume is its name, "" for an anonymous one. */
+export interface RequestedMount {
+  type: "bind" | "volume" | "tmpfs";
+  source: string;
+  target: string;
+  readOnly: boolean;
+  readOnlyRecursive: boolean;
+  recursive: boolean;
+  propagation: Propagation;
+  /** The words after the second colon, as inspect shows them. */
+  mode: string;
+  /** A missing source directory is made: -v's way, not --mount's. */
+  createSource: boolean;
+  noCopy: boolean;
+  tmpfsOptions: string;
+}
+
+const propagations = new Set(["private", "rprivate", "slave", "rslave", "shared", "rshared"]);
+const labels = new Set(["z", "Z"]);
+const consistencies = new Set(["consistent", "cached", "delegated", "default"]);
+
+/** An absolute, clean target that is not the root. `field` introduces the error. */
+export function checkTarget(target: string, introduction = ""): string {
+  if (!target.startsWith("/"))
+    throw new SpecificationError(
+      "invalid",
+      `${introduction}invalid mount path: '${target}' mount path must be absolute`,
+    );
+  const clean = posix.normalize(target).replace(/(?<=.)\/$/, "");
+  if (clean === "/")
+    throw new SpecificationError("invalid", `${introduction}invalid specification: destination can't be '/'`);
+  return clean;
+}
+
+const volumeName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+
+/** One of HostConfig.Binds: source:target[:mode], or a lone target for an anonymous volume. */
+export function parseBind(text: string): RequestedMount {
+  const parts = text.split(":");
+  const failure = (reason: string) =>
+    new SpecificationError("system", `invalid volume specification: '${text}'${reason}`);
+  if (parts.length > 3 || parts.some((part) => part === "")) throw failure("");
+  const [first = "", second, mode = ""] = parts;
+  const source = second === undefined ? "" : first;
+  const words = mode ? mode.split(",") : [];
+  const known = (word: string): boolean =>
+    ["rw", "ro", "rro", "nocopy"].includes(word) ||
+    propagations.has(word) ||
+    labels.has(word) ||
+    consistencies.has(word);
+  const writes = words.filter((word) => ["rw", "ro", "rro"].includes(word));
+  const ways = words.filter((word) => propagations.has(word));
+  if (!words.every(known) || writes.length > 1 || ways.length > 1)
+    throw new SpecificationError("system", `invalid mode: ${mode}`);
+  const type = source.startsWith("/") ? "bind" : "volume";
+  const introduction = `invalid volume specification: '${text}': invalid mount config for type "${type}": `;
+  let target: string;
+  try {
+    target = checkTarget(second ?? first, introduction);
+  } catch (error) {
+    throw error instanceof SpecificationError ? new SpecificationError("system", error.message) : error;
+  }
+  if (type === "volume" && source && !volumeName.test(source))
+    throw new SpecificationError(
+      "invalid",
+      `create ${source}: "${source}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
+    );
+  return {
+    type,
+    source: type === "bind" ? posix.normalize(source) : source,
+    target,
+    readOnly: writes[0] === "ro" || writes[0] === "rro",
+    readOnlyRecursive: type === "bind",
+    recursive: true,
+    propagation: (ways[0] as Propagation | undefined) ?? "rprivate",
+    mode,
+    createSource: true,
+    noCopy: words.includes("nocopy"),
+    tmpfsOptions: "",
+  };
+}
+
+interface MountRequestLike {
+  Type: string;
+  Source: string;
+  Target: string;
+  ReadOnly: boolean;
+  BindOptions?:
+    | { Propagation: string; NonRecursive: boolean; CreateMountpoint: boolean; ReadOnlyNonRecursive: boolean }
+    | null
+    | undefined;
+  VolumeOptions?: { NoCopy: boolean; Subpath: string } | null | undefined;
+  TmpfsOptions?: { SizeBytes: number; Mode: number } | null | undefined;
+}
+
+/** One of HostConfig.Mounts. */
+export function parseMount(request: MountRequestLike): RequestedMount {
+  const introduction = `invalid mount config for type "${request.Type}": `;
+  const failure = (reason: string) => new SpecificationError("invalid", `${introduction}${reason}`);
+  if (request.Type !== "bind" && request.Type !== "volume" && request.Type !== "tmpfs")
+    throw new SpecificationError("invalid", `mount type unknown: "${request.Type}"`);
+  if (!request.Target) throw failure("field Target must not be empty");
+  const target = checkTarget(request.Target, introduction);
+  if (request.Type === "bind") {
+    if (!request.Source) throw failure("field Source must not be empty");
+    if (!request.Source.startsWith("/"))
+      throw failure(`invalid mount path: '${request.Source}' mount path must be absolute`);
+  }
+  if (request.Type === "tmpfs" && request.Source) throw failure("field Source must not be specified");
+  const propagation = request.BindOptions?.Propagation || "rprivate";
+  if (!propagations.has(propagation)) throw failure(`invalid propagation mode: ${propagation}`);
+  const tmpfs = [
+    ...(request.TmpfsOptions?.SizeBytes ? [`size=${request.TmpfsOptions.SizeBytes}`] : []),
+    ...(request.TmpfsOptions?.Mode ? [`mode=${request.TmpfsOptions.Mode.toString(8)}`] : []),
+    ...(request.ReadOnly ? ["ro"] : []),
+  ];
+  return {
+    type: request.Type,
+    source: request.Type === "bind" ? posix.normalize(request.Source) : request.Source,
+    target,
+    readOnly: request.ReadOnly,
+    readOnlyRecursive: !request.BindOptions?.ReadOnlyNonRecursive,
+    recursive: !request.BindOptions?.NonRecursive,
+    propagation: propagation as Propagation,
+    mode: "",
+    createSource: request.BindOptions?.CreateMountpoint ?? false,
+    noCopy: request.VolumeOptions?.NoCopy ?? false,
+    tmpfsOptions: tmpfs.join(","),
+  };
+}
+
+const tmpfsValues = new Set(["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"]);
+const tmpfsFlags: Readonly<Record<string, number>> = {
+  ro: MOUNT_ATTR_RDONLY,
+  nosuid: MOUNT_ATTR_NOSUID,
+  nodev: MOUNT_ATTR_NODEV,
+  noexec: MOUNT_ATTR_NOEXEC,
+};
+const tmpfsOpposites: Readonly<Record<string, number>> = {
+  rw: MOUNT_ATTR_RDONLY,
+  suid: MOUNT_ATTR_NOSUID,
+  dev: MOUNT_ATTR_NODEV,
+  exec: MOUNT_ATTR_NOEXEC,
+};
+
+/** A tmpfs's options: its own as key=value, the rest as mount attributes; the safe ones are on unless unsaid. */
+export function parseTmpfs(text: string): { options: string[]; attributes: number } {
+  const options: string[] = [];
+  let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  for (const word of text ? text.split(",") : []) {
+    const [key = ""] = word.split("=");
+    if (word.includes("=") && tmpfsValues.has(key)) options.push(word);
+    else if (word in tmpfsFlags) attributes |= tmpfsFlags[word] ?? 0;
+    else if (word in tmpfsOpposites) attributes &= ~(tmpfsOpposites[word] ?? 0);
+    else throw new SpecificationError("invalid", `invalid tmpfs option "${word}"`);
+  }
+  return { options, attributes };
+}

@@ -1,0 +1,149 @@
+// Starts what plans describe and takes away what they made: the engine's one way to the kernel.
+import { mkdirSync } from "node:fs";
+import { readdir, readFile, rm, stat } from "node:fs/promises";
+import type { Socket } from "node:net";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import {
+  type AttachStreams,
+  attachToMonitor,
+  type Cgroups,
+  detectCgroups,
+  type Launch,
+  Monitor,
+  type Plan,
+  type PlanLauncher,
+  type ProcessExit,
+  parseExitRecord,
+  removeCgroup,
+} from "@tsd/kernel-bindings";
+import { SeccompCompiler } from "./seccomp/profile.ts";
+
+/** Where a container's traces are, all named after its id. */
+export interface ContainerPlaces {
+  /** In the exec root: the monitors' sockets and exit records. */
+  directory: string;
+  socket: string;
+  exitRecord: string;
+  cgroup: string;
+}
+
+export interface RuntimeSettings {
+  execRoot: string;
+  cgroupParent: string;
+  /** The init program that --init puts in front of a command. */
+  initPath: string;
+}
+
+export class Runtime {
+  readonly cgroups: Cgroups;
+  readonly seccomp = new SeccompCompiler();
+  readonly settings: RuntimeSettings;
+  /** The directory roots are mounted on, each in a mount namespace of its own. */
+  readonly staging: string;
+  readonly #launcher: PlanLauncher;
+  /** Tests put faults into plans here. */
+  readonly #transform: (plan: Plan) => Plan;
+
+  constructor(
+    launcher: PlanLauncher,
+    settings: RuntimeSettings,
+    transform: (plan: Plan) => Plan = (plan) => plan,
+  ) {
+    this.#launcher = launcher;
+    this.settings = settings;
+    this.#transform = transform;
+    this.cgroups = detectCgroups();
+    this.staging = join(settings.execRoot, "rootfs");
+    mkdirSync(this.staging, { recursive: true, mode: 0o700 });
+    mkdirSync(join(settings.execRoot, "c"), { recursive: true, mode: 0o700 });
+  }
+
+  /** Socket paths are limited to 107 bytes, so the id is cut to 64 bits there; the cgroup carries it whole. */
+  places(id: string, cgroupParent = ""): ContainerPlaces {
+    const directory = join(this.settings.execRoot, "c", id.slice(0, 16));
+    const parent = cgroupParent || this.settings.cgroupParent;
+    return {
+      directory,
+      socket: join(directory, "monitor.sock"),
+      exitRecord: join(directory, "exit"),
+      cgroup: join("/", parent, id),
+    };
+  }
+
+  execPlaces(containerId: string, execId: string): { socket: string; exitRecord: string } {
+    const { directory } = this.places(containerId);
+    return {
+      socket: join(directory, `${execId.slice(0, 16)}.sock`),
+      exitRecord: join(directory, `${execId.slice(0, 16)}.exit`),
+    };
+  }
+
+  launch(plan: Plan, clients: readonly AttachStreams[]): Launch {
+    return this.#launcher.launch(this.#transform(plan), clients);
+  }
+
+  attach(socket: string, streams: AttachStreams): Socket {
+    return attachToMonitor(socket, streams);
+  }
+
+  adopt(socket: string): Monitor {
+    return Monitor.adopt(socket);
+  }
+
+  /** What a monitor wrote down about its process's end, or undefined if it has not (or the host was restarted). */
+  async exitRecord(path: string): Promise<ProcessExit | undefined> {
+    try {
+      return parseExitRecord(await readFile(path, "utf8"));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  /** Ends every process in the container's group, and waits until they are gone. */
+  async killAll(cgroup: string): Promise<void> {
+    for (let attempt = 0; attempt < 200; attempt++) {
+      const pids = await this.cgroups.processes(cgroup);
+      if (pids.length === 0) return;
+      for (const pid of pids) {
+        try {
+          process.kill(pid, "SIGKILL");
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+        }
+      }
+      await delay(Math.min(5 * (attempt + 1), 50));
+    }
+    throw new Error(`processes in ${cgroup} do not end`);
+  }
+
+  /** Takes away all that a start made outside the container's own namespaces. May be called at any time, and twice. */
+  async release(places: ContainerPlaces): Promise<void> {
+    await this.killAll(places.cgroup);
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await removeCgroup(this.cgroups, places.cgroup);
+        break;
+      } catch (error) {
+        // A process that is dead but not yet reaped keeps its group busy for a moment.
+        if ((error as NodeJS.ErrnoException).code !== "EBUSY" || attempt >= 100) throw error;
+        await delay(2);
+      }
+    }
+    await rm(places.directory, { recursive: true, force: true });
+  }
+
+  /** Directories in the exec root that belong to no container that `isKnown` knows. */
+  async strays(isKnown: (prefix: string) => boolean): Promise<string[]> {
+    const found = await readdir(join(this.settings.execRoot, "c"));
+    return found.filter((name) => !isKnown(name)).map((name) => join(this.settings.execRoot, "c", name));
+  }
+
+  async exists(path: string): Promise<boolean> {
+    return stat(path).then(
+      () => true,
+      () => false,
+    );
+  }
+}

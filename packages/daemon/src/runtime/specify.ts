@@ -1,0 +1,239 @@
+// From a container's configuration, and what the engine decided for it, to the specification its plan is made from.
+import type { CgroupLimits } from "@tsd/kernel-bindings";
+import { RLIM_INFINITY, rlimits } from "@tsd/kernel-bindings";
+import type { ContainerConfig, ExecCreate, HostConfig } from "../api/schemas/container-create.ts";
+import { containerCapabilities } from "./capabilities.ts";
+import { defaultDeviceRules, hostDevices, requestedDevices } from "./devices.ts";
+import { SpecificationError } from "./errors.ts";
+import type { ContainerPlaces, Runtime } from "./runtime.ts";
+import { parseSecurityOptions } from "./security.ts";
+import type {
+  CapabilitySets,
+  ContainerSpec,
+  ExecSpec,
+  InterfaceSpec,
+  MountSpec,
+  NamespaceChoices,
+  ProcessSpec,
+  RlimitSpec,
+} from "./spec.ts";
+import type { ResolvedUser } from "./user.ts";
+
+/** A container as the engine hands it over. */
+export interface ContainerInput {
+  id: string;
+  config: ContainerConfig;
+  hostConfig: HostConfig;
+  command: readonly string[];
+  layers: readonly string[];
+  /** The container's directory in the data root, with its diff, work and etc files. */
+  directory: string;
+  places: ContainerPlaces;
+  user: ResolvedUser;
+  namespaces: NamespaceChoices;
+  interfaces: readonly InterfaceSpec[];
+  mounts: readonly MountSpec[];
+  files: readonly { source: string; target: string }[];
+  log: { path: string; maximumSize: number; maximumFiles: number } | undefined;
+}
+
+const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** Later settings of a variable replace earlier ones in their place; a name without a value takes it away. */
+export function mergeEnvironment(...lists: readonly (readonly string[])[]): string[] {
+  const variables = new Map<string, string>();
+  for (const entry of lists.flat()) {
+    const at = entry.indexOf("=");
+    if (at < 0) variables.delete(entry);
+    else variables.set(entry.slice(0, at), entry);
+  }
+  return [...variables.values()];
+}
+
+/** What the process finds in its environment: the defaults, then what was asked for, then its home. */
+export function processEnvironment(
+  asked: readonly string[],
+  facts: { hostname: string; terminal: boolean; home: string | undefined },
+): string[] {
+  const defaults = [defaultPath, `HOSTNAME=${facts.hostname}`, ...(facts.terminal ? ["TERM=xterm"] : [])];
+  const merged = mergeEnvironment(defaults, asked);
+  return merged.some((entry) => entry.startsWith("HOME="))
+    ? merged
+    : [...merged, `HOME=${facts.home || "/"}`];
+}
+
+const positive = (value: number): number | undefined => (value > 0 ? value : undefined);
+
+/** Docker's resource fields as limits of a control group. */
+export function cgroupLimits(host: HostConfig): CgroupLimits {
+  const period = host.NanoCpus ? 100_000 : positive(host.CpuPeriod);
+  return {
+    memory: positive(host.Memory),
+    memorySwap: host.MemorySwap === -1 ? -1 : positive(host.MemorySwap),
+    memoryReservation: positive(host.MemoryReservation),
+    memorySwappiness:
+      host.MemorySwappiness !== null && host.MemorySwappiness >= 0 ? host.MemorySwappiness : undefined,
+    oomKillDisable: host.OomKillDisable,
+    cpuShares: positive(host.CpuShares),
+    cpuPeriod: period,
+    cpuQuota: host.NanoCpus ? Math.round((host.NanoCpus * 100_000) / 1e9) : host.CpuQuota || undefined,
+    cpusetCpus: host.CpusetCpus || undefined,
+    cpusetMems: host.CpusetMems || undefined,
+    pids: host.PidsLimit === null || host.PidsLimit === 0 ? undefined : Math.max(host.PidsLimit, -1),
+  };
+}
+
+function ulimits(host: HostConfig): RlimitSpec[] {
+  const limit = (value: number): bigint => (value < 0 ? RLIM_INFINITY : BigInt(value));
+  return host.Ulimits.map(({ Name, Soft, Hard }) => {
+    const resource = (rlimits as Readonly<Record<string, number>>)[Name.toLowerCase()];
+    if (resource === undefined) throw new SpecificationError("invalid", `invalid ulimit type: ${Name}`);
+    if (Hard >= 0 && (Soft < 0 || Soft > Hard))
+      throw new SpecificationError(
+        "invalid",
+        `ulimit soft limit must be less than or equal to hard limit: ${Soft} > ${Hard}`,
+      );
+    return { resource, soft: limit(Soft), hard: limit(Hard), tolerated: false };
+  });
+}
+
+/** A process of uid 0 has its capabilities at once; another's come from files it executes, within the bounding set. */
+function capabilitySets(host: {
+  Privileged: boolean;
+  CapAdd: readonly string[] | null;
+  CapDrop: readonly string[] | null;
+}): CapabilitySets {
+  const granted = containerCapabilities({
+    privileged: host.Privileged,
+    add: host.CapAdd ?? [],
+    drop: host.CapDrop ?? [],
+  });
+  return { bounding: granted, effective: granted, permitted: granted, inheritable: [], ambient: [] };
+}
+
+/** Everything about the process of a container, or of an exec with its own user, environment and so on. */
+function processSpec(
+  runtime: Runtime,
+  host: HostConfig,
+  own: {
+    arguments: readonly string[];
+    environment: readonly string[];
+    workingDirectory: string;
+    user: ResolvedUser;
+    privileged: boolean;
+  },
+): ProcessSpec {
+  const security = parseSecurityOptions(host.SecurityOpt ?? [], own.privileged);
+  const capabilities = capabilitySets({ ...host, Privileged: own.privileged });
+  return {
+    arguments: own.arguments,
+    environment: own.environment,
+    workingDirectory: own.workingDirectory,
+    user: own.user,
+    capabilities,
+    seccomp: runtime.seccomp.filter(security.seccomp, capabilities.bounding),
+    noNewPrivileges: security.noNewPrivileges,
+    rlimits: ulimits(host),
+    oomScoreAdj: host.OomScoreAdj ? { value: host.OomScoreAdj, tolerated: false } : undefined,
+  };
+}
+
+const defaultSysctls: Readonly<Record<string, string>> = {
+  "net.ipv4.ip_unprivileged_port_start": "0",
+  "net.ipv4.ping_group_range": "0 2147483647",
+};
+
+export function specifyContainer(runtime: Runtime, input: ContainerInput): ContainerSpec {
+  const { config, hostConfig: host, places } = input;
+  const security = parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged);
+  const asked = requestedDevices(host.Devices);
+  const hostname = config.Hostname;
+  return {
+    id: input.id,
+    socket: places.socket,
+    exitRecord: places.exitRecord,
+    log: input.log,
+    streams: {
+      terminal: config.Tty,
+      openStdin: config.OpenStdin,
+      stdinOnce: config.StdinOnce,
+      rows: host.ConsoleSize[0] ?? 0,
+      columns: host.ConsoleSize[1] ?? 0,
+    },
+    namespaces: input.namespaces,
+    hostname,
+    domainname: config.Domainname,
+    cgroups: runtime.cgroups,
+    cgroup: places.cgroup,
+    limits: cgroupLimits(host),
+    deviceRules: host.Privileged
+      ? "all"
+      : [...defaultDeviceRules, ...asked.rules, ...(host.DeviceCgroupRules ?? [])],
+    interfaces: input.interfaces,
+    root: {
+      staging: runtime.staging,
+      layers: input.layers,
+      upper: `${input.directory}/diff`,
+      work: `${input.directory}/work`,
+      readOnly: host.ReadonlyRootfs,
+    },
+    files: input.files,
+    mounts: input.mounts,
+    devices: host.Privileged ? hostDevices() : asked.devices,
+    shmSize: host.ShmSize,
+    privileged: host.Privileged,
+    maskedPaths: security.unconfinedPaths ? [] : (host.MaskedPaths ?? []),
+    readonlyPaths: security.unconfinedPaths ? [] : (host.ReadonlyPaths ?? []),
+    sysctls: { ...(input.namespaces.network.kind === "private" ? defaultSysctls : {}), ...host.Sysctls },
+    init: host.Init ? runtime.settings.initPath : undefined,
+    process: processSpec(runtime, host, {
+      arguments: input.command,
+      environment: processEnvironment(config.Env ?? [], {
+        hostname,
+        terminal: config.Tty,
+        home: input.user.home,
+      }),
+      workingDirectory: config.WorkingDir || "/",
+      user: input.user,
+      privileged: host.Privileged,
+    }),
+  };
+}
+
+/** An exec as the engine hands it over. */
+export interface ExecInput {
+  id: string;
+  request: ExecCreate;
+  pid: number;
+  config: ContainerConfig;
+  hostConfig: HostConfig;
+  places: ContainerPlaces;
+  user: ResolvedUser;
+  socket: string;
+  exitRecord: string;
+}
+
+export function specifyExec(runtime: Runtime, input: ExecInput): ExecSpec {
+  const { request, config, hostConfig: host } = input;
+  const [rows = 0, columns = 0] = request.ConsoleSize ?? [];
+  return {
+    id: input.id,
+    socket: input.socket,
+    exitRecord: input.exitRecord,
+    streams: { terminal: request.Tty, openStdin: request.AttachStdin, stdinOnce: true, rows, columns },
+    pid: input.pid,
+    cgroups: runtime.cgroups,
+    cgroup: input.places.cgroup,
+    process: processSpec(runtime, host, {
+      arguments: request.Cmd ?? [],
+      environment: processEnvironment(mergeEnvironment(config.Env ?? [], request.Env ?? []), {
+        hostname: config.Hostname,
+        terminal: request.Tty,
+        home: input.user.home,
+      }),
+      workingDirectory: request.WorkingDir || config.WorkingDir || "/",
+      user: input.user,
+      privileged: request.Privileged || host.Privileged,
+    }),
+  };
+}
