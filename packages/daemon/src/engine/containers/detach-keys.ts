@@ -27,23 +27,28 @@ export class DetachDetector extends Transform {
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    if (this.#detached) return done();
+    if (this.#detached) done();
+    else done(null, this.#scan(chunk));
+  }
+
+  /** What of the chunk goes on; undefined when that is nothing. */
+  #scan(chunk: Buffer): Buffer | undefined {
     const passed: number[] = [];
     // Typed input comes in a few bytes; a long chunk without the first key passes whole.
-    if (this.#matched === 0 && !chunk.includes(this.#keys[0] ?? -1)) return done(null, chunk);
+    if (this.#matched === 0 && !chunk.includes(this.#keys[0] ?? -1)) return chunk;
     for (const byte of chunk) {
       if (byte === this.#keys[this.#matched]) {
         this.#matched++;
         if (this.#matched < this.#keys.length) continue;
         this.#detached = true;
         this.emit("detach");
-        return done();
+        return undefined;
       }
       passed.push(...this.#keys.slice(0, this.#matched));
       this.#matched = byte === this.#keys[0] ? 1 : 0;
       if (this.#matched === 0) passed.push(byte);
     }
-    done(null, passed.length ? Buffer.from(passed) : undefined);
+    return passed.length ? Buffer.from(passed) : undefined;
   }
 
   override _flush(done: TransformCallback): void {

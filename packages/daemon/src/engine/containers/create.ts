@@ -1,0 +1,174 @@
+// Makes a container's definition from a request and its image: names, defaults, mounts.
+import { randomBytes, randomInt } from "node:crypto";
+import { mkdir, stat } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import type { ContainerConfig, ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
+import { checkTarget, parseBind, parseMount, parseTmpfs, type RequestedMount } from "../../runtime/mounts.ts";
+import { defaultMaskedPaths, defaultReadonlyPaths } from "../../runtime/security.ts";
+import { mergeEnvironment } from "../../runtime/specify.ts";
+import { invalid } from "../errors.ts";
+import type { ImageDefaults, ImageRecord } from "../images/image.ts";
+import { now } from "../timestamps.ts";
+import type { ContainerDefinition, ContainerMount } from "./record.ts";
+import { specifying } from "./validate.ts";
+
+const SHM_SIZE = 64 << 20;
+const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+
+export function checkName(name: string): string {
+  const bare = name.replace(/^\//, "");
+  if (!namePattern.test(bare))
+    throw invalid(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
+  return bare;
+}
+
+const adjectives =
+  "agile amber bold brave brisk calm clever crisp eager fair fleet gentle keen lively lucid merry noble quick quiet steady swift tidy vivid warm wise".split(
+    " ",
+  );
+const nouns =
+  "anchor beacon bridge canyon cedar comet delta ember falcon fjord glacier harbor heron island lagoon maple meadow otter pebble quartz raven river summit tundra willow".split(
+    " ",
+  );
+const pick = (words: readonly string[]): string => words[randomInt(words.length)] ?? "";
+
+/** A name that nobody has, for a container that was given none. */
+export function inventName(isFree: (name: string) => boolean): string {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const name = `${pick(adjectives)}_${pick(nouns)}${attempt > 5 ? randomInt(10_000) : ""}`;
+    if (isFree(name)) return name;
+  }
+  return `container_${randomBytes(6).toString("hex")}`;
+}
+
+/** The request's configuration over the image's (Docker's rules: a request with an entrypoint drops the image's
+ * command; environments, labels, ports and volumes add up). */
+export function mergeImageDefaults(request: ContainerConfig, image: ImageDefaults): ContainerConfig {
+  const resetEntrypoint = request.Entrypoint?.length === 1 && request.Entrypoint[0] === "";
+  const ownEntrypoint = request.Entrypoint !== null && request.Entrypoint.length > 0;
+  const entrypoint = resetEntrypoint ? null : ownEntrypoint ? request.Entrypoint : (image.Entrypoint ?? null);
+  const ownCommand = request.Cmd !== null && request.Cmd.length > 0;
+  const command = ownCommand ? request.Cmd : ownEntrypoint ? null : (image.Cmd ?? null);
+  return {
+    ...request,
+    User: request.User || image.User || "",
+    Env: mergeEnvironment(image.Env ?? [], request.Env ?? []),
+    Entrypoint: entrypoint,
+    Cmd: command,
+    WorkingDir: request.WorkingDir || image.WorkingDir || "",
+    Labels: { ...image.Labels, ...request.Labels },
+    ExposedPorts:
+      request.ExposedPorts || image.ExposedPorts ? { ...image.ExposedPorts, ...request.ExposedPorts } : null,
+    Volumes: request.Volumes || image.Volumes ? { ...image.Volumes, ...request.Volumes } : null,
+    StopSignal: request.StopSignal || image.StopSignal || "",
+    Shell: request.Shell ?? image.Shell ?? null,
+    OnBuild: request.OnBuild ?? image.OnBuild ?? null,
+  };
+}
+
+/** Entrypoint and command together. Throws when there is nothing to run. */
+export function commandOf(config: ContainerConfig): string[] {
+  const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  if (command.length === 0) throw invalid("no command specified");
+  return command;
+}
+
+/** HostConfig as inspect shows it: defaults filled in. */
+function completeHostConfig(host: HostConfig): HostConfig {
+  const unconfined = host.Privileged || host.SecurityOpt?.includes("systempaths=unconfined");
+  return {
+    ...host,
+    LogConfig: { Type: host.LogConfig.Type || "json-file", Config: host.LogConfig.Config },
+    NetworkMode: ["", "default"].includes(host.NetworkMode) ? "bridge" : host.NetworkMode,
+    RestartPolicy: {
+      Name: host.RestartPolicy.Name || "no",
+      MaximumRetryCount: host.RestartPolicy.MaximumRetryCount,
+    },
+    IpcMode: host.IpcMode || "private",
+    CgroupnsMode: host.CgroupnsMode || "private",
+    ShmSize: host.ShmSize || SHM_SIZE,
+    Runtime: host.Runtime || "tsd",
+    MemorySwap: host.MemorySwap || host.Memory * 2,
+    SecurityOpt: host.SecurityOpt,
+    MaskedPaths: unconfined ? [] : (host.MaskedPaths ?? [...defaultMaskedPaths]),
+    ReadonlyPaths: unconfined ? [] : (host.ReadonlyPaths ?? [...defaultReadonlyPaths]),
+  };
+}
+
+/** Where volumes are kept. */
+export interface VolumePlace {
+  /** Makes the volume's directory if it is not there, and returns it. */
+  ensure(name: string): Promise<string>;
+}
+
+export class LocalVolumes implements VolumePlace {
+  readonly #root: string;
+  constructor(root: string) {
+    this.#root = root;
+  }
+  async ensure(name: string): Promise<string> {
+    const directory = join(this.#root, name, "_data");
+    await mkdir(directory, { recursive: true, mode: 0o755 });
+    return directory;
+  }
+}
+
+/** Every mount that a request and its image ask for; one target twice is an error, an image's volume gives way. */
+function requestedMounts(config: ContainerConfig, host: HostConfig): RequestedMount[] {
+  const mounts = specifying(() => [
+    ...(host.Binds ?? []).map(parseBind),
+    ...host.Mounts.map(parseMount),
+    ...Object.entries(host.Tmpfs).map(
+      ([target, options]): RequestedMount => ({
+        ...parseBind(`/tmpfs:${checkTarget(target)}`),
+        type: "tmpfs",
+        source: "",
+        tmpfsOptions: options,
+      }),
+    ),
+  ]);
+  const targets = new Set<string>();
+  for (const { target, type, tmpfsOptions } of mounts) {
+    if (targets.has(target)) throw invalid(`Duplicate mount point: ${target}`);
+    targets.add(target);
+    if (type === "tmpfs") specifying(() => parseTmpfs(tmpfsOptions));
+  }
+  for (const target of Object.keys(config.Volumes ?? {}))
+    if (!targets.has(target)) mounts.push(specifying(() => parseBind(target)));
+  return mounts;
+}
+
+async function resolveMount(mount: RequestedMount, volumes: VolumePlace): Promise<ContainerMount> {
+  const anonymous = mount.type === "volume" && mount.source === "";
+  const name = mount.type === "volume" ? mount.source || randomBytes(32).toString("hex") : "";
+  let source = mount.source;
+  if (mount.type === "volume") source = await volumes.ensure(name);
+  else if (mount.type === "bind") {
+    const there = await stat(source).catch(() => undefined);
+    if (!there && !mount.createSource)
+      throw invalid(`invalid mount config for type "bind": bind source path does not exist: ${source}`);
+    if (!there) await mkdir(source, { recursive: true, mode: 0o755 });
+  }
+  return { ...mount, name, source, anonymous };
+}
+
+/** A container's whole definition. Makes what volumes and bind sources it names; nothing else. */
+export async function defineContainer(
+  request: ContainerCreate,
+  image: ImageRecord,
+  name: string,
+  volumes: VolumePlace,
+): Promise<ContainerDefinition> {
+  const { HostConfig, NetworkingConfig, ...own } = request;
+  const id = randomBytes(32).toString("hex");
+  const config = mergeImageDefaults(own, image.config.config ?? {});
+  commandOf(config);
+  const hostConfig = completeHostConfig(HostConfig);
+  const sharesName = hostConfig.UTSMode === "host" || hostConfig.NetworkMode === "host";
+  if (!config.Hostname && !hostConfig.NetworkMode.startsWith("container:"))
+    config.Hostname = sharesName ? hostname() : id.slice(0, 12);
+  const mounts: ContainerMount[] = [];
+  for (const mount of requestedMounts(config, hostConfig)) mounts.push(await resolveMount(mount, volumes));
+  return { id, name, created: now(), imageId: image.id, config, hostConfig, mounts };
+}

@@ -1,0 +1,88 @@
+// The files of /etc that the engine writes for a container: hostname, hosts, resolv.conf.
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { ContainerConfig, HostConfig } from "../../api/schemas/container-create.ts";
+import { invalid } from "../errors.ts";
+
+const loopbackHosts = [
+  "127.0.0.1\tlocalhost",
+  "::1\tlocalhost ip6-localhost ip6-loopback",
+  "fe00::\tip6-localnet",
+  "ff00::\tip6-mcastprefix",
+  "ff02::1\tip6-allnodes",
+  "ff02::2\tip6-allrouters",
+];
+
+/** Lines for --add-host; "host-gateway" is the bridge's address. */
+function extraHosts(entries: readonly string[], gateway: string): string[] {
+  return entries.map((entry) => {
+    const at = entry.indexOf(":");
+    if (at <= 0) throw invalid(`bad format for add-host: "${entry}"`);
+    const address = entry.slice(at + 1);
+    return `${address === "host-gateway" ? gateway : address}\t${entry.slice(0, at)}`;
+  });
+}
+
+/** The host's resolvers, without those that a container's own loopback would swallow, and what was asked for instead. */
+export function resolvConf(hostFile: string, host: HostConfig, ownNetwork: boolean): string {
+  const lines = hostFile.split("\n");
+  const nameservers = lines
+    .filter((line) => /^\s*nameserver\s/.test(line))
+    .map((line) => line.trim().split(/\s+/)[1] ?? "");
+  const usable = ownNetwork ? nameservers.filter((address) => !/^(127\.|::1$)/.test(address)) : nameservers;
+  const servers = host.Dns?.length
+    ? host.Dns
+    : usable.length > 0 || !ownNetwork
+      ? usable
+      : ["8.8.8.8", "8.8.4.4"];
+  const own = (word: string): string[] => {
+    const line = lines.findLast((candidate) => new RegExp(`^\\s*${word}\\s`).test(candidate));
+    return line ? line.trim().split(/\s+/).slice(1) : [];
+  };
+  const search = host.DnsSearch?.length
+    ? host.DnsSearch.filter((domain) => domain !== ".")
+    : host.DnsSearch?.includes(".")
+      ? []
+      : own("search");
+  const options = host.DnsOptions?.length ? host.DnsOptions : own("options");
+  return [
+    ...servers.map((server) => `nameserver ${server}`),
+    ...(search.length ? [`search ${search.join(" ")}`] : []),
+    ...(options.length ? [`options ${options.join(" ")}`] : []),
+    "",
+  ].join("\n");
+}
+
+export interface EtcFacts {
+  config: ContainerConfig;
+  hostConfig: HostConfig;
+  /** Its address on the default network, "" without one. */
+  address: string;
+  gateway: string;
+  /** "host" networks see the host's own files. */
+  hostNetwork: boolean;
+}
+
+/** Writes the files into the container's directory; returns where each goes. */
+export async function writeEtcFiles(
+  directory: string,
+  facts: EtcFacts,
+): Promise<{ source: string; target: string }[]> {
+  const { config, hostConfig } = facts;
+  const readHost = (path: string): Promise<string> => readFile(path, "utf8").catch(() => "");
+  const fullName = config.Domainname
+    ? `${config.Hostname}.${config.Domainname} ${config.Hostname}`
+    : config.Hostname;
+  const hosts = facts.hostNetwork ? [(await readHost("/etc/hosts")).trimEnd()] : [...loopbackHosts];
+  if (facts.address && config.Hostname) hosts.push(`${facts.address}\t${fullName}`);
+  hosts.push(...extraHosts(hostConfig.ExtraHosts ?? [], facts.gateway));
+  const files = {
+    hostname: `${config.Hostname}\n`,
+    hosts: `${hosts.join("\n")}\n`,
+    "resolv.conf": resolvConf(await readHost("/etc/resolv.conf"), hostConfig, !facts.hostNetwork),
+  };
+  await Promise.all(
+    Object.entries(files).map(([name, text]) => writeFile(join(directory, name), text, { mode: 0o644 })),
+  );
+  return Object.keys(files).map((name) => ({ source: join(directory, name), target: `/etc/${name}` }));
+}

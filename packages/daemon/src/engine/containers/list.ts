@@ -1,0 +1,158 @@
+// Which containers a list shows: Docker's filters, limits and order.
+import { invalid } from "../errors.ts";
+import { parseTime } from "../timestamps.ts";
+import type { Container } from "./registry.ts";
+
+/** filters as clients send them: a JSON object of lists, or of maps whose keys are the values. */
+export type Filters = ReadonlyMap<string, readonly string[]>;
+
+/** Reads the filters parameter; `accepted` are the names that the resource knows. */
+export function parseFilters(text: string | undefined, accepted: readonly string[]): Filters {
+  const filters = new Map<string, string[]>();
+  if (!text) return filters;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw invalid("invalid filter");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid("invalid filter");
+  for (const [name, given] of Object.entries(value)) {
+    if (!accepted.includes(name)) throw invalid(`invalid filter '${name}'`);
+    const values: unknown[] = Array.isArray(given)
+      ? given
+      : given && typeof given === "object"
+        ? Object.keys(given)
+        : [given];
+    if (!values.every((item): item is string => typeof item === "string")) throw invalid("invalid filter");
+    filters.set(name, values);
+  }
+  return filters;
+}
+
+/** label=key or label=key=value, all of which must hold. */
+export const matchesLabels = (wanted: readonly string[], labels: Readonly<Record<string, string>>): boolean =>
+  wanted.every((filter) => {
+    const at = filter.indexOf("=");
+    return at < 0 ? filter in labels : labels[filter.slice(0, at)] === filter.slice(at + 1);
+  });
+
+export const containerFilters = [
+  "ancestor",
+  "before",
+  "exited",
+  "expose",
+  "health",
+  "id",
+  "is-task",
+  "isolation",
+  "label",
+  "name",
+  "network",
+  "publish",
+  "since",
+  "status",
+  "volume",
+];
+
+const statuses = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
+
+export interface ListOptions {
+  all: boolean;
+  limit: number;
+  filters: Filters;
+}
+
+export interface ListContext {
+  find(reference: string): Container;
+  /** The id of the image a reference names, or undefined. */
+  imageId(reference: string): string | undefined;
+}
+
+const created = (container: Container): bigint => parseTime(container.record.definition.created) ?? 0n;
+
+/** One predicate for each filter that is set. */
+function predicates(filters: Filters, context: ListContext): ((container: Container) => boolean)[] {
+  const tests: ((container: Container) => boolean)[] = [];
+  const on = (
+    name: string,
+    build: (values: readonly string[]) => (container: Container) => boolean,
+  ): void => {
+    const values = filters.get(name);
+    if (values?.length) tests.push(build(values));
+  };
+  on("id", (ids) => (container) => ids.some((id) => container.id.startsWith(id)));
+  on("name", (names) => {
+    const patterns = names.map((name) => {
+      try {
+        return new RegExp(name);
+      } catch {
+        throw invalid(`invalid filter 'name=${name}'`);
+      }
+    });
+    return (container) =>
+      patterns.some((pattern) => pattern.test(container.name) || pattern.test(`/${container.name}`));
+  });
+  on("label", (labels) => (container) => matchesLabels(labels, container.record.definition.config.Labels));
+  on("status", (wanted) => {
+    for (const status of wanted)
+      if (!statuses.includes(status)) throw invalid(`invalid filter 'status=${status}'`);
+    return (container) => wanted.includes(container.state.status);
+  });
+  on("exited", (codes) => {
+    for (const code of codes) if (!/^-?\d+$/.test(code)) throw invalid(`invalid filter 'exited=${code}'`);
+    return (container) =>
+      container.state.status === "exited" && codes.includes(String(container.state.exitCode));
+  });
+  on("ancestor", (images) => {
+    const ids = images.map((image) => context.imageId(image));
+    return (container) => ids.includes(container.record.definition.imageId);
+  });
+  on("before", ([reference = ""]) => {
+    const limit = created(context.find(reference));
+    return (container) => created(container) < limit;
+  });
+  on("since", ([reference = ""]) => {
+    const limit = created(context.find(reference));
+    return (container) => created(container) > limit;
+  });
+  on(
+    "volume",
+    (names) => (container) =>
+      container.record.definition.mounts.some(
+        ({ name, target, source }) =>
+          names.includes(name) || names.includes(target) || names.includes(source),
+      ),
+  );
+  on(
+    "network",
+    (networks) => (container) => networks.includes(container.record.definition.hostConfig.NetworkMode),
+  );
+  on("health", (values) => () => values.includes("none"));
+  on("is-task", (values) => () => values.some((value) => ["false", "0"].includes(value)));
+  for (const none of ["publish"]) on(none, () => () => false);
+  on(
+    "expose",
+    (ports) => (container) =>
+      ports.some((port) => {
+        const wanted = port.includes("/") ? port : `${port}/tcp`;
+        return wanted in (container.record.definition.config.ExposedPorts ?? {});
+      }),
+  );
+  return tests;
+}
+
+/** The containers to show, newest first. */
+export function selectContainers(
+  containers: readonly Container[],
+  options: ListOptions,
+  context: ListContext,
+): Container[] {
+  const tests = predicates(options.filters, context);
+  const everything =
+    options.all || options.limit > 0 || options.filters.has("status") || options.filters.has("exited");
+  const shown = containers
+    .filter((container) => (everything || container.running) && tests.every((test) => test(container)))
+    .sort((a, b) => (created(a) < created(b) ? 1 : -1));
+  return options.limit > 0 ? shown.slice(0, options.limit) : shown;
+}

@@ -1,0 +1,38 @@
+// The options of the json-file log driver, as numbers.
+import { invalid } from "../errors.ts";
+
+const units: Readonly<Record<string, number>> = { "": 1, b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+
+/** Bytes of a size such as "10m"; −1 means no limit. Throws for what is no size. */
+export function parseSize(text: string): number {
+  const match = /^(-?\d+(?:\.\d+)?)\s*([kmg]?)b?$/i.exec(text.trim());
+  if (!match?.[1]) throw invalid(`invalid size: '${text}'`);
+  return Math.floor(Number(match[1]) * (units[(match[2] ?? "").toLowerCase()] ?? 1));
+}
+
+const known = new Set([
+  "max-size",
+  "max-file",
+  "compress",
+  "labels",
+  "labels-regex",
+  "env",
+  "env-regex",
+  "tag",
+  "mode",
+  "max-buffer-size",
+]);
+
+/** How the monitor is to keep the log; undefined for none. Throws for options that json-file does not have. */
+export function logSettings(config: {
+  Type: string;
+  Config: Readonly<Record<string, string>>;
+}): { maximumSize: number; maximumFiles: number } | undefined {
+  if (config.Type === "none") return undefined;
+  for (const name of Object.keys(config.Config))
+    if (!known.has(name)) throw invalid(`unknown log opt '${name}' for json-file log driver`);
+  const size = config.Config["max-size"];
+  const files = Number(config.Config["max-file"] ?? 1);
+  if (!Number.isInteger(files) || files < 1) throw invalid("max-file cannot be less than 1");
+  return { maximumSize: size === undefined ? 0 : Math.max(0, parseSize(size)), maximumFiles: files };
+}

@@ -1,0 +1,213 @@
+// Starts one container: gathers what its plan needs, carries the plan out, and undoes everything if that fails.
+import { mkdir } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import type { Launch, Plan } from "@tsd/kernel-bindings";
+import { parseTmpfs } from "../../runtime/mounts.ts";
+import { containerPlan } from "../../runtime/plan.ts";
+import { readUserFiles } from "../../runtime/rootview.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
+import type { InterfaceSpec, MountSpec, NamespaceChoice, NamespaceChoices } from "../../runtime/spec.ts";
+import { specifyContainer } from "../../runtime/specify.ts";
+import { type ResolvedUser, resolveUser } from "../../runtime/user.ts";
+import { conflict, invalid, notFound } from "../errors.ts";
+import type { ImageSource } from "../images/image.ts";
+import type { DefaultNetwork } from "../networks/default-network.ts";
+import type { Attachment } from "./attachment.ts";
+import { commandOf } from "./create.ts";
+import { writeEtcFiles } from "./etc-files.ts";
+import { logSettings } from "./log-settings.ts";
+import type { ContainerMount } from "./record.ts";
+import type { Container, ContainerRegistry } from "./registry.ts";
+
+export interface StarterParts {
+  runtime: Runtime;
+  images: ImageSource;
+  network: DefaultNetwork;
+  registry: ContainerRegistry;
+  /** Where containers keep their directories. */
+  root: string;
+}
+
+/** A container on its way: the plan, and what the launcher said. */
+export interface Start {
+  plan: Plan;
+  launch: Launch;
+  /** The clients that were attached from the start, in the order of the launch's. */
+  clients: Attachment[];
+}
+
+const LAUNCH_CLIENTS = 8;
+
+export class ContainerStarter {
+  readonly #parts: StarterParts;
+  /** Users of roots that nothing has changed yet, by image and user. */
+  readonly #users = new Map<string, ResolvedUser>();
+
+  constructor(parts: StarterParts) {
+    this.#parts = parts;
+  }
+
+  directory(id: string): string {
+    return join(this.#parts.root, id);
+  }
+
+  logPath(id: string): string {
+    return join(this.directory(id), `${id}-json.log`);
+  }
+
+  /** Makes the container's own directories, at create. */
+  async prepare(id: string): Promise<void> {
+    const directory = this.directory(id);
+    await mkdir(directory, { recursive: true, mode: 0o710 });
+    await Promise.all([
+      mkdir(join(directory, "diff"), { mode: 0o755 }),
+      mkdir(join(directory, "work"), { mode: 0o700 }),
+    ]);
+  }
+
+  /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */
+  async start(container: Container): Promise<Start> {
+    const { runtime, images, network } = this.#parts;
+    const { definition } = container.record;
+    const { hostConfig } = definition;
+    const config = { ...definition.config, Hostname: this.#hostname(container) };
+    const namespaces = this.#namespaces(container);
+    const image = images.get(definition.imageId);
+    const layers = images.layerDirectories(image);
+    const directory = this.directory(container.id);
+    const user = this.#user(container, layers);
+    const interfaces: InterfaceSpec[] =
+      hostConfig.NetworkMode === "bridge" ? [network.connect(container.id)] : [];
+    const address = interfaces[0]?.addresses[0]?.address ?? "";
+    container.record.state.address = address;
+    const places = runtime.places(container.id, hostConfig.CgroupParent);
+    await mkdir(places.directory, { recursive: true, mode: 0o700 });
+    const files = await writeEtcFiles(directory, {
+      config,
+      hostConfig,
+      address,
+      gateway: network.info.gateway,
+      hostNetwork: hostConfig.NetworkMode === "host",
+    });
+    const log = logSettings(hostConfig.LogConfig);
+    const spec = specifyContainer(runtime, {
+      id: container.id,
+      config,
+      hostConfig,
+      command: commandOf(config),
+      layers,
+      directory,
+      places,
+      user,
+      namespaces,
+      interfaces,
+      mounts: [...definition.mounts.map(mountSpec), ...this.#sharedMemory(namespaces.ipc)],
+      files,
+      log: log && { path: this.logPath(container.id), ...log },
+    });
+    const plan = containerPlan(spec);
+    const clients = [...container.waitingClients].filter(({ gone }) => !gone).slice(0, LAUNCH_CLIENTS);
+    const launch = runtime.launch(
+      plan,
+      clients.map(({ streams }) => streams),
+    );
+    return { plan, launch, clients };
+  }
+
+  /** Takes back whatever a start has made, however far it came; also after an ordinary end. */
+  async release(container: Container): Promise<void> {
+    const { runtime, network } = this.#parts;
+    const { address } = container.state;
+    await runtime.release(runtime.places(container.id, container.record.definition.hostConfig.CgroupParent));
+    if (!address) return;
+    network.disconnect(address);
+    container.record.state.address = "";
+  }
+
+  #user(container: Container, layers: readonly string[]): ResolvedUser {
+    const { definition, state } = container.record;
+    const resolve = (fresh: readonly string[]): ResolvedUser =>
+      resolveUser(
+        definition.config.User,
+        definition.hostConfig.GroupAdd ?? [],
+        readUserFiles({ layers: fresh }),
+      );
+    if (state.startedAt) return resolve([join(this.directory(container.id), "diff"), ...layers]);
+    const key = JSON.stringify([definition.imageId, definition.config.User, definition.hostConfig.GroupAdd]);
+    const known = this.#users.get(key);
+    if (known) return known;
+    const user = resolve(layers);
+    if (this.#users.size >= 256) this.#users.clear();
+    this.#users.set(key, user);
+    return user;
+  }
+
+  /** The running container that another one's namespace is to be shared with. */
+  #partner(container: Container, reference: string): Container {
+    const partner = this.#parts.registry.find(reference);
+    if (partner === container) throw invalid("cannot join own namespace");
+    if (!partner.running) throw conflict(`cannot join namespace of a non running container: ${partner.id}`);
+    return partner;
+  }
+
+  /** Who shares a network shares the name that belongs to it. */
+  #hostname(container: Container): string {
+    const { config, hostConfig } = container.record.definition;
+    if (config.Hostname) return config.Hostname;
+    const partner = /^container:(.+)$/.exec(hostConfig.NetworkMode)?.[1];
+    return partner ? this.#partner(container, partner).record.definition.config.Hostname : hostname();
+  }
+
+  #namespaces(container: Container): NamespaceChoices {
+    const { hostConfig } = container.record.definition;
+    const choose = (mode: string, name: string): NamespaceChoice => {
+      if (mode === "host") return { kind: "host" };
+      const reference = /^container:(.+)$/.exec(mode)?.[1];
+      if (!reference) return { kind: "private" };
+      return { kind: "join", path: `/proc/${this.#partner(container, reference).state.pid}/ns/${name}` };
+    };
+    const { NetworkMode } = hostConfig;
+    if (!["bridge", "none", "host"].includes(NetworkMode) && !NetworkMode.startsWith("container:"))
+      throw notFound(`network ${NetworkMode} not found`);
+    return {
+      pid: choose(hostConfig.PidMode, "pid"),
+      ipc: choose(hostConfig.IpcMode, "ipc"),
+      uts: choose(hostConfig.UTSMode, "uts"),
+      network: choose(NetworkMode, "net"),
+      cgroup: choose(hostConfig.CgroupnsMode, "cgroup"),
+    };
+  }
+
+  /** /dev/shm belongs to the IPC namespace, so sharing one means sharing the other. */
+  #sharedMemory(ipc: NamespaceChoice): MountSpec[] {
+    if (ipc.kind === "private") return [];
+    const source = ipc.kind === "host" ? "/dev/shm" : ipc.path.replace(/ns\/ipc$/, "root/dev/shm");
+    return [
+      {
+        type: "bind",
+        source,
+        target: "/dev/shm",
+        readOnly: false,
+        readOnlyRecursive: false,
+        recursive: false,
+        propagation: "private",
+      },
+    ];
+  }
+}
+
+/** A resolved mount as the plan wants it. */
+function mountSpec(mount: ContainerMount): MountSpec {
+  if (mount.type === "tmpfs")
+    return { type: "tmpfs", target: mount.target, ...parseTmpfs(mount.tmpfsOptions) };
+  return {
+    type: "bind",
+    source: mount.source,
+    target: mount.target,
+    readOnly: mount.readOnly,
+    readOnlyRecursive: mount.readOnlyRecursive,
+    recursive: mount.recursive,
+    propagation: mount.propagation.replace(/^r/, "") as "private" | "slave" | "shared",
+  };
+}

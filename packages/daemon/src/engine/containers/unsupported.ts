@@ -1,0 +1,67 @@
+// Fields of a create request that are not built yet: with anything but their default they are refused by name.
+import type { ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
+import { notImplemented } from "../errors.ts";
+
+type Check = readonly [field: string, isDefault: (host: HostConfig) => boolean];
+
+const empty = (value: readonly unknown[] | object | null): boolean =>
+  value === null || (Array.isArray(value) ? value.length === 0 : Object.keys(value).length === 0);
+
+const notBuilt: readonly Check[] = [
+  ["PortBindings", (host) => empty(host.PortBindings)],
+  ["PublishAllPorts", (host) => !host.PublishAllPorts],
+  ["RestartPolicy", (host) => host.RestartPolicy.Name === "" || host.RestartPolicy.Name === "no"],
+  ["VolumeDriver", (host) => host.VolumeDriver === "" || host.VolumeDriver === "local"],
+  ["VolumesFrom", (host) => empty(host.VolumesFrom)],
+  ["Links", (host) => empty(host.Links)],
+  ["Cgroup", (host) => host.Cgroup === ""],
+  ["UsernsMode", (host) => host.UsernsMode === "" || host.UsernsMode === "host"],
+  ["StorageOpt", (host) => empty(host.StorageOpt)],
+  ["Isolation", (host) => ["", "default"].includes(host.Isolation)],
+  ["BlkioWeight", (host) => host.BlkioWeight === 0],
+  ["BlkioWeightDevice", (host) => empty(host.BlkioWeightDevice)],
+  ["BlkioDeviceReadBps", (host) => empty(host.BlkioDeviceReadBps)],
+  ["BlkioDeviceWriteBps", (host) => empty(host.BlkioDeviceWriteBps)],
+  ["BlkioDeviceReadIOps", (host) => empty(host.BlkioDeviceReadIOps)],
+  ["BlkioDeviceWriteIOps", (host) => empty(host.BlkioDeviceWriteIOps)],
+  ["CpuRealtimePeriod", (host) => host.CpuRealtimePeriod === 0],
+  ["CpuRealtimeRuntime", (host) => host.CpuRealtimeRuntime === 0],
+  ["DeviceRequests", (host) => empty(host.DeviceRequests)],
+  ["KernelMemory", (host) => host.KernelMemory === 0],
+  ["KernelMemoryTCP", (host) => host.KernelMemoryTCP === 0],
+  ["CpuCount", (host) => host.CpuCount === 0],
+  ["CpuPercent", (host) => host.CpuPercent === 0],
+  ["IOMaximumIOps", (host) => host.IOMaximumIOps === 0],
+  ["IOMaximumBandwidth", (host) => host.IOMaximumBandwidth === 0],
+];
+
+/** Throws for the first field that asks for what is not built yet. */
+export function refuseUnsupported(request: ContainerCreate): void {
+  const refuse = (field: string): never => {
+    throw notImplemented(`not implemented: ${field}`);
+  };
+  for (const [field, isDefault] of notBuilt)
+    if (!isDefault(request.HostConfig)) refuse(`HostConfig.${field}`);
+  for (const mount of request.HostConfig.Mounts) {
+    if (mount.VolumeOptions?.Subpath) refuse("HostConfig.Mounts.VolumeOptions.Subpath");
+    if (mount.VolumeOptions?.DriverConfig && !empty(mount.VolumeOptions.DriverConfig))
+      refuse("HostConfig.Mounts.VolumeOptions.DriverConfig");
+    if (mount.TmpfsOptions?.Options?.length) refuse("HostConfig.Mounts.TmpfsOptions.Options");
+  }
+  if (request.MacAddress) refuse("MacAddress");
+  const test = request.Healthcheck?.Test;
+  if (test?.length && test[0] !== "NONE") refuse("Healthcheck");
+  for (const [network, endpoint] of Object.entries(request.NetworkingConfig.EndpointsConfig)) {
+    if (!["default", "bridge", "host", "none"].includes(network))
+      refuse(`NetworkingConfig.EndpointsConfig.${network}`);
+    if (!endpoint) continue;
+    for (const field of ["IPAMConfig", "Links", "Aliases", "MacAddress", "DriverOpts"] as const) {
+      const value = endpoint[field];
+      const given =
+        typeof value === "object" && value
+          ? Object.values(value).some((part) => (Array.isArray(part) ? part.length > 0 : Boolean(part)))
+          : value;
+      if (given) refuse(`NetworkingConfig.EndpointsConfig.${network}.${field}`);
+    }
+  }
+}

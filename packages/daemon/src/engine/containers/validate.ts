@@ -1,0 +1,156 @@
+// What dockerd checks of a create request before anything is made, with its words.
+import { availableParallelism } from "node:os";
+import type { ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
+import { containerCapabilities } from "../../runtime/capabilities.ts";
+import { SpecificationError } from "../../runtime/errors.ts";
+import { parseSecurityOptions } from "../../runtime/security.ts";
+import { EngineError, invalid } from "../errors.ts";
+import { signalNumber } from "../signals.ts";
+
+const MINIMUM_MEMORY = 6 << 20;
+
+/** Runs a check of the runtime's, turning its refusal into the engine's. */
+export function specifying<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (error instanceof SpecificationError)
+      throw new EngineError(error.kind, error.message, { cause: error });
+    throw error;
+  }
+}
+
+function checkMode(kind: string, mode: string, words: readonly string[]): void {
+  if (words.includes(mode) || /^container:./.test(mode)) return;
+  throw invalid(`invalid ${kind} mode: ${mode}`);
+}
+
+/** Numbers in a list such as "0-2,4", or undefined when it is malformed. */
+export function parseNumberList(text: string): number[] | undefined {
+  const numbers: number[] = [];
+  for (const part of text.split(",")) {
+    const range = /^(\d+)(?:-(\d+))?$/.exec(part);
+    if (!range) return undefined;
+    const first = Number(range[1]);
+    const last = Number(range[2] ?? range[1]);
+    if (last < first || last > 8191) return undefined;
+    for (let number = first; number <= last; number++) numbers.push(number);
+  }
+  return numbers;
+}
+
+function checkCpuset(kind: "cpus" | "mems", requested: string, available: string): void {
+  if (!requested) return;
+  const numbers = parseNumberList(requested);
+  if (!numbers) throw invalid(`Invalid value ${requested} for cpuset ${kind}: invalid format: ${requested}`);
+  const there = new Set(parseNumberList(available) ?? []);
+  const name = kind === "cpus" ? "CPUs" : "memory nodes";
+  if (numbers.some((number) => !there.has(number)))
+    throw invalid(`Requested ${name} are not available - requested ${requested}, available: ${available}`);
+}
+
+function checkResources(host: HostConfig): void {
+  const cpus = availableParallelism();
+  if (host.Memory !== 0 && host.Memory < MINIMUM_MEMORY) throw invalid("Minimum memory limit allowed is 6MB");
+  if (host.Memory > 0 && host.MemorySwap > 0 && host.MemorySwap < host.Memory)
+    throw invalid("Minimum memoryswap limit should be larger than memory limit, see usage");
+  if (host.Memory === 0 && host.MemorySwap > 0)
+    throw invalid("You should always set the Memory limit when using Memoryswap limit, see usage");
+  if (host.MemorySwappiness !== null && (host.MemorySwappiness < -1 || host.MemorySwappiness > 100))
+    throw invalid(`Invalid value: ${host.MemorySwappiness}, valid memory swappiness range is 0-100`);
+  if (host.MemoryReservation > 0 && host.MemoryReservation < MINIMUM_MEMORY)
+    throw invalid("Minimum memory reservation allowed is 6MB");
+  if (host.Memory > 0 && host.MemoryReservation > host.Memory)
+    throw invalid("Minimum memory limit can not be less than memory reservation limit, see usage");
+  if (host.NanoCpus > 0 && (host.CpuPeriod > 0 || host.CpuQuota > 0))
+    throw invalid(
+      `Conflicting options: Nano CPUs and CPU ${host.CpuPeriod > 0 ? "Period" : "Quota"} cannot both be set`,
+    );
+  if (host.NanoCpus < 0 || host.NanoCpus > cpus * 1e9)
+    throw invalid(`Range of CPUs is from 0.01 to ${cpus}.00, as there are only ${cpus} CPUs available`);
+  if (host.CpuPeriod !== 0 && (host.CpuPeriod < 1000 || host.CpuPeriod > 1_000_000))
+    throw invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
+  if (host.CpuQuota > 0 && host.CpuQuota < 1000)
+    throw invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)");
+  checkCpuset("cpus", host.CpusetCpus, cpus > 1 ? `0-${cpus - 1}` : "0");
+  checkCpuset("mems", host.CpusetMems, "0");
+  if (host.OomScoreAdj < -1000 || host.OomScoreAdj > 1000)
+    throw invalid(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
+  if (host.ShmSize < 0) throw invalid("SHM size can not be less than 0");
+}
+
+const restartPolicies = ["", "no", "always", "on-failure", "unless-stopped"];
+
+function checkRestartPolicy(host: HostConfig): void {
+  const { Name, MaximumRetryCount } = host.RestartPolicy;
+  if (!restartPolicies.includes(Name))
+    throw invalid(
+      `invalid restart policy: unknown policy '${Name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
+    );
+  if (MaximumRetryCount < 0) throw invalid("invalid restart policy: maximum retry count cannot be negative");
+  if (MaximumRetryCount > 0 && Name !== "on-failure")
+    throw invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'");
+  if (host.AutoRemove && Name !== "" && Name !== "no")
+    throw invalid("can't create 'AutoRemove' container with restart policy");
+}
+
+/** Throws what dockerd answers for a request that is wrong in itself. */
+export function validateCreate(request: ContainerCreate): void {
+  const host = request.HostConfig;
+  if (request.WorkingDir && !request.WorkingDir.startsWith("/"))
+    throw invalid(
+      `the working directory '${request.WorkingDir}' is invalid, it needs to be an absolute path`,
+    );
+  for (const variable of request.Env ?? [])
+    if (variable === "" || variable.startsWith("="))
+      throw invalid(`invalid environment variable: ${variable}`);
+  for (const text of [...(request.Env ?? []), ...(request.Cmd ?? []), ...(request.Entrypoint ?? [])])
+    if (text.includes("\0")) throw invalid("invalid argument: a string contains NUL");
+  if (request.StopSignal) signalNumber(request.StopSignal);
+  if (request.StopTimeout !== null && request.StopTimeout < -1)
+    throw invalid(`invalid StopTimeout: ${request.StopTimeout}`);
+  if (host.LogConfig.Type && !["json-file", "none"].includes(host.LogConfig.Type))
+    throw invalid(
+      `error looking up logging plugin ${host.LogConfig.Type}: plugin "${host.LogConfig.Type}" not found`,
+    );
+  if (!["", "runc", "tsd"].includes(host.Runtime))
+    throw invalid(`unknown or invalid runtime name: ${host.Runtime}`);
+  checkMode("PID", host.PidMode, ["", "host"]);
+  checkMode("IPC", host.IpcMode, ["", "private", "shareable", "host", "none"]);
+  if (!["", "host"].includes(host.UTSMode)) throw invalid(`invalid UTS mode: ${host.UTSMode}`);
+  if (!["", "private", "host"].includes(host.CgroupnsMode))
+    throw invalid(`invalid cgroup namespace mode: ${host.CgroupnsMode}`);
+  if (!["", "host"].includes(host.UsernsMode))
+    throw invalid(`invalid user namespace mode: ${host.UsernsMode}`);
+  checkResources(host);
+  checkRestartPolicy(host);
+  specifying(() => {
+    containerCapabilities({ privileged: false, add: host.CapAdd ?? [], drop: host.CapDrop ?? [] });
+    parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged);
+  });
+  checkSysctls(host);
+}
+
+const ipcSysctls = [
+  "kernel.msgmax",
+  "kernel.msgmnb",
+  "kernel.msgmni",
+  "kernel.sem",
+  "kernel.shmall",
+  "kernel.shmmax",
+  "kernel.shmmni",
+  "kernel.shm_rmid_forced",
+];
+
+/** Only what a namespace of the container's own holds may be set. */
+function checkSysctls(host: HostConfig): void {
+  for (const name of Object.keys(host.Sysctls)) {
+    const ipc = ipcSysctls.includes(name) || name.startsWith("fs.mqueue.");
+    const network = name.startsWith("net.");
+    if (!/^[a-z0-9_.-]+$/i.test(name) || name.includes("..") || (!ipc && !network))
+      throw invalid(`sysctl "${name}" is not in a separate kernel namespace`);
+    if (ipc && host.IpcMode === "host") throw invalid(`sysctl "${name}" not allowed in host ipc namespace`);
+    if (network && host.NetworkMode === "host")
+      throw invalid(`sysctl "${name}" not allowed in host network namespace`);
+  }
+}

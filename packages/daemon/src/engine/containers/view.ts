@@ -1,0 +1,192 @@
+// Containers as the API shows them: inspect, and the list's summaries.
+
+import { macOfAddress } from "../../runtime/bridge.ts";
+import type { ImageRecord } from "../images/image.ts";
+import type { NetworkInfo } from "../networks/default-network.ts";
+import { parseTime, zeroTime } from "../timestamps.ts";
+import type { ContainerMount } from "./record.ts";
+import type { Container } from "./registry.ts";
+
+export interface ViewContext {
+  network: NetworkInfo;
+  directory: string;
+  logPath: string;
+  layers: readonly string[];
+}
+
+/** "3 minutes" as Docker says it. */
+export function humanDuration(milliseconds: number): string {
+  const seconds = Math.floor(milliseconds / 1000);
+  if (seconds < 1) return "Less than a second";
+  if (seconds === 1) return "1 second";
+  if (seconds < 60) return `${seconds} seconds`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes === 1) return "About a minute";
+  if (minutes < 60) return `${minutes} minutes`;
+  const hours = Math.round(seconds / 3600);
+  if (hours === 1) return "About an hour";
+  if (hours < 48) return `${hours} hours`;
+  if (hours < 24 * 7 * 2) return `${Math.floor(hours / 24)} days`;
+  if (hours < 24 * 30 * 2) return `${Math.floor(hours / 24 / 7)} weeks`;
+  if (hours < 24 * 365 * 2) return `${Math.floor(hours / 24 / 30)} months`;
+  return `${Math.floor(hours / 24 / 365)} years`;
+}
+
+const milliseconds = (time: string): number => Number((parseTime(time) ?? 0n) / 1_000_000n);
+
+/** The STATUS column: "Up 3 minutes", "Exited (0) 2 hours ago". */
+export function statusText(container: Container, now = Date.now()): string {
+  const { state } = container;
+  if (container.removing && !container.running) return "Removal In Progress";
+  if (state.status === "running") return `Up ${humanDuration(now - milliseconds(state.startedAt))}`;
+  if (state.status === "created") return "Created";
+  if (state.status === "dead") return "Dead";
+  return `Exited (${state.exitCode}) ${humanDuration(now - milliseconds(state.finishedAt))} ago`;
+}
+
+const stateName = (container: Container): string =>
+  container.removing && !container.running ? "removing" : container.state.status;
+
+const mountView = (mount: ContainerMount): object => ({
+  Type: mount.type,
+  ...(mount.type === "volume" ? { Name: mount.name } : {}),
+  Source: mount.source,
+  Destination: mount.target,
+  ...(mount.type === "volume" ? { Driver: "local" } : {}),
+  Mode: mount.mode,
+  RW: !mount.readOnly,
+  Propagation: mount.type === "bind" ? mount.propagation : "",
+});
+
+/** tmpfs given by --tmpfs is in HostConfig only, as in Docker. */
+const shownMounts = (container: Container): object[] =>
+  container.record.definition.mounts.filter(({ type }) => type !== "tmpfs").map(mountView);
+
+function endpointView(container: Container, network: NetworkInfo): object {
+  const { address } = container.state;
+  return {
+    IPAMConfig: null,
+    Links: null,
+    Aliases: null,
+    MacAddress: address ? macOfAddress(address) : "",
+    DriverOpts: null,
+    GwPriority: 0,
+    NetworkID: network.id,
+    EndpointID: address ? container.id.split("").reverse().join("") : "",
+    Gateway: address ? network.gateway : "",
+    IPAddress: address,
+    IPPrefixLen: address ? network.prefixLength : 0,
+    IPv6Gateway: "",
+    GlobalIPv6Address: "",
+    GlobalIPv6PrefixLen: 0,
+    DNSNames: null,
+  };
+}
+
+function networksView(container: Container, network: NetworkInfo): Record<string, object> {
+  const mode = container.record.definition.hostConfig.NetworkMode;
+  return mode.startsWith("container:") ? {} : { [mode]: endpointView(container, network) };
+}
+
+/** The body of GET /containers/{id}/json. */
+export function inspectView(container: Container, context: ViewContext): Record<string, unknown> {
+  const { definition, state } = container.record;
+  const { config, hostConfig } = definition;
+  const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  const endpoint = endpointView(container, context.network) as Record<string, unknown>;
+  const top = (field: string): unknown => endpoint[field];
+  return {
+    Id: container.id,
+    Created: definition.created,
+    Path: path,
+    Args: args,
+    State: {
+      Status: stateName(container),
+      Running: container.running,
+      Paused: false,
+      Restarting: false,
+      OOMKilled: state.oomKilled,
+      Dead: state.status === "dead",
+      Pid: state.pid,
+      ExitCode: state.exitCode,
+      Error: state.error,
+      StartedAt: state.startedAt || zeroTime,
+      FinishedAt: state.finishedAt || zeroTime,
+    },
+    Image: definition.imageId,
+    ResolvConfPath: state.startedAt ? `${context.directory}/resolv.conf` : "",
+    HostnamePath: state.startedAt ? `${context.directory}/hostname` : "",
+    HostsPath: state.startedAt ? `${context.directory}/hosts` : "",
+    LogPath: hostConfig.LogConfig.Type === "json-file" && state.startedAt ? context.logPath : "",
+    Name: `/${definition.name}`,
+    RestartCount: 0,
+    Driver: "overlay2",
+    Platform: "linux",
+    MountLabel: "",
+    ProcessLabel: "",
+    AppArmorProfile: "",
+    ExecIDs: container.execIds.size > 0 ? [...container.execIds] : null,
+    HostConfig: hostConfig,
+    GraphDriver: {
+      Data: {
+        LowerDir: context.layers.join(":"),
+        MergedDir: "",
+        UpperDir: `${context.directory}/diff`,
+        WorkDir: `${context.directory}/work`,
+      },
+      Name: "overlay2",
+    },
+    Mounts: shownMounts(container),
+    Config: config,
+    NetworkSettings: {
+      Bridge: "",
+      SandboxID: "",
+      SandboxKey: state.pid ? `/proc/${state.pid}/ns/net` : "",
+      Ports: {},
+      HairpinMode: false,
+      LinkLocalIPv6Address: "",
+      LinkLocalIPv6PrefixLen: 0,
+      SecondaryIPAddresses: null,
+      SecondaryIPv6Addresses: null,
+      EndpointID: top("EndpointID"),
+      Gateway: top("Gateway"),
+      GlobalIPv6Address: "",
+      GlobalIPv6PrefixLen: 0,
+      IPAddress: top("IPAddress"),
+      IPPrefixLen: top("IPPrefixLen"),
+      IPv6Gateway: "",
+      MacAddress: top("MacAddress"),
+      Networks: networksView(container, context.network),
+    },
+  };
+}
+
+const quoteIfSpaced = (word: string): string =>
+  /[\s"']/.test(word) ? `'${word.replaceAll("'", "'\\''")}'` : word;
+
+/** One entry of GET /containers/json. */
+export function summaryView(
+  container: Container,
+  network: NetworkInfo,
+  image: ImageRecord | undefined,
+): object {
+  const { definition } = container.record;
+  const { config, hostConfig } = definition;
+  const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  const named = image?.repoTags.length ? config.Image : definition.imageId;
+  return {
+    Id: container.id,
+    Names: [`/${definition.name}`],
+    Image: named,
+    ImageID: definition.imageId,
+    Command: [path, ...args.map(quoteIfSpaced)].join(" "),
+    Created: Math.floor(milliseconds(definition.created) / 1000),
+    Ports: [],
+    Labels: config.Labels,
+    State: stateName(container),
+    Status: statusText(container),
+    HostConfig: { NetworkMode: hostConfig.NetworkMode === "bridge" ? "bridge" : hostConfig.NetworkMode },
+    NetworkSettings: { Networks: networksView(container, network) },
+    Mounts: shownMounts(container),
+  };
+}

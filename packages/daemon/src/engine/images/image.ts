@@ -1,0 +1,57 @@
+// An image as the engine knows it.
+
+/** The configuration an image gives its containers; null and missing mean none. */
+export interface ImageDefaults {
+  User?: string | null;
+  ExposedPorts?: Record<string, Record<string, unknown>> | null;
+  Env?: string[] | null;
+  Entrypoint?: string[] | null;
+  Cmd?: string[] | null;
+  Volumes?: Record<string, Record<string, unknown>> | null;
+  WorkingDir?: string | null;
+  Labels?: Record<string, string> | null;
+  StopSignal?: string | null;
+  Healthcheck?: { Test?: string[] | null } | null;
+  Shell?: string[] | null;
+  OnBuild?: string[] | null;
+  ArgsEscaped?: boolean;
+}
+
+export interface HistoryEntry {
+  created?: string;
+  created_by?: string;
+  author?: string;
+  comment?: string;
+  empty_layer?: boolean;
+}
+
+/** The image's JSON, whose digest is its id (OCI image configuration). */
+export interface ImageConfiguration {
+  architecture: string;
+  os: string;
+  variant?: string;
+  "os.version"?: string;
+  author?: string;
+  created?: string;
+  config?: ImageDefaults | null;
+  rootfs: { type: "layers"; diff_ids: string[] };
+  history?: HistoryEntry[];
+}
+
+export interface ImageRecord {
+  /** sha256:… of the configuration. */
+  id: string;
+  config: ImageConfiguration;
+  repoTags: string[];
+  repoDigests: string[];
+  /** Bytes of all its layers, unpacked. */
+  size: number;
+}
+
+/** Where containers get their images from. */
+export interface ImageSource {
+  /** By tag, digest, id or id prefix; throws not-found with Docker's words. */
+  get(reference: string): ImageRecord;
+  /** The unpacked layers' directories, topmost first. */
+  layerDirectories(image: ImageRecord): string[];
+}
