@@ -178,6 +178,25 @@ int child_bounding(struct context *context, const struct step *step) {
     return 0;
 }
 
+/* The streams belong to the user, so that /dev/stdout can be opened again; the host's /dev/null, which stood in for what
+ * was not asked for, is exchanged for the container's. */
+static int hand_over_streams(struct context *context, uid_t user) {
+    struct stat status;
+    for (int descriptor = 0; descriptor < 3; descriptor++) {
+        if (fstat(descriptor, &status) < 0) return fail(context, "fstat", "stdio");
+        if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3)) {
+            int null = open("/dev/null", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+            bool real = null >= 0 && fstat(null, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3);
+            int result = real ? dup2(null, descriptor) : 0;
+            if (null >= 0) close(null);
+            if (result < 0) return fail(context, "dup2", "/dev/null");
+        } else if (fchown(descriptor, user, (gid_t)-1) < 0 && errno != EROFS && errno != EPERM && errno != EINVAL) {
+            return fail(context, "fchown", "stdio");
+        }
+    }
+    return 0;
+}
+
 int child_user(struct context *context, const struct step *step) {
     uid_t user = (uid_t)step->fields[0].number;
     gid_t group = (gid_t)step->fields[1].number;
@@ -188,12 +207,7 @@ int child_user(struct context *context, const struct step *step) {
     int result = setgroups(extra->length, groups);
     free(groups);
     if (result < 0) return fail(context, "setgroups", "");
-    /* The streams belong to the user, so that /dev/stdout can be opened again; /dev/null stays root's. */
-    struct stat status;
-    for (int descriptor = 0; descriptor < 3; descriptor++)
-        if (fstat(descriptor, &status) == 0 && !(S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3)) &&
-            fchown(descriptor, user, (gid_t)-1) < 0 && errno != EROFS && errno != EPERM && errno != EINVAL)
-            return fail(context, "fchown", "stdio");
+    if (hand_over_streams(context, user) < 0) return -1;
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return fail(context, "prctl", "PR_SET_KEEPCAPS");
     if (setresgid(group, group, group) < 0) return fail(context, "setresgid", "");
     if (setresuid(user, user, user) < 0) return fail(context, "setresuid", "");

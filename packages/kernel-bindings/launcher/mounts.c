@@ -143,6 +143,7 @@ int mount_root_overlay(struct context *context, const struct step *step) {
     int fs = kernel_fsopen("overlay");
     if (fs < 0) return fail(context, "fsopen", "overlay");
     int tree = -1, place = -1, result = -1;
+    if (kernel_fsconfig(fs, FSCONFIG_SET_STRING, "source", "overlay", 0) < 0) { fail(context, "fsconfig", "source"); goto out; }
     if (configure_layers(fs, &step->fields[1]) < 0) { fail(context, "fsconfig", "lowerdir"); goto out; }
     if (*upper && (kernel_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", upper, 0) < 0 ||
                    kernel_fsconfig(fs, FSCONFIG_SET_STRING, "workdir", work, 0) < 0)) {

@@ -13,3 +13,4 @@ export * from "./plan/describe.ts";
 export * from "./plan/encode.ts";
 export * from "./plan/vocabulary.ts";
 export * from "./seccomp/compile.ts";
+export * from "./unpack-calls.ts";

@@ -22,9 +22,9 @@ const native = {
   socketpair: libc.func("int socketpair(int domain, int type, int protocol, _Out_ int *pair)"),
   socket: libc.func("int socket(int domain, int type, int protocol)"),
   bind: libc.func("int bind(int descriptor, const void *address, uint32_t length)"),
-  send: libc.func("ssize_t send(int descriptor, const void *bytes, size_t length, int flags)"),
-  recv: libc.func("ssize_t recv(int descriptor, _Out_ void *bytes, size_t length, int flags)"),
-  sendmsg: libc.func("ssize_t sendmsg(int descriptor, const tsd_msghdr *header, int flags)"),
+  send: libc.func("intptr_t send(int descriptor, const void *bytes, size_t length, int flags)"),
+  recv: libc.func("intptr_t recv(int descriptor, _Out_ void *bytes, size_t length, int flags)"),
+  sendmsg: libc.func("intptr_t sendmsg(int descriptor, const tsd_msghdr *header, int flags)"),
   getsockopt: libc.func(
     "int getsockopt(int descriptor, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)",
   ),

@@ -1,0 +1,128 @@
+// Layers on disk: each unpacked once, in a process that can reach nothing else, and in place only when it is whole.
+import { spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { closeSync, constants, openSync } from "node:fs";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Readable, Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { O_PATH, openat2, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, setAttribute } from "@tsd/kernel-bindings";
+import { decompress } from "./decompress.ts";
+
+/** A layer that is unpacked but not in its place yet. */
+export interface UnpackedLayer {
+  /** sha256:… of the uncompressed tar. */
+  diffId: string;
+  size: number;
+  temporary: string;
+}
+
+const TEMPORARY = "new-";
+
+export class LayerDirectory {
+  readonly #root: string;
+  readonly #unpacker: string;
+  readonly #limit: number;
+
+  /** `unpacker` is the script of the unpacking process; `limit` the most bytes a layer may unpack to. */
+  constructor(root: string, unpacker: string, limit = 64 * 2 ** 30) {
+    this.#root = root;
+    this.#unpacker = unpacker;
+    this.#limit = limit;
+  }
+
+  /** Removes what an earlier daemon left unfinished, and directories that nobody `isKnown`. */
+  async open(isKnown: (directory: string) => boolean): Promise<void> {
+    await mkdir(this.#root, { recursive: true, mode: 0o710 });
+    for (const name of await readdir(this.#root))
+      if (name.startsWith(TEMPORARY) || !isKnown(this.path(name)))
+        await rm(this.path(name), { recursive: true, force: true });
+  }
+
+  /** Kept short: the overlay takes at most 255 bytes for a layer's path. */
+  path(name: string): string {
+    return join(this.#root, name);
+  }
+
+  /** Unpacks a layer's tar, compressed or not. On failure nothing is left. */
+  async unpack(source: Readable): Promise<UnpackedLayer> {
+    const temporary = this.path(`${TEMPORARY}${randomBytes(8).toString("hex")}`);
+    await mkdir(temporary, { mode: 0o755 });
+    try {
+      const hash = createHash("sha256");
+      const measure = new Transform({
+        transform(chunk: Buffer, _encoding, done) {
+          hash.update(chunk);
+          done(null, chunk);
+        },
+      });
+      const child = spawn(process.execPath, [this.#unpacker, temporary, String(this.#limit)], {
+        stdio: ["pipe", "pipe", "pipe"],
+        env: {},
+      });
+      const output: Buffer[] = [];
+      const errors: Buffer[] = [];
+      child.stdout.on("data", (chunk: Buffer) => output.push(chunk));
+      child.stderr.on("data", (chunk: Buffer) => errors.push(chunk));
+      const ended = new Promise<number | null>((resolve, reject) => {
+        child.on("error", reject);
+        child.on("close", resolve);
+      });
+      const fed = pipeline(await decompress(source), measure, child.stdin).catch(
+        (error: NodeJS.ErrnoException) => error,
+      );
+      const code = await ended;
+      const problem = await fed;
+      if (code !== 0)
+        throw new Error(
+          `unpacking layer: ${Buffer.concat(errors).toString().trim() || `exit status ${code}`}`,
+        );
+      if (problem && problem.code !== "EPIPE" && problem.code !== "ERR_STREAM_PREMATURE_CLOSE") throw problem;
+      const result = JSON.parse(Buffer.concat(output).toString()) as { size: number; opaque: string[] };
+      this.#markOpaque(temporary, result.opaque);
+      return { diffId: `sha256:${hash.digest("hex")}`, size: result.size, temporary };
+    } catch (error) {
+      await rm(temporary, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  #markOpaque(root: string, directories: readonly string[]): void {
+    if (directories.length === 0) return;
+    const top = openSync(root, O_PATH | constants.O_DIRECTORY);
+    try {
+      for (const path of directories) {
+        const directory = openat2(
+          top,
+          path,
+          constants.O_RDONLY | constants.O_DIRECTORY,
+          RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
+        );
+        try {
+          setAttribute(`/proc/self/fd/${directory}/.`, "trusted.overlay.opaque", Buffer.from("y"));
+        } finally {
+          closeSync(directory);
+        }
+      }
+    } finally {
+      closeSync(top);
+    }
+  }
+
+  /** Puts an unpacked layer in its place; returns its directory. */
+  async keep(layer: UnpackedLayer, chainId: string): Promise<string> {
+    const directory = this.path(chainId.replace("sha256:", "").slice(0, 24));
+    // A directory without a row is a leftover of a crash between the two.
+    await rm(directory, { recursive: true, force: true });
+    await rename(layer.temporary, directory);
+    return directory;
+  }
+
+  async discard(layer: UnpackedLayer): Promise<void> {
+    await rm(layer.temporary, { recursive: true, force: true });
+  }
+}
+
+/** The chain id of a layer on top of a chain (OCI image specification, "Layer ChainID"). */
+export const chainId = (parent: string | undefined, diffId: string): string =>
+  parent ? `sha256:${createHash("sha256").update(`${parent} ${diffId}`).digest("hex")}` : diffId;

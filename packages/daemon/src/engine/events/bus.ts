@@ -1,0 +1,168 @@
+// Events: told to whoever listens, and kept for those who ask later.
+import { type Filters, matchesLabels } from "../containers/list.ts";
+import { nowNanoseconds } from "../timestamps.ts";
+import type { EngineEvent, EventSink } from "./event.ts";
+
+/** An event as a client gets it; id, status and from are what old clients of container and image events read. */
+export interface EventMessage extends EngineEvent {
+  status?: string;
+  id?: string;
+  from?: string;
+  scope: "local";
+  time: number;
+  timeNano: number;
+}
+
+interface Kept {
+  nanoseconds: bigint;
+  text: string;
+  message: EventMessage;
+}
+
+/** Keeps events over the daemon's life. */
+export interface EventStore {
+  append(events: readonly { nanoseconds: bigint; text: string }[]): void;
+  /** Oldest first, at or after a time. */
+  since(nanoseconds: bigint): { nanoseconds: bigint; text: string }[];
+}
+
+export const eventFilters = [
+  "config",
+  "container",
+  "daemon",
+  "event",
+  "image",
+  "label",
+  "network",
+  "node",
+  "plugin",
+  "scope",
+  "secret",
+  "service",
+  "type",
+  "volume",
+];
+
+/** timeNano does not fit a double: the digits are put in by hand. */
+function encode(message: EventMessage, nanoseconds: bigint): string {
+  return JSON.stringify(message).replace(/"timeNano":[^,}]+/, `"timeNano":${nanoseconds}`);
+}
+
+const BATCH_MILLISECONDS = 50;
+
+export class EventBus implements EventSink {
+  readonly #store: EventStore;
+  readonly #listeners = new Set<(event: Kept) => void>();
+  #unsaved: Kept[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(store: EventStore) {
+    this.#store = store;
+  }
+
+  publish(event: EngineEvent): void {
+    const nanoseconds = nowNanoseconds();
+    const { Type, Action, Actor } = event;
+    const old = Type === "container" || Type === "image" ? { status: Action, id: Actor.ID } : {};
+    const from = Type === "container" ? { from: Actor.Attributes.image ?? "" } : {};
+    const message: EventMessage = {
+      ...old,
+      ...from,
+      Type,
+      Action,
+      Actor,
+      scope: "local",
+      time: Number(nanoseconds / 1_000_000_000n),
+      timeNano: Number(nanoseconds),
+    };
+    const kept = { nanoseconds, text: encode(message, nanoseconds), message };
+    this.#unsaved.push(kept);
+    // Written in batches, off the way of whoever caused the event.
+    this.#timer ??= setTimeout(() => this.flush(), BATCH_MILLISECONDS).unref();
+    for (const listener of this.#listeners) listener(kept);
+  }
+
+  /** Writes what is not written yet. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#unsaved.length === 0) return;
+    this.#store.append(this.#unsaved);
+    this.#unsaved = [];
+  }
+
+  /** Events from `since` to `until` as lines of JSON, past ones first, then live ones until `signal` aborts. A client
+   * that reads too slowly loses its stream rather than the daemon its memory. */
+  async *stream(
+    options: { since: bigint | undefined; until: bigint | undefined; filters: Filters },
+    signal: AbortSignal,
+  ): AsyncGenerator<string> {
+    const queue: Kept[] = [];
+    let wake: (() => void) | undefined;
+    let ended = signal.aborted;
+    const finish = (): void => {
+      ended = true;
+      wake?.();
+    };
+    const listener = (event: Kept): void => {
+      queue.push(event);
+      if (queue.length > 10_000) finish();
+      wake?.();
+    };
+    // Listening starts before the past is read, in the same turn: nothing falls between the two.
+    this.flush();
+    const past = options.since === undefined ? [] : this.#store.since(options.since);
+    this.#listeners.add(listener);
+    signal.addEventListener("abort", finish, { once: true });
+    const untilMilliseconds =
+      options.until === undefined ? undefined : Number(options.until / 1_000_000n) - Date.now();
+    const timer =
+      untilMilliseconds === undefined
+        ? undefined
+        : setTimeout(finish, Math.max(0, Math.min(untilMilliseconds, 2 ** 31 - 1)));
+    const shown = (message: EventMessage, nanoseconds: bigint): boolean =>
+      (options.until === undefined || nanoseconds <= options.until) && matchesEvent(options.filters, message);
+    try {
+      for (const { nanoseconds, text } of past)
+        if (shown(JSON.parse(text) as EventMessage, nanoseconds)) yield `${text}\n`;
+      for (;;) {
+        for (let event = queue.shift(); event; event = queue.shift())
+          if (shown(event.message, event.nanoseconds)) yield `${event.text}\n`;
+        if (ended) return;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    } finally {
+      clearTimeout(timer);
+      this.#listeners.delete(listener);
+    }
+  }
+}
+
+/** Whether an event passes the filters: values of one filter are alternatives, filters add up. */
+export function matchesEvent(filters: Filters, event: EventMessage): boolean {
+  const { ID, Attributes } = event.Actor;
+  const name = Attributes.name ?? "";
+  const any = (filter: string, test: (value: string) => boolean): boolean => {
+    const values = filters.get(filter);
+    return !values?.length || values.some(test);
+  };
+  const ofType = (type: string, filter: string): boolean =>
+    any(filter, (value) => event.Type === type && (ID.startsWith(value) || name === value));
+  const imageOf = (value: string): boolean => {
+    const image = event.Type === "image" ? [ID, name] : [Attributes.image ?? ""];
+    return image.some((one) => one === value || one.replace(/:[^/:]*$/, "") === value);
+  };
+  return (
+    any("type", (value) => event.Type === value) &&
+    any("event", (value) => event.Action === value || event.Action.startsWith(`${value}:`)) &&
+    any("scope", (value) => event.scope === value) &&
+    any("image", imageOf) &&
+    matchesLabels(filters.get("label") ?? [], Attributes) &&
+    ofType("container", "container") &&
+    ofType("network", "network") &&
+    ofType("volume", "volume") &&
+    ofType("daemon", "daemon")
+  );
+}

@@ -1,0 +1,31 @@
+// Where images, their names and their layers are kept.
+import type { ImageConfiguration } from "./image.ts";
+
+export interface StoredImage {
+  id: string;
+  config: ImageConfiguration;
+  /** Bytes of all layers. */
+  size: number;
+}
+
+/** A layer unpacked on disk, by its chain id (OCI image specification): the same layers below mean the same chain. */
+export interface StoredLayer {
+  chainId: string;
+  diffId: string;
+  directory: string;
+  size: number;
+}
+
+/** Every method is synchronous; a name belongs to one image at a time. */
+export interface ImageStore {
+  images(): StoredImage[];
+  /** name:tag (in familiar form) → image id. */
+  names(): { name: string; image: string }[];
+  layers(): StoredLayer[];
+  insertImage(image: StoredImage): void;
+  deleteImage(id: string): void;
+  setName(name: string, image: string): void;
+  deleteName(name: string): void;
+  insertLayer(layer: StoredLayer): void;
+  deleteLayer(chainId: string): void;
+}

@@ -1,0 +1,151 @@
+// Images as the API shows them: the list, inspect, history.
+
+import { type Filters, matchesLabels } from "../containers/list.ts";
+import { invalid } from "../errors.ts";
+import { parseNanoseconds } from "../events/time-parameter.ts";
+import { parseTime, zeroTime } from "../timestamps.ts";
+import type { ImageRecord } from "./image.ts";
+import type { ImageService } from "./service.ts";
+
+export const imageFilters = ["before", "dangling", "label", "reference", "since", "until"];
+
+const createdAt = (image: ImageRecord): bigint => parseTime(image.config.created ?? "") ?? 0n;
+const seconds = (nanoseconds: bigint): number => Number(nanoseconds / 1_000_000_000n);
+
+/** Shell patterns of path.Match: * and ? within one part, and character classes. */
+function pattern(text: string): RegExp {
+  const escaped = text
+    .replace(/[.+^${}()|\\]/g, "\\$&")
+    .replaceAll("*", "[^/]*")
+    .replaceAll("?", "[^/]");
+  return new RegExp(`^${escaped}$`);
+}
+
+function predicates(filters: Filters, images: ImageService): ((image: ImageRecord) => boolean)[] {
+  const tests: ((image: ImageRecord) => boolean)[] = [];
+  const on = (name: string, build: (values: readonly string[]) => (image: ImageRecord) => boolean): void => {
+    const values = filters.get(name);
+    if (values?.length) tests.push(build(values));
+  };
+  on("dangling", ([value = ""]) => {
+    if (!["true", "false", "1", "0"].includes(value)) throw invalid(`invalid filter 'dangling=[${value}]'`);
+    const wanted = value === "true" || value === "1";
+    return (image) => (image.repoTags.length === 0) === wanted;
+  });
+  on("label", (labels) => (image) => matchesLabels(labels, image.config.config?.Labels ?? {}));
+  on("reference", (references) => {
+    const patterns = references.map(pattern);
+    return (image) =>
+      image.repoTags.some((tag) =>
+        patterns.some((one) => one.test(tag) || one.test(tag.replace(/:[^/:]*$/, ""))),
+      );
+  });
+  on("before", ([reference = ""]) => {
+    const limit = createdAt(images.get(reference));
+    return (image) => createdAt(image) < limit;
+  });
+  on("since", ([reference = ""]) => {
+    const limit = createdAt(images.get(reference));
+    return (image) => createdAt(image) > limit;
+  });
+  on("until", ([time = ""]) => {
+    const limit = parseNanoseconds(time) ?? 0n;
+    return (image) => createdAt(image) < limit;
+  });
+  return tests;
+}
+
+/** GET /images/json: newest first. */
+export function listImages(
+  images: ImageService,
+  options: { filters: Filters; sharedSize: boolean },
+): object[] {
+  const tests = predicates(options.filters, images);
+  return images
+    .all()
+    .filter((image) => tests.every((test) => test(image)))
+    .sort((a, b) => (createdAt(a) < createdAt(b) ? 1 : -1))
+    .map((image) => ({
+      Containers: -1,
+      Created: seconds(createdAt(image)),
+      Id: image.id,
+      Labels: image.config.config?.Labels ?? null,
+      ParentId: "",
+      RepoDigests: image.repoDigests,
+      RepoTags: image.repoTags,
+      SharedSize: options.sharedSize ? 0 : -1,
+      Size: image.size,
+    }));
+}
+
+/** GET /images/{name}/json. */
+export function inspectImage(images: ImageService, reference: string): object {
+  const image = images.get(reference);
+  const { config } = image;
+  const own = config.config ?? {};
+  const directories = images.layerDirectories(image);
+  return {
+    Id: image.id,
+    RepoTags: image.repoTags,
+    RepoDigests: image.repoDigests,
+    Parent: "",
+    Comment: config.history?.at(-1)?.comment ?? "",
+    Created: config.created ?? zeroTime,
+    DockerVersion: "",
+    Author: config.author ?? "",
+    Config: {
+      Hostname: "",
+      Domainname: "",
+      User: "",
+      AttachStdin: false,
+      AttachStdout: false,
+      AttachStderr: false,
+      Tty: false,
+      OpenStdin: false,
+      StdinOnce: false,
+      Image: "",
+      WorkingDir: "",
+      ...own,
+      Env: own.Env ?? null,
+      Cmd: own.Cmd ?? null,
+      Entrypoint: own.Entrypoint ?? null,
+      Volumes: own.Volumes ?? null,
+      OnBuild: own.OnBuild ?? null,
+      Labels: own.Labels ?? null,
+    },
+    Architecture: config.architecture,
+    ...(config.variant ? { Variant: config.variant } : {}),
+    Os: config.os,
+    Size: image.size,
+    GraphDriver: {
+      Data: {
+        ...(directories.length > 1 ? { LowerDir: directories.slice(1).join(":") } : {}),
+        MergedDir: "",
+        UpperDir: directories[0] ?? "",
+        WorkDir: "",
+      },
+      Name: "overlay2",
+    },
+    RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
+    Metadata: { LastTagTime: zeroTime },
+  };
+}
+
+/** GET /images/{name}/history: newest first. */
+export function imageHistory(images: ImageService, reference: string): object[] {
+  const image = images.get(reference);
+  const sizes = images.layerSizes(image);
+  let layer = 0;
+  const entries = (image.config.history ?? []).map((entry) => ({
+    Comment: entry.comment ?? "",
+    Created: seconds(parseTime(entry.created ?? "") ?? 0n),
+    CreatedBy: entry.created_by ?? "",
+    Id: "<missing>",
+    Size: entry.empty_layer ? 0 : (sizes[layer++] ?? 0),
+    Tags: null as string[] | null,
+  }));
+  const newest = entries.at(-1);
+  if (newest)
+    Object.assign(newest, { Id: image.id, Tags: image.repoTags.length > 0 ? image.repoTags : null });
+  return entries.reverse();
+}

@@ -1,0 +1,148 @@
+// What the engine and its host are: /version and /info.
+import { readFileSync } from "node:fs";
+import { arch, availableParallelism, hostname, release, totalmem } from "node:os";
+import type { Runtime } from "../../runtime/runtime.ts";
+import type { ContainerService } from "../containers/service.ts";
+import type { ImageService } from "../images/service.ts";
+import { now } from "../timestamps.ts";
+
+export const API_VERSION = "1.51";
+export const MINIMUM_API_VERSION = "1.24";
+export const VERSION = "0.1.0";
+
+const goArchitecture: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+const machineNames: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
+const startedAt = now();
+
+/** GET /version. */
+export const versionView = (): object => ({
+  Platform: { Name: "tsd" },
+  Components: [
+    {
+      Name: "Engine",
+      Version: VERSION,
+      Details: {
+        ApiVersion: API_VERSION,
+        Arch: goArchitecture[arch()] ?? arch(),
+        BuildTime: startedAt,
+        Experimental: "false",
+        GitCommit: "",
+        GoVersion: "",
+        KernelVersion: release(),
+        MinAPIVersion: MINIMUM_API_VERSION,
+        Os: "linux",
+        NodeVersion: process.version,
+      },
+    },
+  ],
+  Version: VERSION,
+  ApiVersion: API_VERSION,
+  MinAPIVersion: MINIMUM_API_VERSION,
+  GitCommit: "",
+  GoVersion: "",
+  Os: "linux",
+  Arch: goArchitecture[arch()] ?? arch(),
+  KernelVersion: release(),
+  BuildTime: startedAt,
+});
+
+function osRelease(): Map<string, string> {
+  try {
+    return new Map(
+      readFileSync("/etc/os-release", "utf8")
+        .split("\n")
+        .flatMap((line) => {
+          const match = /^(\w+)="?(.*?)"?$/.exec(line);
+          return match?.[1] ? [[match[1], match[2] ?? ""] as const] : [];
+        }),
+    );
+  } catch {
+    return new Map([["PRETTY_NAME", "Linux"]]);
+  }
+}
+
+export interface InfoParts {
+  id: string;
+  dataRoot: string;
+  runtime: Runtime;
+  containers: ContainerService;
+  images: ImageService;
+}
+
+/** GET /info. */
+export function infoView(parts: InfoParts): object {
+  const { cgroups } = parts.runtime;
+  const all = parts.containers.registry.all();
+  const running = all.filter((container) => container.running).length;
+  const os = osRelease();
+  return {
+    ID: parts.id,
+    Containers: all.length,
+    ContainersRunning: running,
+    ContainersPaused: 0,
+    ContainersStopped: all.length - running,
+    Images: parts.images.all().length,
+    Driver: "overlay2",
+    DriverStatus: [["Backing Filesystem", "overlayfs"]],
+    Plugins: {
+      Volume: ["local"],
+      Network: ["bridge", "host", "null"],
+      Authorization: null,
+      Log: ["json-file", "none"],
+    },
+    MemoryLimit: cgroups.has("memory"),
+    SwapLimit: cgroups.has("memory"),
+    KernelMemoryTCP: false,
+    CpuCfsPeriod: cgroups.has("cpu"),
+    CpuCfsQuota: cgroups.has("cpu"),
+    CPUShares: cgroups.has("cpu"),
+    CPUSet: cgroups.has("cpuset"),
+    PidsLimit: cgroups.has("pids"),
+    OomKillDisable: cgroups.version === 1,
+    IPv4Forwarding: true,
+    Debug: false,
+    NFd: 0,
+    NGoroutines: 0,
+    NEventsListener: 0,
+    SystemTime: now(),
+    LoggingDriver: "json-file",
+    CgroupDriver: "cgroupfs",
+    CgroupVersion: String(cgroups.version),
+    KernelVersion: release(),
+    OperatingSystem: os.get("PRETTY_NAME") ?? "Linux",
+    OSVersion: os.get("VERSION_ID") ?? "",
+    OSType: "linux",
+    Architecture: machineNames[arch()] ?? arch(),
+    NCPU: availableParallelism(),
+    MemTotal: totalmem(),
+    IndexServerAddress: "",
+    RegistryConfig: null,
+    GenericResources: null,
+    HttpProxy: "",
+    HttpsProxy: "",
+    NoProxy: "",
+    Name: hostname(),
+    Labels: [],
+    ExperimentalBuild: false,
+    ServerVersion: VERSION,
+    Runtimes: { tsd: { path: "tsd-launcher" } },
+    DefaultRuntime: "tsd",
+    Swarm: {
+      NodeID: "",
+      NodeAddr: "",
+      LocalNodeState: "inactive",
+      ControlAvailable: false,
+      Error: "",
+      RemoteManagers: null,
+    },
+    LiveRestoreEnabled: true,
+    Isolation: "",
+    InitBinary: "tsd-init",
+    ContainerdCommit: { ID: "" },
+    RuncCommit: { ID: "" },
+    InitCommit: { ID: "" },
+    SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
+    DockerRootDir: parts.dataRoot,
+    Warnings: null,
+  };
+}

@@ -1,0 +1,17 @@
+// What the HTTP layer needs of the engine.
+import type { ContainerService } from "../engine/containers/service.ts";
+import type { EventBus } from "../engine/events/bus.ts";
+import type { ExecService } from "../engine/exec/service.ts";
+import type { ImageService } from "../engine/images/service.ts";
+import type { DefaultNetwork } from "../engine/networks/default-network.ts";
+
+export interface Engine {
+  containers: ContainerService;
+  execs: ExecService;
+  images: ImageService;
+  network: DefaultNetwork;
+  events: EventBus;
+  /** Where archives are spooled while they load. */
+  spool: string;
+  info(): object;
+}

@@ -1,0 +1,90 @@
+// Connections that become raw streams: attach and exec. The one place that decides about upgrades.
+import { type IncomingMessage, type Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+
+const MAXIMUM_BODY = 1 << 20;
+
+/** Reads the body of an upgrade request from its socket; what follows goes back to the socket, as the stream's start. */
+async function readBody(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<Buffer | undefined> {
+  const length = Number(request.headers["content-length"] ?? 0);
+  if (
+    !Number.isInteger(length) ||
+    length < 0 ||
+    length > MAXIMUM_BODY ||
+    request.headers["transfer-encoding"]
+  )
+    return undefined;
+  const chunks = [head];
+  let size = head.length;
+  while (size < length) {
+    const chunk = (await new Promise<Buffer | null>((resolve) => {
+      const onData = (data: Buffer) => settle(data);
+      const onEnd = () => settle(null);
+      const settle = (data: Buffer | null) => {
+        socket.pause();
+        socket.off("data", onData).off("end", onEnd).off("close", onEnd);
+        resolve(data);
+      };
+      socket.on("data", onData).on("end", onEnd).on("close", onEnd);
+      socket.resume();
+    })) as Buffer | null;
+    if (!chunk) return undefined;
+    chunks.push(chunk);
+    size += chunk.length;
+  }
+  const all = Buffer.concat(chunks);
+  if (all.length > length) socket.unshift(all.subarray(length));
+  return all.subarray(0, length);
+}
+
+/** Sends requests that ask for an upgrade through the app like any other, so that they are checked and refused alike;
+ * only a handler that calls openStream changes the protocol. */
+export function handleUpgrades(server: Server, app: FastifyInstance): void {
+  server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    socket.on("error", () => socket.destroy());
+    readBody(request, socket, head)
+      .then((body) => {
+        if (!body) {
+          socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+          return;
+        }
+        // The parser has let go of the request at its headers, so its body is pushed by hand.
+        const incoming = request as IncomingMessage & { push(chunk: Buffer | null): boolean };
+        if (body.length > 0) incoming.push(body);
+        incoming.push(null);
+        const response = new ServerResponse(request);
+        response.shouldKeepAlive = false;
+        response.assignSocket(socket);
+        response.on("finish", () => socket.end());
+        app.routing(request, response);
+      })
+      .catch(() => socket.destroy());
+  });
+}
+
+/** Turns the request's connection into a raw stream of `contentType`, for clients that upgrade and for those who just
+ * begin to read and write. Half-closes go through. */
+export function openStream(request: FastifyRequest, reply: FastifyReply, contentType: string): Duplex {
+  const { raw } = request;
+  const { socket } = raw;
+  const upgrading = raw.headers.upgrade !== undefined;
+  reply.hijack();
+  if (reply.raw.socket) reply.raw.detachSocket(socket);
+  if (!upgrading) {
+    // Adding and removing data listeners makes Node's parser let go of the handle (http's socketOnWrap).
+    for (const event of ["data", "end", "timeout", "drain", "error", "close"])
+      socket.removeAllListeners(event);
+    socket.on("data", () => undefined);
+    socket.removeAllListeners("data");
+    socket.pause();
+  }
+  socket.setTimeout(0);
+  socket.setNoDelay(true);
+  const head = upgrading
+    ? "HTTP/1.1 101 UPGRADED\r\nContent-Type: {}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+    : "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nConnection: close\r\n\r\n";
+  socket.write(head.replace("{}", contentType));
+  return socket;
+}

@@ -1,0 +1,122 @@
+// Routes: a container's streams: attach and logs.
+import { Readable } from "node:stream";
+import type { FastifyPluginAsync } from "fastify";
+import { z } from "zod";
+import { parseDetachKeys } from "../../engine/containers/detach-keys.ts";
+import { encodeLogLine, type LogOptions, readLog } from "../../engine/containers/logs.ts";
+import type { Container } from "../../engine/containers/registry.ts";
+import { EngineError, invalid } from "../../engine/errors.ts";
+import { parseNanoseconds } from "../../engine/events/time-parameter.ts";
+import type { Engine } from "../engine.ts";
+import { openStream } from "../hijack.ts";
+import { check, truthy } from "../validation.ts";
+import { atLeast } from "../version-prefix.ts";
+
+const text = z.string().optional();
+const attachQuery = z.object({
+  detachKeys: text,
+  logs: text,
+  stream: text,
+  stdin: text,
+  stdout: text,
+  stderr: text,
+});
+const logsQuery = z.object({
+  follow: text,
+  stdout: text,
+  stderr: text,
+  since: text,
+  until: text,
+  timestamps: text,
+  tail: text,
+});
+
+interface ById {
+  Params: { id: string };
+}
+
+/** Multiplexed streams have had a type of their own since API 1.42. */
+export const streamType = (terminal: boolean, modern: boolean): string =>
+  terminal || !modern ? "application/vnd.docker.raw-stream" : "application/vnd.docker.multiplexed-stream";
+
+export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
+  const { containers } = engine;
+
+  /** The encoded lines of a container's log. */
+  const logChunks = async function* (
+    container: Container,
+    options: LogOptions,
+    signal: AbortSignal,
+  ): AsyncGenerator<Buffer> {
+    const terminal = container.record.definition.config.Tty;
+    const life = {
+      running: () => container.running,
+      ended: container.running ? container.nextExit() : Promise.resolve(0),
+      signal,
+    };
+    for await (const line of readLog(containers.starter.logPath(container.id), options, life))
+      yield encodeLogLine(line, { timestamps: options.timestamps, terminal });
+  };
+
+  app.post<ById>("/containers/:id/attach", async (request, reply) => {
+    const query = check(attachQuery, request.query, "query");
+    const container = containers.find(request.params.id);
+    if (query.detachKeys) parseDetachKeys(query.detachKeys);
+    if (container.removing)
+      throw new EngineError("conflict", `container ${container.id} is marked for removal`);
+    const streams = {
+      stdin: truthy(query.stdin),
+      stdout: truthy(query.stdout),
+      stderr: truthy(query.stderr),
+    };
+    const type = streamType(container.record.definition.config.Tty, atLeast(request.raw, 42));
+    const socket = openStream(request, reply, type);
+    if (truthy(query.logs)) {
+      const options = {
+        ...streams,
+        timestamps: false,
+        follow: false,
+        tail: undefined,
+        since: undefined,
+        until: undefined,
+      };
+      for await (const chunk of logChunks(container, options, new AbortController().signal))
+        if (!socket.write(chunk))
+          await new Promise((resolve) => socket.once("drain", resolve).once("close", resolve));
+    }
+    if (truthy(query.stream)) containers.attach(container.id, socket, streams, query.detachKeys ?? "");
+    else socket.end();
+  });
+
+  app.get<ById>("/containers/:id/logs", async (request, reply) => {
+    const query = check(logsQuery, request.query, "query");
+    const container = containers.find(request.params.id);
+    const { config, hostConfig } = container.record.definition;
+    if (!truthy(query.stdout) && !truthy(query.stderr))
+      throw invalid("Bad parameters: you must choose at least one stream");
+    const tail = query.tail && /^\d+$/.test(query.tail) ? Number(query.tail) : undefined;
+    const options: LogOptions = {
+      stdout: truthy(query.stdout),
+      stderr: truthy(query.stderr),
+      timestamps: truthy(query.timestamps),
+      follow: truthy(query.follow),
+      tail,
+      since: parseNanoseconds(query.since === "0" ? "" : query.since),
+      until: parseNanoseconds(query.until === "0" ? "" : query.until),
+    };
+    if (hostConfig.LogConfig.Type === "none")
+      throw new EngineError("system", "configured logging driver does not support reading");
+    const gone = new AbortController();
+    reply.raw.on("close", () => gone.abort());
+    reply.type(streamType(config.Tty, atLeast(request.raw, 42)));
+    reply.raw.writeHead(200, reply.getHeaders() as Record<string, string>);
+    reply.raw.flushHeaders();
+    reply.hijack();
+    Readable.from(logChunks(container, options, gone.signal), { objectMode: false, highWaterMark: 1 << 16 })
+      .on("error", (error) => {
+        request.log.error({ err: error }, "reading a log");
+        reply.raw.destroy();
+      })
+      .pipe(reply.raw);
+  });
+};

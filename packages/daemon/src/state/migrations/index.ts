@@ -1,0 +1,55 @@
+// The database's migrations, in order. A migration that was released is never changed; a new one is added at the end.
+
+export interface Migration {
+  name: string;
+  sql: string;
+}
+
+/** Index + 1 is the version (user_version) that a migration leads to. */
+export const migrations: readonly Migration[] = [
+  {
+    name: "images",
+    sql: `
+      CREATE TABLE images (
+        id TEXT PRIMARY KEY,
+        config TEXT NOT NULL,
+        size INTEGER NOT NULL
+      ) STRICT;
+      CREATE TABLE image_names (
+        name TEXT PRIMARY KEY,
+        image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE
+      ) STRICT;
+      CREATE TABLE layers (
+        chain_id TEXT PRIMARY KEY,
+        diff_id TEXT NOT NULL,
+        directory TEXT NOT NULL UNIQUE,
+        size INTEGER NOT NULL
+      ) STRICT;
+    `,
+  },
+  {
+    name: "containers",
+    sql: `
+      CREATE TABLE containers (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        definition TEXT NOT NULL,
+        state TEXT NOT NULL
+      ) STRICT;
+    `,
+  },
+  {
+    name: "events",
+    sql: `
+      CREATE TABLE events (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        time_nano TEXT NOT NULL,
+        message TEXT NOT NULL
+      ) STRICT;
+    `,
+  },
+  {
+    name: "facts",
+    sql: `CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;`,
+  },
+];

@@ -1,0 +1,52 @@
+// Builds what runs: the daemon's bundle and its unpacking process, the client's bundle, and the two executables.
+import { chmodSync, copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+const root = join(import.meta.dirname, "..");
+const daemon = join(root, "packages/daemon");
+const client = join(root, "packages/client");
+
+// CommonJS dependencies in an ESM bundle still call require.
+const banner = {
+  js: 'import { createRequire as tsdCreateRequire } from "node:module"; const require = tsdCreateRequire(import.meta.url);',
+};
+const common = { bundle: true, platform: "node", target: "node20", format: "esm", logLevel: "warning", legalComments: "none" };
+
+export async function buildDaemon() {
+  await build({
+    ...common,
+    banner,
+    entryPoints: { tsd: join(daemon, "src/main.ts"), unpack: join(daemon, "src/content/unpack/main.ts") },
+    outdir: join(daemon, "dist"),
+    // Native modules stay where they were installed.
+    external: ["better-sqlite3", "koffi"],
+    minifySyntax: true,
+  });
+  mkdirSync(join(daemon, "bin"), { recursive: true });
+  writeFileSync(
+    join(daemon, "bin/tsd"),
+    '#!/bin/sh\n# Starts the daemon; the certificates are for other programs and cost start-up time.\nunset NODE_EXTRA_CA_CERTS\nexec node --max-semi-space-size=2 "$(dirname "$(readlink -f "$0")")/../dist/tsd.js" "$@"\n',
+  );
+  chmodSync(join(daemon, "bin/tsd"), 0o755);
+}
+
+export async function buildClient() {
+  if (!existsSync(join(client, "src/main.ts"))) return;
+  rmSync(join(client, "dist"), { recursive: true, force: true });
+  await build({
+    ...common,
+    entryPoints: { tsctl: join(client, "src/main.ts") },
+    outdir: join(client, "dist"),
+    splitting: true,
+    minify: true,
+    banner: { js: "#!/usr/bin/env -S -u NODE_EXTRA_CA_CERTS node" },
+    chunkNames: "chunk-[hash]",
+  });
+  mkdirSync(join(client, "bin"), { recursive: true });
+  rmSync(join(client, "bin/tsctl"), { force: true });
+  copyFileSync(join(client, "bin-tsctl.sh"), join(client, "bin/tsctl"));
+  chmodSync(join(client, "bin/tsctl"), 0o755);
+}
+
+await Promise.all([buildDaemon(), buildClient()]);
