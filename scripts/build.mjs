@@ -1,5 +1,5 @@
 // Builds what runs: the daemon's bundle and its unpacking process, the client's bundle, and the two executables.
-import { chmodSync, copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 
@@ -11,7 +11,14 @@ const client = join(root, "packages/client");
 const banner = {
   js: 'import { createRequire as tsdCreateRequire } from "node:module"; const require = tsdCreateRequire(import.meta.url);',
 };
-const common = { bundle: true, platform: "node", target: "node20", format: "esm", logLevel: "warning", legalComments: "none" };
+const common = {
+  bundle: true,
+  platform: "node",
+  target: "node20",
+  format: "esm",
+  logLevel: "warning",
+  legalComments: "none",
+};
 
 export async function buildDaemon() {
   await build({
@@ -22,6 +29,7 @@ export async function buildDaemon() {
     // Native modules stay where they were installed.
     external: ["better-sqlite3", "koffi"],
     minifySyntax: true,
+    minifyWhitespace: true,
   });
   mkdirSync(join(daemon, "bin"), { recursive: true });
   writeFileSync(
@@ -32,20 +40,17 @@ export async function buildDaemon() {
 }
 
 export async function buildClient() {
-  if (!existsSync(join(client, "src/main.ts"))) return;
-  rmSync(join(client, "dist"), { recursive: true, force: true });
+  mkdirSync(join(client, "bin"), { recursive: true });
+  // One CommonJS file: Node reads it with no module resolution and no asynchronous loader.
   await build({
     ...common,
-    entryPoints: { tsctl: join(client, "src/main.ts") },
-    outdir: join(client, "dist"),
-    splitting: true,
+    format: "cjs",
+    entryPoints: [join(client, "src/main.ts")],
+    outfile: join(client, "bin/tsctl"),
     minify: true,
     banner: { js: "#!/usr/bin/env -S -u NODE_EXTRA_CA_CERTS node" },
-    chunkNames: "chunk-[hash]",
   });
-  mkdirSync(join(client, "bin"), { recursive: true });
-  rmSync(join(client, "bin/tsctl"), { force: true });
-  copyFileSync(join(client, "bin-tsctl.sh"), join(client, "bin/tsctl"));
+  writeFileSync(join(client, "bin/package.json"), '{ "type": "commonjs" }\n');
   chmodSync(join(client, "bin/tsctl"), 0o755);
 }
 

@@ -2,6 +2,7 @@
 #ifndef TSD_KERNEL_H
 #define TSD_KERNEL_H
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>

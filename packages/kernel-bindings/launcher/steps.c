@@ -34,6 +34,7 @@ static int make_directories(struct context *context, const char *path, mode_t mo
     char buffer[PATH_MAX];
     size_t length = strlen(path);
     if (length >= sizeof buffer) return errno = ENAMETOOLONG, fail(context, "mkdir", path);
+    if (mkdir(path, mode) == 0 || errno == EEXIST) return 0; /* mostly only the last part is new */
     memcpy(buffer, path, length + 1);
     for (size_t i = 1; i <= length; i++) {
         if (buffer[i] != '/' && buffer[i] != 0) continue;

@@ -1,7 +1,7 @@
 // The HTTP application, apart from listening: versions, errors, and the routes of each resource.
 
 import type { Server } from "node:http";
-import fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import type { Engine } from "./engine.ts";
 import { handleError } from "./errors.ts";
 import { handleUpgrades } from "./hijack.ts";
@@ -19,7 +19,7 @@ const MAXIMUM_JSON_BODY = 16 << 20;
 export function createApp(engine: Engine, logger: FastifyBaseLogger | false): FastifyInstance {
   const app: FastifyInstance = fastify({
     ...(logger ? { loggerInstance: logger } : { logger: false }),
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAXIMUM_JSON_BODY,
     rewriteUrl: stripVersion,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 4096 },
@@ -38,6 +38,12 @@ export function createApp(engine: Engine, logger: FastifyBaseLogger | false): Fa
       .header("Docker-Experimental", "false")
       .header("Ostype", "linux")
       .header("Server", "tsd/0.1.0 (linux)");
+  });
+  // Docker's clients compare this header to the letter.
+  app.addHook("onSend", async (_request, reply, payload) => {
+    if (String(reply.getHeader("content-type") ?? "").startsWith("application/json"))
+      reply.header("content-type", "application/json");
+    return payload;
   });
   // Clients send JSON with all sorts of content types, or with none; archives are left as streams.
   app.removeAllContentTypeParsers();

@@ -1,5 +1,5 @@
 // Connections that become raw streams: attach and exec. The one place that decides about upgrades.
-import { type IncomingMessage, type Server, ServerResponse } from "node:http";
+import { IncomingMessage, type Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
@@ -39,6 +39,26 @@ async function readBody(request: IncomingMessage, socket: Duplex, head: Buffer):
   return all.subarray(0, length);
 }
 
+/** The request again, with its body: Node ends the first one at its headers. */
+function requestWithBody(request: IncomingMessage, socket: Socket, body: Buffer): IncomingMessage {
+  const whole = new IncomingMessage(socket);
+  const { method, url, headers, rawHeaders, httpVersion, httpVersionMajor, httpVersionMinor } = request;
+  Object.assign(whole, {
+    method,
+    url,
+    rawHeaders,
+    httpVersion,
+    httpVersionMajor,
+    httpVersionMinor,
+    complete: true,
+  });
+  // `headers` is computed from the raw ones on first use; these were, and are the same.
+  Object.assign(whole.headers, headers);
+  if (body.length > 0) whole.push(body);
+  whole.push(null);
+  return whole;
+}
+
 /** Sends requests that ask for an upgrade through the app like any other, so that they are checked and refused alike;
  * only a handler that calls openStream changes the protocol. */
 export function handleUpgrades(server: Server, app: FastifyInstance): void {
@@ -50,15 +70,12 @@ export function handleUpgrades(server: Server, app: FastifyInstance): void {
           socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
           return;
         }
-        // The parser has let go of the request at its headers, so its body is pushed by hand.
-        const incoming = request as IncomingMessage & { push(chunk: Buffer | null): boolean };
-        if (body.length > 0) incoming.push(body);
-        incoming.push(null);
-        const response = new ServerResponse(request);
+        const whole = requestWithBody(request, socket, body);
+        const response = new ServerResponse(whole);
         response.shouldKeepAlive = false;
         response.assignSocket(socket);
         response.on("finish", () => socket.end());
-        app.routing(request, response);
+        app.routing(whole, response);
       })
       .catch(() => socket.destroy());
   });

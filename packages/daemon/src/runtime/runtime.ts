@@ -1,9 +1,9 @@
 // Starts what plans describe and takes away what they made: the engine's one way to the kernel.
-import { mkdirSync } from "node:fs";
-import { readdir, readFile, rm, stat } from "node:fs/promises";
+import { mkdirSync, rmSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import {
   type AttachStreams,
   attachToMonitor,
@@ -104,7 +104,7 @@ export class Runtime {
   /** Ends every process in the container's group, and waits until they are gone. */
   async killAll(cgroup: string): Promise<void> {
     for (let attempt = 0; attempt < 200; attempt++) {
-      const pids = await this.cgroups.processes(cgroup);
+      const pids = this.cgroups.processes(cgroup);
       if (pids.length === 0) return;
       for (const pid of pids) {
         try {
@@ -121,29 +121,16 @@ export class Runtime {
   /** Takes away all that a start made outside the container's own namespaces. May be called at any time, and twice. */
   async release(places: ContainerPlaces): Promise<void> {
     await this.killAll(places.cgroup);
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await removeCgroup(this.cgroups, places.cgroup);
-        break;
-      } catch (error) {
-        // A process that is dead but not yet reaped keeps its group busy for a moment.
-        if ((error as NodeJS.ErrnoException).code !== "EBUSY" || attempt >= 100) throw error;
-        await delay(2);
-      }
+    for (let attempt = 0; !removeCgroup(this.cgroups, places.cgroup); attempt++) {
+      if (attempt >= 200) throw new Error(`control group ${places.cgroup} stays busy`);
+      await (attempt < 20 ? nextTurn() : delay(10));
     }
-    await rm(places.directory, { recursive: true, force: true });
+    rmSync(places.directory, { recursive: true, force: true });
   }
 
   /** Directories in the exec root that belong to no container that `isKnown` knows. */
   async strays(isKnown: (prefix: string) => boolean): Promise<string[]> {
     const found = await readdir(join(this.settings.execRoot, "c"));
     return found.filter((name) => !isKnown(name)).map((name) => join(this.settings.execRoot, "c", name));
-  }
-
-  async exists(path: string): Promise<boolean> {
-    return stat(path).then(
-      () => true,
-      () => false,
-    );
   }
 }

@@ -1,6 +1,5 @@
 // Control groups, versions 1 and 2 behind one port: where they are, and limits as files to write.
-import { readFileSync } from "node:fs";
-import { readFile, rmdir } from "node:fs/promises";
+import { readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Step } from "../plan/vocabulary.ts";
 
@@ -38,19 +37,26 @@ export interface Cgroups {
   /** Every directory of the group, for release. */
   directories(group: string): string[];
   /** Processes in the group (host pids). */
-  processes(group: string): Promise<number[]>;
+  processes(group: string): number[];
   /** How many of its processes the kernel killed for want of memory. */
-  oomKills(group: string): Promise<number>;
+  oomKills(group: string): number;
   has(controller: string): boolean;
 }
 
-/** Removes the group's directories; one that still has processes, or children, is an error. */
-export async function removeCgroup(cgroups: Cgroups, group: string): Promise<void> {
-  for (const directory of cgroups.directories(group)) {
-    await rmdir(directory).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOENT") throw error;
-    });
-  }
+/** Removes the group's directories; false when one is still busy: a process that was reaped keeps its group for the
+ * moment until it is switched out for the last time. */
+export function removeCgroup(cgroups: Cgroups, group: string): boolean {
+  return cgroups.directories(group).every((directory) => {
+    try {
+      rmdirSync(directory);
+      return true;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EBUSY") return false;
+      if (code === "ENOENT") return true;
+      throw error;
+    }
+  });
 }
 
 interface MountPoint {
@@ -78,20 +84,21 @@ export function detectCgroups(mounts = readFileSync("/proc/self/mounts", "utf8")
   return new CgroupsV2(unified.path);
 }
 
-async function numbersIn(file: string): Promise<number[]> {
+/** A kernel file's text, "" when it is not there. */
+function readIfThere(file: string): string {
   try {
-    return (await readFile(file, "utf8")).split("\n").filter(Boolean).map(Number);
+    return readFileSync(file, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
     throw error;
   }
 }
 
+const numbersIn = (file: string): number[] => readIfThere(file).split("\n").filter(Boolean).map(Number);
+
 /** The number after a key in a file of "key value" lines; 0 where file or key are missing. */
-async function keyedNumber(file: string, key: string): Promise<number> {
-  const text = await readFile(file, "utf8").catch(() => "");
-  return Number(new RegExp(`^${key} (\\d+)$`, "m").exec(text)?.[1] ?? 0);
-}
+const keyedNumber = (file: string, key: string): number =>
+  Number(new RegExp(`^${key} (\\d+)$`, "m").exec(readIfThere(file))?.[1] ?? 0);
 
 const knownControllers = new Set([
   "cpu",
@@ -187,11 +194,11 @@ class CgroupsV1 implements Cgroups {
     };
   }
 
-  processes(group: string): Promise<number[]> {
+  processes(group: string): number[] {
     return numbersIn(this.#file("pids", group, "cgroup.procs"));
   }
 
-  oomKills(group: string): Promise<number> {
+  oomKills(group: string): number {
     return keyedNumber(this.#file("memory", group, "memory.oom_control"), "oom_kill");
   }
 }
@@ -249,11 +256,11 @@ class CgroupsV2 implements Cgroups {
     return { op: "cgroup.enter", files: [join(this.#root, group, "cgroup.procs")] };
   }
 
-  processes(group: string): Promise<number[]> {
+  processes(group: string): number[] {
     return numbersIn(join(this.#root, group, "cgroup.procs"));
   }
 
-  oomKills(group: string): Promise<number> {
+  oomKills(group: string): number {
     return keyedNumber(join(this.#root, group, "memory.events"), "oom_kill");
   }
 }

@@ -42,7 +42,7 @@ export function describeLaunchFailure(
   if (cause instanceof SpecificationError)
     return {
       error: new EngineError(cause.kind, cause.message, { cause }),
-      exitCode: purpose === "exec" ? 126 : 128,
+      exitCode: 128,
     };
   const prefix = purpose === "container" ? containerPrefix : execPrefix;
   if (!(cause instanceof KernelError)) {
@@ -60,7 +60,7 @@ export function describeLaunchFailure(
       cause.call === "mkdir"
         ? `Cannot mkdir: ${step.path} is not a directory`
         : `${prefix}chdir to cwd (${JSON.stringify(step.path)}) set in config.json failed: ${reason}: unknown`;
-    return { error: new EngineError("system", text, { cause }), exitCode: purpose === "exec" ? 126 : 128 };
+    return { error: new EngineError("system", text, { cause }), exitCode: 128 };
   }
   if (step?.op === "bind") {
     const text = `${prefix}error during container init: error mounting to rootfs at "${step.target}": ${cause.call}: ${message(cause.errno)}: unknown: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type`;

@@ -1,5 +1,6 @@
 // The life of containers: create, start, stop, kill, restart, wait, remove; and what happens when one ends.
-import { rename, rm } from "node:fs/promises";
+import { renameSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
@@ -20,6 +21,7 @@ import { logSettings } from "./log-settings.ts";
 import { type ContainerState, type ContainerStore, initialState } from "./record.ts";
 import { type Container, ContainerRegistry } from "./registry.ts";
 import { ContainerStarter, type Start } from "./starter.ts";
+import { Trash } from "./trash.ts";
 import { refuseUnsupported } from "./unsupported.ts";
 import { validateCreate } from "./validate.ts";
 
@@ -46,9 +48,11 @@ export class ContainerService {
   readonly registry: ContainerRegistry;
   readonly starter: ContainerStarter;
   readonly #parts: ContainerServiceParts;
+  readonly #trash: Trash;
 
   constructor(parts: ContainerServiceParts) {
     this.#parts = parts;
+    this.#trash = new Trash(parts.report);
     this.registry = new ContainerRegistry(parts.store);
     this.starter = new ContainerStarter({ ...parts, registry: this.registry });
   }
@@ -71,12 +75,12 @@ export class ContainerService {
     if (bare) this.registry.checkNameFree(bare);
     const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const definition = await defineContainer(request, image, chosen, this.#parts.volumes);
-    await this.starter.prepare(definition.id);
+    this.starter.prepare(definition.id);
     try {
       const container = this.registry.add({ definition, state: { ...initialState } });
       this.#publish(container, "create");
     } catch (error) {
-      await rm(this.starter.directory(definition.id), { recursive: true, force: true });
+      rmSync(this.starter.directory(definition.id), { recursive: true, force: true });
       throw error;
     }
     const unhealthy = image.config.config?.Healthcheck?.Test?.length && !request.Healthcheck?.Test?.length;
@@ -97,7 +101,7 @@ export class ContainerService {
     container.stopping = false;
     let start: Start | undefined;
     try {
-      start = await this.starter.start(container);
+      start = this.starter.start(container);
       const { pid, startedAt } = await start.launch.monitor.started;
       container.change({
         ...initialState,
@@ -147,7 +151,7 @@ export class ContainerService {
     const { runtime } = this.#parts;
     const places = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
     const known = exit ?? (await runtime.exitRecord(places.exitRecord));
-    const oomKilled = (await runtime.cgroups.oomKills(places.cgroup)) > 0;
+    const oomKilled = runtime.cgroups.oomKills(places.cgroup) > 0;
     await this.starter.release(container);
     container.monitor?.release();
     container.monitor = undefined;
@@ -258,20 +262,14 @@ export class ContainerService {
   async #remove(container: Container, volumes: boolean): Promise<void> {
     if (!this.registry.all().includes(container)) return; // --rm and rm at once
     container.removing = true;
-    await this.starter.release(container);
     for (const client of container.waitingClients) client.close();
     const waiting = join(this.#parts.trash, container.id);
-    await rename(this.starter.directory(container.id), waiting).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOENT") throw error;
-    });
+    renameSync(this.starter.directory(container.id), waiting);
     this.registry.delete(container);
     this.#publish(container, "destroy");
     container.announceRemoval();
     const anonymous = volumes ? container.record.definition.mounts.filter((mount) => mount.anonymous) : [];
-    const gone = [waiting, ...anonymous.map(({ source }) => join(source, ".."))];
-    Promise.all(gone.map((path) => rm(path, { recursive: true, force: true }))).catch((error) =>
-      this.#parts.report(error, `deleting container ${container.id}`),
-    );
+    this.#trash.discard(waiting, ...anonymous.map(({ source }) => join(source, "..")));
   }
 
   /** Attaches a client, now or, if the container does not run, when it starts. */

@@ -1,5 +1,5 @@
 // Starts one container: gathers what its plan needs, carries the plan out, and undoes everything if that fails.
-import { mkdir } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Launch, Plan } from "@tsd/kernel-bindings";
@@ -57,17 +57,15 @@ export class ContainerStarter {
   }
 
   /** Makes the container's own directories, at create. */
-  async prepare(id: string): Promise<void> {
+  prepare(id: string): void {
     const directory = this.directory(id);
-    await mkdir(directory, { recursive: true, mode: 0o710 });
-    await Promise.all([
-      mkdir(join(directory, "diff"), { mode: 0o755 }),
-      mkdir(join(directory, "work"), { mode: 0o700 }),
-    ]);
+    mkdirSync(directory, { mode: 0o710 });
+    mkdirSync(join(directory, "diff"), { mode: 0o755 });
+    mkdirSync(join(directory, "work"), { mode: 0o700 });
   }
 
   /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */
-  async start(container: Container): Promise<Start> {
+  start(container: Container): Start {
     const { runtime, images, network } = this.#parts;
     const { definition } = container.record;
     const { hostConfig } = definition;
@@ -82,8 +80,8 @@ export class ContainerStarter {
     const address = interfaces[0]?.addresses[0]?.address ?? "";
     container.record.state.address = address;
     const places = runtime.places(container.id, hostConfig.CgroupParent);
-    await mkdir(places.directory, { recursive: true, mode: 0o700 });
-    const files = await writeEtcFiles(directory, {
+    mkdirSync(places.directory, { recursive: true, mode: 0o700 });
+    const files = writeEtcFiles(directory, {
       config,
       hostConfig,
       address,

@@ -28,6 +28,8 @@ export interface ExecInstance {
   monitor: Monitor | undefined;
 }
 
+/** The exit code of an exec whose command could not be started, whatever the reason. */
+const START_FAILED = 126;
 const KEPT_AFTER_END = 5 * 60_000;
 
 export class ExecService {
@@ -85,11 +87,10 @@ export class ExecService {
     return instance;
   }
 
-  /** Starts the command; `open` gives the client's stream once it is sure that the command will be tried. Resolves
-   * when the process runs. */
+  /** Starts the command, with the client's stream if it wants one. Resolves when the process runs. */
   async start(
     id: string,
-    options: { consoleSize?: readonly number[] | undefined; open?: () => Duplex },
+    options: { consoleSize?: readonly number[] | undefined; client?: Duplex },
   ): Promise<void> {
     const instance = this.checkStartable(id);
     const { container } = instance;
@@ -98,12 +99,12 @@ export class ExecService {
     let launch: Launch;
     try {
       plan = this.#plan(instance, options.consoleSize);
-      launch = this.#launch(instance, plan, options.open);
+      launch = this.#launch(instance, plan, options.client);
       const { pid } = await launch.monitor.started;
       instance.pid = pid;
     } catch (cause) {
       const failure = describeLaunchFailure(cause, plan, "exec");
-      this.#ended(instance, failure.exitCode);
+      this.#ended(instance, START_FAILED);
       throw failure.error;
     }
     instance.running = true;
@@ -138,17 +139,17 @@ export class ExecService {
     );
   }
 
-  #launch(instance: ExecInstance, plan: Plan, open: (() => Duplex) | undefined): Launch {
+  #launch(instance: ExecInstance, plan: Plan, client: Duplex | undefined): Launch {
     const { request, container } = instance;
     const streams = {
       stdin: request.AttachStdin,
       stdout: request.AttachStdout,
       stderr: request.AttachStderr,
     };
-    if (!open) return this.#runtime.launch(plan, []);
+    if (!client) return this.#runtime.launch(plan, []);
     const launch = this.#runtime.launch(plan, [streams]);
     const keys = request.Tty && streams.stdin ? parseDetachKeys(request.DetachKeys) : undefined;
-    const attachment = new Attachment(open(), streams, keys, () =>
+    const attachment = new Attachment(client, streams, keys, () =>
       this.#announce(container, instance.id, "exec_detach"),
     );
     const [stream] = launch.clients;

@@ -1,6 +1,7 @@
 // Routes: exec instances.
 import type { FastifyPluginAsync } from "fastify";
 import { execCreateSchema, execStartSchema } from "../../api/schemas/container-create.ts";
+import { encodeLogLine } from "../../engine/containers/logs.ts";
 import type { Engine } from "../engine.ts";
 import { openStream } from "../hijack.ts";
 import { check } from "../validation.ts";
@@ -30,20 +31,12 @@ export const execRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { 
       return reply.code(200).send();
     }
     const type = streamType(instance.request.Tty, atLeast(request.raw, 42));
-    let opened: ReturnType<typeof openStream> | undefined;
-    try {
-      await execs.start(id, {
-        consoleSize,
-        open: () => {
-          opened = openStream(request, reply, type);
-          return opened;
-        },
-      });
-    } catch (error) {
-      if (!opened) throw error;
-      // The stream has begun: Docker tells the reason in it.
-      opened.end(`${(error as Error).message}\r\n`);
-    }
+    const client = openStream(request, reply, type);
+    await execs.start(id, { consoleSize, client }).catch((error: Error) => {
+      // The stream has begun, so the reason goes there, and the exit code tells the rest.
+      const line = { log: `${error.message}\r\n`, stream: "stdout", time: "" } as const;
+      client.end(encodeLogLine(line, { timestamps: false, terminal: instance.request.Tty }));
+    });
     return reply;
   });
 

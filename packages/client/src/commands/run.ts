@@ -1,0 +1,133 @@
+// tsctl run, tsctl create.
+import { writeFileSync } from "node:fs";
+import type { Command, Context } from "../context.ts";
+import { errorText, print } from "../context.ts";
+import { attachedStreams, createFlags, createRequest } from "../create-request.ts";
+import { expectArguments, type FlagTable, type ParsedFlags, parseFlags, UsageError } from "../flags.ts";
+import { interact } from "../interact.ts";
+import { ApiError } from "../sdk/transport.ts";
+import { followWindow, proxySignals, rawTerminal, windowSize } from "../terminal.ts";
+
+const runFlags: FlagTable = {
+  ...createFlags,
+  detach: ["bool", "d"],
+  "detach-keys": ["text"],
+  "sig-proxy": ["bool"],
+};
+
+/** The daemon refused: 125, but for what the container's command itself did wrong. */
+function startStatus(error: unknown): number {
+  if (!(error instanceof ApiError)) return 125;
+  const { message } = error;
+  if (
+    /executable file not found|no such file or directory|system cannot find the file/.test(message) &&
+    message.includes("exec")
+  )
+    return 127;
+  if (/permission denied|is a directory/.test(message) && message.includes("exec")) return 126;
+  return 125;
+}
+
+async function createContainer(
+  flags: ParsedFlags,
+  context: Context,
+  attached: { stdin: boolean; stdout: boolean; stderr: boolean },
+): Promise<string> {
+  const [image = "", ...command] = flags.args;
+  const body = createRequest(flags, image, command, attached, windowSize());
+  const { Id, Warnings } = await context.client.containers.create(
+    body,
+    flags.text("name"),
+    flags.text("platform"),
+  );
+  for (const warning of Warnings ?? []) context.fail(`WARNING: ${warning}`);
+  const cidFile = flags.text("cidfile");
+  if (cidFile) writeFileSync(cidFile, Id, { flag: "wx" });
+  return Id;
+}
+
+export const create: Command = async (words, context) => {
+  const flags = parseFlags(words, createFlags, true);
+  expectArguments(flags, "create", 1);
+  await print(await createContainer(flags, context, attachedStreams(flags, false)));
+  return 0;
+};
+
+export const run: Command = async (words, context) => {
+  const flags = parseFlags(words, runFlags, true);
+  expectArguments(flags, "run", 1);
+  const detached = flags.bool("detach");
+  if (detached && flags.has("attach"))
+    throw new UsageError("conflicting options: cannot specify both --attach and --detach");
+  const attached = attachedStreams(flags, detached);
+  const terminal = flags.bool("tty");
+  if (terminal && attached.stdin && !process.stdin.isTTY)
+    throw new UsageError("the input device is not a TTY");
+  let id: string;
+  try {
+    id = await createContainer(flags, context, attached);
+  } catch (error) {
+    context.fail(`tsctl: ${errorText(error)}\n\nRun 'tsctl --help' for more information`);
+    return 125;
+  }
+  return detached ? runDetached(id, context) : runAttached(id, flags, context, attached, terminal);
+};
+
+async function runDetached(id: string, context: Context): Promise<number> {
+  try {
+    await context.client.containers.start(id);
+    await print(id);
+    return 0;
+  } catch (error) {
+    context.fail(`tsctl: ${errorText(error)}\n\nRun 'tsctl --help' for more information`);
+    return startStatus(error);
+  }
+}
+
+async function runAttached(
+  id: string,
+  flags: ParsedFlags,
+  context: Context,
+  attached: { stdin: boolean; stdout: boolean; stderr: boolean },
+  terminal: boolean,
+): Promise<number> {
+  const { containers } = context.client;
+  // Both must stand before the start, and neither waits for the other.
+  const [stream, waiting] = await Promise.all([
+    containers.attach(id, { ...attached, detachKeys: flags.text("detach-keys") }),
+    containers.wait(id, flags.bool("rm") ? "removed" : "next-exit"),
+  ]);
+  const restore = terminal && attached.stdin ? rawTerminal() : () => undefined;
+  const streaming = interact(stream, { terminal, stdin: attached.stdin });
+  streaming.catch(() => undefined);
+  try {
+    await containers.start(id);
+  } catch (error) {
+    restore();
+    stream.input.destroy();
+    context.fail(`tsctl: ${errorText(error)}\n\nRun 'tsctl --help' for more information`);
+    return startStatus(error);
+  }
+  const proxied = flags.has("sig-proxy") ? flags.bool("sig-proxy") : true;
+  const stopSignals =
+    proxied && !terminal ? proxySignals((signal) => containers.kill(id, signal)) : () => undefined;
+  const stopWindow = terminal
+    ? followWindow((rows, columns) => containers.resize(id, rows, columns))
+    : () => undefined;
+  try {
+    await streaming;
+  } finally {
+    stopSignals();
+    stopWindow();
+    restore();
+  }
+  // After a detach the container goes on: its exit is nobody's status then.
+  if (terminal && attached.stdin) {
+    const running = await containers.inspect(id).then(
+      ({ State }) => State.Running,
+      () => false,
+    );
+    if (running) return 0;
+  }
+  return waiting.exit;
+}

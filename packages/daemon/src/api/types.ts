@@ -1,0 +1,147 @@
+// The bodies of the engine's API (Docker Engine API v1.51) that clients read and write.
+import type { z } from "zod";
+import type { containerCreateSchema, execCreateSchema } from "./schemas/container-create.ts";
+
+/** What POST /containers/create takes: everything is optional but the image. */
+export type ContainerCreateRequest = z.input<typeof containerCreateSchema>;
+/** What POST /containers/{id}/exec takes. */
+export type ExecCreateRequest = z.input<typeof execCreateSchema>;
+
+export interface MountPoint {
+  Type: string;
+  Name?: string;
+  Source: string;
+  Destination: string;
+  Mode: string;
+  RW: boolean;
+  Propagation: string;
+}
+
+export interface ContainerSummary {
+  Id: string;
+  Names: string[];
+  Image: string;
+  ImageID: string;
+  Command: string;
+  /** Unix seconds. */
+  Created: number;
+  Ports: { IP?: string; PrivatePort: number; PublicPort?: number; Type: string }[];
+  SizeRw?: number;
+  SizeRootFs?: number;
+  Labels: Record<string, string>;
+  State: string;
+  Status: string;
+  HostConfig: { NetworkMode: string };
+  NetworkSettings: { Networks: Record<string, object> };
+  Mounts: MountPoint[];
+}
+
+export interface ContainerInspect {
+  Id: string;
+  Created: string;
+  Name: string;
+  Image: string;
+  State: {
+    Status: string;
+    Running: boolean;
+    Paused: boolean;
+    Restarting: boolean;
+    Pid: number;
+    ExitCode: number;
+    Error: string;
+  };
+  Config: {
+    Tty: boolean;
+    OpenStdin: boolean;
+    StdinOnce: boolean;
+    AttachStdin: boolean;
+    Image: string;
+    Env: string[] | null;
+  };
+  [field: string]: unknown;
+}
+
+export interface ExecInspect {
+  ID: string;
+  Running: boolean;
+  ExitCode: number | null;
+  Pid: number;
+  ContainerID: string;
+}
+
+export interface ImageSummary {
+  Id: string;
+  RepoTags: string[] | null;
+  RepoDigests: string[] | null;
+  /** Unix seconds. */
+  Created: number;
+  /** Bytes. */
+  Size: number;
+  SharedSize: number;
+  Containers: number;
+  Labels: Record<string, string> | null;
+}
+
+export interface ImageInspect {
+  Id: string;
+  RepoTags: string[];
+  [field: string]: unknown;
+}
+
+export interface HistoryItem {
+  Id: string;
+  Created: number;
+  CreatedBy: string;
+  Tags: string[] | null;
+  Size: number;
+  Comment: string;
+}
+
+export type ImageRemoval = { Untagged: string } | { Deleted: string };
+
+export interface EventMessage {
+  Type: string;
+  Action: string;
+  Actor: { ID: string; Attributes: Record<string, string> };
+  scope: string;
+  time: number;
+  timeNano: number;
+}
+
+export interface SystemVersion {
+  Version: string;
+  ApiVersion: string;
+  MinAPIVersion: string;
+  Os: string;
+  Arch: string;
+  KernelVersion: string;
+  BuildTime: string;
+  GitCommit: string;
+  GoVersion: string;
+  [field: string]: unknown;
+}
+
+export interface SystemInfo {
+  ID: string;
+  Name: string;
+  Containers: number;
+  ContainersRunning: number;
+  ContainersPaused: number;
+  ContainersStopped: number;
+  Images: number;
+  Driver: string;
+  LoggingDriver: string;
+  CgroupDriver: string;
+  CgroupVersion: string;
+  KernelVersion: string;
+  OperatingSystem: string;
+  OSType: string;
+  Architecture: string;
+  NCPU: number;
+  MemTotal: number;
+  DockerRootDir: string;
+  ServerVersion: string;
+  SecurityOptions: string[];
+  Warnings: string[] | null;
+  [field: string]: unknown;
+}
