@@ -1,4 +1,5 @@
 // The user's terminal: raw while a container has it, its size passed on, its signals too.
+import { spawnSync } from "node:child_process";
 import { constants } from "node:os";
 
 /** Rows and columns, [0, 0] without a terminal. */
@@ -10,6 +11,8 @@ export function rawTerminal(): () => void {
   const { stdin } = process;
   if (!stdin.isTTY) return () => undefined;
   stdin.setRawMode(true);
+  // Node's raw mode still turns \n into \r\n on the way out, which the container's terminal has done already.
+  spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
   let restored = false;
   const restore = (): void => {
     if (restored) return;
