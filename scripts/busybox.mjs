@@ -19,17 +19,45 @@ const users = [
 export function busyboxRoot() {
   const directory = mkdtempSync(join(tmpdir(), "tsd-busybox-"));
   const root = join(directory, "root");
-  for (const path of ["bin", "dev", "etc", "home", "proc", "root", "sys", "usr/sbin", "var/spool/mail", "var/www"])
+  for (const path of [
+    "bin",
+    "dev",
+    "etc",
+    "home",
+    "proc",
+    "root",
+    "sys",
+    "usr/sbin",
+    "var/spool/mail",
+    "var/www",
+  ])
     mkdirSync(join(root, path), { recursive: true });
   mkdirSync(join(root, "tmp"), { mode: 0o1777 });
   copyFileSync("/bin/busybox", join(root, "bin/busybox"));
   const applets = execFileSync("/bin/busybox", ["--list"], { encoding: "utf8" }).trim().split("\n");
   for (const applet of applets) if (applet !== "busybox") symlinkSync("busybox", join(root, "bin", applet));
-  writeFileSync(join(root, "etc/passwd"), users.map(([name, id, home, shell]) => `${name}:x:${id}:${id}:${name}:${home}:${shell}\n`).join(""));
-  writeFileSync(join(root, "etc/group"), [...users.map(([name, id]) => `${name}:x:${id}:\n`), "tty:x:5:\n", "wheel:x:10:root\n"].join(""));
+  writeFileSync(
+    join(root, "etc/passwd"),
+    users.map(([name, id, home, shell]) => `${name}:x:${id}:${id}:${name}:${home}:${shell}\n`).join(""),
+  );
+  writeFileSync(
+    join(root, "etc/group"),
+    [...users.map(([name, id]) => `${name}:x:${id}:\n`), "tty:x:5:\n", "wheel:x:10:root\n"].join(""),
+  );
   const archive = join(directory, "busybox.tar");
   // The same root always makes the same layer.
-  execFileSync("tar", ["--numeric-owner", "--owner=0", "--group=0", "--sort=name", "--mtime=@0", "-C", root, "-cf", archive, "."]);
+  execFileSync("tar", [
+    "--numeric-owner",
+    "--owner=0",
+    "--group=0",
+    "--sort=name",
+    "--mtime=@0",
+    "-C",
+    root,
+    "-cf",
+    archive,
+    ".",
+  ]);
   spawnSync("chmod", ["-R", "u+w", root]);
   return { directory, archive };
 }
@@ -38,7 +66,10 @@ export function busyboxRoot() {
 export function importBusybox(client, name, environment = process.env) {
   const { directory, archive } = busyboxRoot();
   try {
-    execFileSync(client, ["import", "-c", 'CMD ["sh"]', archive, name], { stdio: ["ignore", "ignore", "inherit"], env: environment });
+    execFileSync(client, ["import", "-c", 'CMD ["sh"]', archive, name], {
+      stdio: ["ignore", "ignore", "inherit"],
+      env: environment,
+    });
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

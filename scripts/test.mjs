@@ -29,7 +29,15 @@ async function check(name, command, words) {
 
 async function vitest(project) {
   const report = join(directory, `${project}.json`);
-  const status = await run(`${project} tests`, "npx", ["vitest", "run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`]);
+  const status = await run(`${project} tests`, "npx", [
+    "vitest",
+    "run",
+    "--project",
+    project,
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${report}`,
+  ]);
   if (!existsSync(report)) {
     total.failed++;
     return;
@@ -45,7 +53,18 @@ async function vitest(project) {
 try {
   await check("lint and format", "npx", ["biome", "check", "--error-on-warnings", "."]);
   await check("types", "npx", ["tsc", "--noEmit", "-p", "tsconfig.json"]);
-  await check("launcher tests, sanitized", "make", ["--silent", "-C", "packages/kernel-bindings/launcher", "test"]);
+  await check("launcher tests, sanitized", "make", [
+    "--silent",
+    "-C",
+    "packages/kernel-bindings/launcher",
+    "test",
+  ]);
+  await check("launch-plan decoder, a million fuzzed inputs", "make", [
+    "--silent",
+    "-C",
+    "packages/kernel-bindings/launcher",
+    "fuzz",
+  ]);
   await vitest("unit");
   await vitest("e2e");
 } finally {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,25 @@ int mount_bind_open(struct context *context, const struct step *step) {
     if (tree < 0) return fail(context, "open_tree", source);
     context->slots[slot] = tree;
     return 0;
+}
+
+/* Mounts can be copied only by who is in their namespace, so this process visits it for the one call. */
+int mount_bind_open_in(struct context *context, const struct step *step) {
+    uint64_t slot = step->fields[0].number;
+    const char *namespace = step->fields[1].string, *source = step->fields[2].string;
+    if (slot >= BIND_SLOTS || context->slots[slot] >= 0) return errno = EINVAL, fail(context, "slot", source);
+    int own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), other = open(namespace, O_RDONLY | O_CLOEXEC), tree = -1;
+    if (own < 0 || other < 0 || setns(other, CLONE_NEWNS) < 0) {
+        fail(context, "setns", namespace);
+    } else {
+        tree = kernel_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW);
+        if (tree < 0) fail(context, "open_tree", source);
+        if (setns(own, CLONE_NEWNS) < 0) _exit(125); /* nothing may be done in the wrong place */
+    }
+    if (own >= 0) close(own);
+    if (other >= 0) close(other);
+    context->slots[slot] = tree;
+    return tree < 0 ? -1 : 0;
 }
 
 int mount_propagation(struct context *context, const struct step *step) {

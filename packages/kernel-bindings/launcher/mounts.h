@@ -4,6 +4,7 @@
 #include "context.h"
 
 int mount_bind_open(struct context *context, const struct step *step);
+int mount_bind_open_in(struct context *context, const struct step *step);
 int mount_propagation(struct context *context, const struct step *step);
 int mount_root_overlay(struct context *context, const struct step *step);
 int mount_filesystem(struct context *context, const struct step *step);

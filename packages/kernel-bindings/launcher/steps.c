@@ -188,6 +188,7 @@ int run_child_step(struct context *context, const struct step *step) {
     case OP_HOSTNAME: return sethostname(fields[0].string, fields[0].length) < 0 ? fail(context, "sethostname", fields[0].string) : 0;
     case OP_DOMAINNAME: return setdomainname(fields[0].string, fields[0].length) < 0 ? fail(context, "setdomainname", fields[0].string) : 0;
     case OP_BIND_OPEN: return mount_bind_open(context, step);
+    case OP_BIND_OPEN_IN: return mount_bind_open_in(context, step);
     case OP_PROPAGATION: return mount_propagation(context, step);
     case OP_ROOT_OVERLAY: return mount_root_overlay(context, step);
     case OP_MOUNT: return mount_filesystem(context, step);

@@ -17,6 +17,8 @@ export type MountSpec =
   | {
       type: "bind";
       source: string;
+      /** The /proc/<pid>/ns/mnt of another container that the source is in; "" for the host. */
+      namespace: string;
       target: string;
       readOnly: boolean;
       /** Read-only holds for the mounts below too (kernel 5.12). */

@@ -39,6 +39,7 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   sysctl: (step) => `set ${step.path} to ${step.value}`,
   hostname: (step) => `set the host name ${step.name}`,
   domainname: (step) => `set the domain name ${step.name}`,
+  "bind.open-in": (step) => `take ${step.source} of mount namespace ${step.namespace} (slot ${step.slot})`,
   "bind.open": (step) =>
     `take ${step.recursive ? "the tree" : "the mount"} ${step.source} (slot ${step.slot})`,
   propagation: (step) => `set mount propagation 0x${Number(step.flags).toString(16)} on ${step.path}`,

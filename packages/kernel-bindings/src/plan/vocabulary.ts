@@ -56,6 +56,12 @@ export const vocabulary = {
   sysctl: { code: 35, stage: "child", fields: { path: "string", value: "string" } },
   hostname: { code: 36, stage: "child", fields: { name: "string" } },
   domainname: { code: 37, stage: "child", fields: { name: "string" } },
+  /** Takes a detached copy of a mount of another mount namespace into a slot. */
+  "bind.open-in": {
+    code: 39,
+    stage: "child",
+    fields: { slot: "number", namespace: "string", source: "string" },
+  },
   /** Takes a detached copy of a host mount into a slot, while the host's tree is still in sight. */
   "bind.open": { code: 40, stage: "child", fields: { slot: "number", source: "string", recursive: "flag" } },
   /** mount(2) propagation flags (MS_*) for a mount of the present namespace. */

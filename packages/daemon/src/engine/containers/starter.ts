@@ -180,11 +180,12 @@ export class ContainerStarter {
   /** /dev/shm belongs to the IPC namespace, so sharing one means sharing the other. */
   #sharedMemory(ipc: NamespaceChoice): MountSpec[] {
     if (ipc.kind === "private") return [];
-    const source = ipc.kind === "host" ? "/dev/shm" : ipc.path.replace(/ns\/ipc$/, "root/dev/shm");
+    const namespace = ipc.kind === "join" ? ipc.path.replace(/ipc$/, "mnt") : "";
     return [
       {
         type: "bind",
-        source,
+        source: "/dev/shm",
+        namespace,
         target: "/dev/shm",
         readOnly: false,
         readOnlyRecursive: false,
@@ -202,6 +203,7 @@ function mountSpec(mount: ContainerMount): MountSpec {
   return {
     type: "bind",
     source: mount.source,
+    namespace: "",
     target: mount.target,
     readOnly: mount.readOnly,
     readOnlyRecursive: mount.readOnlyRecursive,

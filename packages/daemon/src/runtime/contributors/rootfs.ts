@@ -13,6 +13,7 @@ function binds(spec: ContainerSpec): BindMount[] {
   const own = (source: string, target: string, readOnly: boolean): BindMount => ({
     type: "bind",
     source,
+    namespace: "",
     target,
     readOnly,
     readOnlyRecursive: false,
@@ -31,12 +32,12 @@ const byDepth = (a: { target: string }, b: { target: string }): number => depth(
 
 /** Sources are taken while the host's tree, and its propagation, are still as they were. */
 export const bindSourceSteps = (spec: ContainerSpec): Step[] =>
-  binds(spec).map((bind, slot) => ({
-    op: "bind.open",
-    slot,
-    source: bind.source,
-    recursive: bind.recursive,
-  }));
+  binds(spec).map(
+    (bind, slot): Step =>
+      bind.namespace
+        ? { op: "bind.open-in", slot, namespace: bind.namespace, source: bind.source }
+        : { op: "bind.open", slot, source: bind.source, recursive: bind.recursive },
+  );
 
 /** From here on nothing that is mounted reaches the host. */
 export const rootSteps = (spec: ContainerSpec): Step[] => [

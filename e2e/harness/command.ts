@@ -1,0 +1,64 @@
+// Runs programs and waits for them, without blocking the tests that run beside.
+import { spawn } from "node:child_process";
+
+export interface Result {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunOptions {
+  input?: string | Buffer;
+  env?: Readonly<Record<string, string>>;
+  /** Milliseconds; then the program is killed. */
+  timeout?: number;
+}
+
+/** Runs a program to its end; a signal counts as status 128 + n, a missing program throws. */
+export function run(command: string, words: readonly string[], options: RunOptions = {}): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, words, {
+      env: { ...process.env, ...options.env },
+      timeout: options.timeout ?? 50_000,
+    });
+    const output: Buffer[] = [];
+    const errors: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => output.push(chunk));
+    child.stderr.on("data", (chunk: Buffer) => errors.push(chunk));
+    child.on("error", reject);
+    child.on("close", (code, signal) =>
+      resolve({
+        status: code ?? (signal ? 137 : 1),
+        stdout: Buffer.concat(output).toString("utf8"),
+        stderr: Buffer.concat(errors).toString("utf8"),
+      }),
+    );
+    child.stdin.on("error", () => undefined); // a program that reads no input
+    child.stdin.end(options.input ?? "");
+  });
+}
+
+/** The program's output, trimmed; throws when it fails. */
+export async function output(
+  command: string,
+  words: readonly string[],
+  options: RunOptions = {},
+): Promise<string> {
+  const { status, stdout, stderr } = await run(command, words, options);
+  if (status !== 0) throw new Error(`${command} ${words.join(" ")}: status ${status}: ${stderr || stdout}`);
+  return stdout.trim();
+}
+
+/** Polls until a condition holds. */
+export async function eventually(
+  what: string,
+  condition: () => Promise<boolean> | boolean,
+  milliseconds = 10_000,
+): Promise<void> {
+  const end = Date.now() + milliseconds;
+  while (Date.now() < end) {
+    if (await condition()) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error(`did not happen: ${what}`);
+}

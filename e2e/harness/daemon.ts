@@ -1,0 +1,200 @@
+// A daemon for one suite: its own data root, exec root, network namespace, bridge and control group, so that suites run
+// side by side; and the check that it leaves nothing behind.
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { eventually, output, type Result, type RunOptions, run } from "./command.ts";
+
+export const repository = join(import.meta.dirname, "../..");
+export const tsctlProgram = join(repository, "packages/client/bin/tsctl");
+export const daemonProgram = join(repository, "packages/daemon/bin/tsd");
+
+/** Whether the stock docker client is here; suites that need it skip visibly without. */
+export const hasDocker = (process.env.PATH ?? "")
+  .split(":")
+  .some((directory) => existsSync(join(directory, "docker")));
+
+export interface Answer {
+  status: number;
+  headers: NodeJS.Dict<string | string[]>;
+  text: string;
+}
+
+export class TestDaemon {
+  readonly root: string;
+  readonly socket: string;
+  readonly host: string;
+  readonly namespace: string;
+  readonly cgroupParent: string;
+  /** The daemon's log so far. */
+  log = "";
+  #process: ChildProcess | undefined;
+
+  private constructor(name: string) {
+    this.root = mkdtempSync(join(tmpdir(), `tsd-${name}-`));
+    this.socket = join(this.root, "tsd.sock");
+    this.host = `unix://${this.socket}`;
+    const id = this.root.split("-").at(-1) ?? "";
+    this.namespace = `tsd-${id}`;
+    this.cgroupParent = `/tsd-test-${id}`;
+  }
+
+  /** Starts a daemon; `program` replaces the ordinary one (the faulty daemon of the fault tests). */
+  static async start(
+    name: string,
+    program: readonly string[] = [daemonProgram],
+    flags: readonly string[] = [],
+  ): Promise<TestDaemon> {
+    const daemon = new TestDaemon(name);
+    await output("ip", ["netns", "add", daemon.namespace]);
+    await output("nsenter", [`--net=/run/netns/${daemon.namespace}`, "ip", "link", "set", "lo", "up"]);
+    await daemon.launch(program, flags);
+    return daemon;
+  }
+
+  async launch(program: readonly string[] = [daemonProgram], flags: readonly string[] = []): Promise<void> {
+    const words = [
+      `--net=/run/netns/${this.namespace}`,
+      ...program,
+      ...["-H", this.host],
+      ...["--data-root", join(this.root, "data")],
+      ...["--exec-root", join(this.root, "run")],
+      ...["--cgroup-parent", this.cgroupParent],
+      ...flags,
+    ];
+    mkdirSync(join(this.root, "run"), { recursive: true });
+    const child = spawn("nsenter", words, { stdio: ["ignore", "pipe", "pipe"] });
+    this.#process = child;
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (chunk: Buffer) => {
+        this.log += chunk.toString("utf8");
+      });
+    let ended = false;
+    child.on("exit", () => {
+      ended = true;
+    });
+    await eventually(`the daemon is up`, async () => {
+      if (ended) throw new Error(`the daemon ended: ${this.log}`);
+      return this.api("GET", "/_ping").then(
+        ({ status }) => status === 200,
+        () => false,
+      );
+    });
+  }
+
+  get pid(): number {
+    return this.#process?.pid ?? 0;
+  }
+
+  /** One API request; a body that is no string or Buffer is sent as JSON. */
+  api(method: string, path: string, body?: unknown): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const content =
+        body === undefined || typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body);
+      const headers = content === undefined ? {} : { "content-type": "application/json" };
+      const sending = request({ socketPath: this.socket, method, path, headers }, (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk: Buffer) => chunks.push(chunk));
+        response.on("end", () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            text: Buffer.concat(chunks).toString("utf8"),
+          }),
+        );
+        response.on("error", reject);
+      });
+      sending.on("error", reject);
+      sending.end(content);
+    });
+  }
+
+  docker(...words: string[]): Promise<Result> {
+    return this.cli("docker", words);
+  }
+  tsctl(...words: string[]): Promise<Result> {
+    return this.cli(tsctlProgram, words);
+  }
+  cli(program: string, words: readonly string[], options: RunOptions = {}): Promise<Result> {
+    return run(program, words, {
+      ...options,
+      env: { DOCKER_HOST: this.host, TSD_HOST: this.host, ...options.env },
+    });
+  }
+
+  /** Imports busybox:latest. */
+  async importBusybox(): Promise<void> {
+    const { importBusybox } = (await import(join(repository, "scripts/busybox.mjs"))) as {
+      importBusybox(client: string, name: string, environment: NodeJS.ProcessEnv): void;
+    };
+    importBusybox(tsctlProgram, "busybox:latest", { ...process.env, TSD_HOST: this.host });
+  }
+
+  /** Ends the daemon by a signal and waits for it. */
+  async end(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    const child = this.#process;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    await gone;
+  }
+
+  /** Removes every container. */
+  async clear(): Promise<void> {
+    const list = JSON.parse((await this.api("GET", "/containers/json?all=1")).text) as { Id: string }[];
+    for (const { Id } of list) await this.api("DELETE", `/containers/${Id}?force=1&v=1`);
+  }
+
+  /** What containers have left on the machine, in words; empty when nothing. */
+  async leaks(): Promise<string[]> {
+    const found: string[] = [];
+    const links = await output("nsenter", [`--net=/run/netns/${this.namespace}`, "ip", "-o", "link"]);
+    for (const [, link] of links.matchAll(/^\d+: (veth[^:@]*)/gm)) found.push(`link ${link}`);
+    for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n"))
+      if (line.includes(this.root)) found.push(`mount ${line}`);
+    for (const directory of this.#cgroups()) found.push(`cgroup ${directory}`);
+    const running = join(this.root, "run/c");
+    if (existsSync(running)) for (const name of readdirSync(running)) found.push(`exec root entry ${name}`);
+    for (const name of readdirSync(join(this.root, "data/containers")))
+      found.push(`container directory ${name}`);
+    for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+      try {
+        const text = readFileSync(`/proc/${pid}/cgroup`, "utf8");
+        if (text.includes(this.cgroupParent)) found.push(`process ${pid}`);
+      } catch {
+        // It ended while we looked.
+      }
+    }
+    return found;
+  }
+
+  #cgroups(): string[] {
+    const hierarchies = ["", ...readdirSync("/sys/fs/cgroup")].map((name) =>
+      join("/sys/fs/cgroup", name, this.cgroupParent),
+    );
+    return hierarchies.filter(existsSync).flatMap((directory) =>
+      readdirSync(directory, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map(({ name }) => join(directory, name)),
+    );
+  }
+
+  /** Ends everything, and throws if anything was left behind. */
+  async stop(): Promise<void> {
+    await this.clear();
+    await eventually("nothing is left", async () => (await this.leaks()).length === 0, 5000).catch(
+      () => undefined,
+    );
+    const found = await this.leaks();
+    await this.end();
+    for (const name of ["", ...readdirSync("/sys/fs/cgroup")]) {
+      const directory = join("/sys/fs/cgroup", name, this.cgroupParent);
+      if (existsSync(directory) && found.length === 0) rmdirSync(directory);
+    }
+    await run("ip", ["netns", "del", this.namespace]);
+    rmSync(this.root, { recursive: true, force: true });
+    if (found.length > 0) throw new Error(`left behind:\n${found.join("\n")}`);
+  }
+}
