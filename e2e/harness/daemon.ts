@@ -181,6 +181,16 @@ export class TestDaemon {
     );
   }
 
+  /** What is left once the kernel has had its moment: it takes a dead namespace's links away by itself. */
+  async lastingLeaks(): Promise<string[]> {
+    const present = async () =>
+      (await this.leaks()).filter((leak) => !leak.startsWith("container directory"));
+    await eventually("nothing is left", async () => (await present()).length === 0, 3000).catch(
+      () => undefined,
+    );
+    return present();
+  }
+
   /** Ends everything, and throws if anything was left behind. */
   async stop(): Promise<void> {
     await this.clear();

@@ -209,7 +209,13 @@ static void launch(struct monitor *monitor) {
         check(monitor, logfile_open(&monitor->log, monitor->log_path, context->log_size, context->log_files), "open", context->log_path);
         monitor->streams.log = &monitor->log;
     }
-    if (run_stage(context, STAGE_HOST) < 0) give_up(monitor);
+    if (run_stage(context, STAGE_HOST) < 0) {
+        /* If it failed because the child is dead, the child's reason is the better one. */
+        struct child_report report;
+        if (recv(context->sync, &report, sizeof report, MSG_DONTWAIT) == sizeof report && report.kind == CHILD_FAILED)
+            context->failure = report.failure;
+        give_up(monitor);
+    }
     (void)!send(context->sync, "", 1, MSG_NOSIGNAL);
     await_execve(monitor);
     monitor->started = now();

@@ -190,6 +190,11 @@ out:
 static int attach(struct context *context, int tree, const char *path, bool directory, bool strict) {
     int place = directory ? open_directory_inside(context->root, path, 0755) : open_file_inside(context->root, path);
     if (place < 0) return fail(context, "openat2", path);
+    struct stat status;
+    if (fstat(place, &status) == 0 && S_ISDIR(status.st_mode) != directory) {
+        close(place);
+        return errno = ENOTDIR, fail(context, "move_mount", path);
+    }
     if (strict) {
         /* /proc and /sys must be where they seem to be: an image's link there would let a later step be misled. */
         int plain = kernel_openat2(context->root, path, O_PATH, INSIDE | RESOLVE_NO_SYMLINKS);

@@ -79,8 +79,10 @@ export class Runtime {
     };
   }
 
-  launch(plan: Plan, clients: readonly AttachStreams[]): Launch {
-    return this.#launcher.launch(this.#transform(plan), clients);
+  /** Starts carrying a plan out; also returns the plan as it was launched, which failures refer to by step. */
+  launch(plan: Plan, clients: readonly AttachStreams[]): Launch & { plan: Plan } {
+    const launched = this.#transform(plan);
+    return { ...this.#launcher.launch(launched, clients), plan: launched };
   }
 
   attach(socket: string, streams: AttachStreams): Socket {

@@ -102,6 +102,15 @@ export class ContainerRegistry {
     return match;
   }
 
+  has(reference: string): boolean {
+    try {
+      return this.find(reference) !== undefined;
+    } catch (error) {
+      if (error instanceof EngineError) return false;
+      throw error;
+    }
+  }
+
   findByIdPrefix(prefix: string): Container | undefined {
     return this.all().find(({ id }) => id.startsWith(prefix));
   }

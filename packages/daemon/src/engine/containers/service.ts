@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { AttachStreams, Monitor, Plan, ProcessExit } from "@tsd/kernel-bindings";
-import type { ContainerCreate } from "../../api/schemas/container-create.ts";
+import type { ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { conflict, invalid, notModified } from "../errors.ts";
 import type { EventSink } from "../events/event.ts";
@@ -73,6 +73,7 @@ export class ContainerService {
     if (!request.Image) throw invalid("config cannot be empty in order to create a container");
     const image = this.#parts.images.get(request.Image);
     if (bare) this.registry.checkNameFree(bare);
+    this.#checkPartners(request.HostConfig);
     const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const definition = await defineContainer(request, image, chosen, this.#parts.volumes);
     this.starter.prepare(definition.id);
@@ -88,6 +89,14 @@ export class ContainerService {
       id: definition.id,
       warnings: unhealthy ? ["healthchecks are not built yet: the image's is not run"] : [],
     };
+  }
+
+  /** Containers whose namespaces are to be shared must exist at create; a network's partner only at the start. */
+  #checkPartners(host: HostConfig): void {
+    for (const mode of [host.PidMode, host.IpcMode]) {
+      const partner = /^container:(.+)$/.exec(mode)?.[1];
+      if (partner && !this.registry.has(partner)) throw invalid(`No such container: ${partner}`);
+    }
   }
 
   start(reference: string): Promise<void> {

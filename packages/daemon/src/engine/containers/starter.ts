@@ -104,13 +104,12 @@ export class ContainerStarter {
       files,
       log: log && { path: this.logPath(container.id), ...log },
     });
-    const plan = containerPlan(spec);
     const clients = [...container.waitingClients].filter(({ gone }) => !gone).slice(0, LAUNCH_CLIENTS);
     const launch = runtime.launch(
-      plan,
+      containerPlan(spec),
       clients.map(({ streams }) => streams),
     );
-    return { plan, launch, clients };
+    return { plan: launch.plan, launch, clients };
   }
 
   /** Takes back whatever a start has made, however far it came; also after an ordinary end. */

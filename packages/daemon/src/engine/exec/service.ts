@@ -98,8 +98,9 @@ export class ExecService {
     let plan: Plan | undefined;
     let launch: Launch;
     try {
-      plan = this.#plan(instance, options.consoleSize);
-      launch = this.#launch(instance, plan, options.client);
+      const launched = this.#launch(instance, this.#plan(instance, options.consoleSize), options.client);
+      launch = launched;
+      plan = launched.plan;
       const { pid } = await launch.monitor.started;
       instance.pid = pid;
     } catch (cause) {
@@ -139,7 +140,7 @@ export class ExecService {
     );
   }
 
-  #launch(instance: ExecInstance, plan: Plan, client: Duplex | undefined): Launch {
+  #launch(instance: ExecInstance, plan: Plan, client: Duplex | undefined): Launch & { plan: Plan } {
     const { request, container } = instance;
     const streams = {
       stdin: request.AttachStdin,

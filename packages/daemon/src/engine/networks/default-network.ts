@@ -1,5 +1,5 @@
 // The default bridge network: who has which address on it, and the interface a container gets.
-import { randomInt } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { type BridgeSettings, ensureBridge, ensureFirewall, macOfAddress } from "../../runtime/bridge.ts";
 import type { InterfaceSpec } from "../../runtime/spec.ts";
 import { AddressPool } from "./addresses.ts";
@@ -35,7 +35,9 @@ export class DefaultNetwork {
     const address = this.#pool.allocate();
     return {
       name: "eth0",
-      hostName: `veth${containerId.slice(0, 11)}`,
+      // The container's id, and something new for each start: the kernel takes a dead namespace's links away a little
+      // later, and a restart must not meet its own last one.
+      hostName: `veth${containerId.slice(0, 7)}${randomBytes(2).toString("hex")}`,
       // Chosen by us because the kernel takes the other end's index only with this one's; far above those it gives out.
       hostIndex: randomInt(2 ** 24, 2 ** 31 - 1),
       bridgeIndex: this.#bridgeIndex,
