@@ -1,10 +1,11 @@
 // Docker's multiplexed streams: frames of stdout and stderr on one connection.
 import type { Readable, Writable } from "node:stream";
+import { drained } from "./drain.ts";
 
 const HEADER = 8;
 
 async function write(out: Writable, chunk: Buffer): Promise<void> {
-  if (!out.write(chunk)) await new Promise((resolve) => out.once("drain", resolve).once("close", resolve));
+  if (!out.write(chunk)) await drained(out);
 }
 
 /** Copies frames to where they belong, with back-pressure. Resolves at the end of the stream. */

@@ -1,6 +1,7 @@
 // Requests to an engine over a Unix socket or plain TCP.
 import { connect, type Socket } from "node:net";
 import { PassThrough, type Readable } from "node:stream";
+import { drained } from "./drain.ts";
 import { type ResponseHead, ResponseParser } from "./response-parser.ts";
 
 /** Where an engine listens. */
@@ -68,7 +69,7 @@ async function sendChunks(socket: Socket, stream: Readable): Promise<void> {
     socket.write(chunk);
     const more = socket.write("\r\n");
     socket.uncork();
-    if (!more) await new Promise((resolve) => socket.once("drain", resolve).once("close", resolve));
+    if (!more) await drained(socket);
     if (socket.destroyed) return;
   }
   socket.write("0\r\n\r\n");

@@ -1,5 +1,6 @@
 // Routes: a container's streams: attach and logs.
 import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import type { FastifyPluginAsync } from "fastify";
 import { z } from "zod";
 import { parseDetachKeys } from "../../engine/containers/detach-keys.ts";
@@ -80,9 +81,8 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
         since: undefined,
         until: undefined,
       };
-      for await (const chunk of logChunks(container, options, new AbortController().signal))
-        if (!socket.write(chunk))
-          await new Promise((resolve) => socket.once("drain", resolve).once("close", resolve));
+      const past = Readable.from(logChunks(container, options, new AbortController().signal));
+      await pipeline(past, socket, { end: false });
     }
     if (truthy(query.stream)) containers.attach(container.id, socket, streams, query.detachKeys ?? "");
     else socket.end();
