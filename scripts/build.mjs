@@ -20,6 +20,14 @@ const common = {
   legalComments: "none",
 };
 
+// A daemon that mostly waits: small steps of the heap, one malloc arena, one helper thread keep it small (docs/performance.md).
+const launcherScript = `#!/bin/sh
+# Starts the daemon. NODE_EXTRA_CA_CERTS is for other programs and costs start-up time.
+unset NODE_EXTRA_CA_CERTS
+export MALLOC_ARENA_MAX=1
+exec node --max-semi-space-size=1 --heap-growing-percent=20 --v8-pool-size=1 "$(dirname "$(readlink -f "$0")")/../dist/tsd.js" "$@"
+`;
+
 export async function buildDaemon() {
   await build({
     ...common,
@@ -32,10 +40,7 @@ export async function buildDaemon() {
     minifyWhitespace: true,
   });
   mkdirSync(join(daemon, "bin"), { recursive: true });
-  writeFileSync(
-    join(daemon, "bin/tsd"),
-    '#!/bin/sh\n# Starts the daemon; the certificates are for other programs and cost start-up time.\nunset NODE_EXTRA_CA_CERTS\nexec node --max-semi-space-size=2 "$(dirname "$(readlink -f "$0")")/../dist/tsd.js" "$@"\n',
-  );
+  writeFileSync(join(daemon, "bin/tsd"), launcherScript);
   chmodSync(join(daemon, "bin/tsd"), 0o755);
 }
 

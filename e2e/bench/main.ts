@@ -1,0 +1,161 @@
+// The benchmark: tsd beside a real dockerd and a bare OCI runtime, in the same run on the same machine. Medians in
+// milliseconds and ratios, as a table and (with --json FILE) as JSON.
+//
+// TSD_PEER_DOCKER_HOST: the dockerd's socket, with an image busybox in it. TSD_PEER_RUNC: a command that starts and ends
+// one bare container. Without them tsd is measured alone.
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { TestDaemon, tsctlProgram } from "../harness/daemon.ts";
+import { Connection, type Engine, execTrue, life, median, program, sleeper, times } from "./engine.ts";
+
+interface Row {
+  what: string;
+  unit: string;
+  tsd: number;
+  peer?: number | undefined;
+  /** How many times better tsd is, and what was aimed at. */
+  ratio?: number | undefined;
+  aim: string;
+}
+
+const rows: Row[] = [];
+const pss = (pid: number): number =>
+  Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0);
+
+function add(
+  what: string,
+  unit: string,
+  tsd: number,
+  peer: number | undefined,
+  aim: string,
+  higherIsBetter = false,
+): void {
+  const ratio = peer === undefined ? undefined : higherIsBetter ? tsd / peer : peer / tsd;
+  rows.push({ what, unit, tsd, peer, ratio, aim });
+  console.error(
+    `${what}: ${tsd.toFixed(2)} ${unit}${peer === undefined ? "" : `, peer ${peer.toFixed(2)} ${unit}, ${ratio?.toFixed(1)} times`}`,
+  );
+}
+
+/** Medians of both engines, measured in turns so that both see the same weather. */
+async function both(
+  count: number,
+  tsd: () => Promise<void>,
+  peer: (() => Promise<void>) | undefined,
+): Promise<[number, number | undefined]> {
+  await times(3, tsd);
+  if (peer) await times(1, peer);
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    ours.push(...(await times(count, tsd)));
+    if (peer) theirs.push(...(await times(Math.ceil(count / 3), peer)));
+  }
+  const middle = (values: number[]): number => median(values.sort((a, b) => a - b));
+  return [middle(ours), peer ? middle(theirs) : undefined];
+}
+
+/** Containers per second with 32 on their way at once. */
+async function throughput(engine: Engine, total: number): Promise<number> {
+  const connections = Array.from({ length: 32 }, () => new Connection(engine));
+  let left = total;
+  const start = performance.now();
+  await Promise.all(
+    connections.map(async (connection) => {
+      while (left-- > 0) await life(connection);
+    }),
+  );
+  const seconds = (performance.now() - start) / 1000;
+  for (const connection of connections) connection.close();
+  return total / seconds;
+}
+
+const monitorPids = (): number[] =>
+  readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "tsd-monitor";
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+
+const daemon = await TestDaemon.start("bench");
+const peerHost = process.env.TSD_PEER_DOCKER_HOST;
+const runc = process.env.TSD_PEER_RUNC;
+try {
+  await daemon.importBusybox();
+  const tsd: Engine = { name: "tsd", socket: daemon.socket };
+  const peer: Engine | undefined = peerHost
+    ? { name: "dockerd", socket: peerHost.replace("unix://", "") }
+    : undefined;
+  const ours = new Connection(tsd);
+  const theirs = peer && new Connection(peer);
+  const docker = (host: string) => () =>
+    program("docker", ["run", "--rm", "busybox", "true"], { DOCKER_HOST: host });
+
+  add("idle daemon, resident (PSS)", "kB", pss(daemon.pid), undefined, "≤ 60000");
+
+  const dockerRun = await both(15, docker(daemon.host), peerHost ? docker(peerHost) : undefined);
+  add("docker run --rm busybox true", "ms", ...dockerRun, "≥ 7");
+  const [tsctlRun] = await both(
+    15,
+    () => program(tsctlProgram, ["run", "--rm", "busybox", "true"], { TSD_HOST: daemon.host }),
+    undefined,
+  );
+  add("tsctl run --rm busybox true (peer: docker)", "ms", tsctlRun, dockerRun[1], "≥ 4");
+  const lives = await both(30, () => life(ours), theirs && (() => life(theirs)));
+  add("create + start + wait + remove, one connection", "ms", ...lives, "≥ 15");
+  if (runc) {
+    const bare = median(await times(15, () => program("sh", ["-c", runc])));
+    add("the same beside a bare runtime's run", "ms", lives[0], bare, "> 1");
+  }
+  add(
+    "containers per second, 32 at once",
+    "1/s",
+    await throughput(tsd, 300),
+    peer && (await throughput(peer, 48)),
+    "≥ 10",
+    true,
+  );
+
+  const box = await sleeper(ours);
+  const theirBox = theirs && (await sleeper(theirs));
+  const exec = await both(
+    30,
+    () => execTrue(ours, box),
+    theirs && theirBox ? () => execTrue(theirs, theirBox) : undefined,
+  );
+  add("exec of true over the API", "ms", ...exec, "≥ 10");
+  const [monitor = 0] = monitorPids();
+  add("one monitor, resident (PSS)", "kB", pss(monitor), undefined, "≤ 150");
+  await ours.send("DELETE", `/containers/${box}?force=1`);
+  if (theirs && theirBox) await theirs.send("DELETE", `/containers/${theirBox}?force=1`);
+
+  await throughput(tsd, 1000);
+  await new Promise((resolve) => setTimeout(resolve, 5000));
+  const first = pss(daemon.pid);
+  await throughput(tsd, 1000);
+  await new Promise((resolve) => setTimeout(resolve, 5000));
+  const second = pss(daemon.pid);
+  add("daemon after 1,000 containers (PSS)", "kB", first, undefined, "no growth");
+  add("daemon after 1,000 more (PSS)", "kB", second, undefined, "no growth");
+  ours.close();
+  theirs?.close();
+} finally {
+  await daemon.stop();
+}
+
+const cell = (value: number | undefined): string =>
+  value === undefined ? "" : value.toFixed(value < 100 ? 1 : 0);
+console.log(`\n${execFileSync("uname", ["-srm"], { encoding: "utf8" }).trim()}, node ${process.version}\n`);
+console.log("| what | unit | tsd | peer | times better | aim |\n| --- | --- | --- | --- | --- | --- |");
+for (const row of rows)
+  console.log(
+    `| ${row.what} | ${row.unit} | ${cell(row.tsd)} | ${cell(row.peer)} | ${cell(row.ratio)} | ${row.aim} |`,
+  );
+const [, , flag, file] = process.argv;
+if (flag === "--json" && file)
+  writeFileSync(file, `${JSON.stringify({ node: process.version, rows }, null, 2)}\n`);
