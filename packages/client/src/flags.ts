@@ -3,10 +3,8 @@
 
 /** bool: a switch; text: one value, the last wins; list: repeatable. */
 export type FlagKind = "bool" | "text" | "list";
-/** Flags by long name: their kind, their letter if they have one, and what refuses (by throwing) a bad value. */
-export type FlagTable = Readonly<
-  Record<string, readonly [kind: FlagKind, short?: string, check?: (value: string) => unknown]>
->;
+/** Flags by long name: their kind, and their letter if they have one. */
+export type FlagTable = Readonly<Record<string, readonly [kind: FlagKind, short?: string]>>;
 
 export interface ParsedFlags {
   /** Long names of flags that were given. */
@@ -17,24 +15,16 @@ export interface ParsedFlags {
   args: string[];
 }
 
-/** A word of the command line that is no flag, or a value that its flag cannot take: shown with the usage, status 125. */
-export class FlagError extends Error {}
-/** Too few or too many arguments: shown with the usage, status 1. */
-export class ArgumentError extends Error {}
-/** What was asked for makes no sense: shown with a hint, status 125. */
+/** What the user typed is wrong: told with a hint, and exit status 125. */
 export class UsageError extends Error {}
-/** --help was given. */
-export class HelpRequest extends Error {}
 
-const trueWords = new Set(["1", "t", "T", "true", "TRUE", "True"]);
-const falseWords = new Set(["0", "f", "F", "false", "FALSE", "False"]);
-
-/** A switch's value. Throws for what is none. */
-export function parseBool(value: string): boolean {
-  if (trueWords.has(value)) return true;
-  if (falseWords.has(value)) return false;
-  throw new Error(`strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`);
-}
+const parseBool = (name: string, value: string): boolean => {
+  if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
+  if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return false;
+  throw new UsageError(
+    `invalid argument "${value}" for "--${name}" flag: strconv.ParseBool: parsing "${value}": invalid syntax`,
+  );
+};
 
 /** Parses a command's words. With `stopAtArgument` everything after the first argument belongs to the container. */
 export function parseFlags(words: readonly string[], table: FlagTable, stopAtArgument = false): ParsedFlags {
@@ -44,47 +34,16 @@ export function parseFlags(words: readonly string[], table: FlagTable, stopAtArg
     Object.entries(table).flatMap(([name, [, short]]) => (short ? [[short, name] as const] : [])),
   );
   const set = (name: string, value: string): void => {
-    const [kind, short, check] = table[name] ?? [];
-    try {
-      if (kind === "bool") parseBool(value);
-      check?.(value);
-    } catch (error) {
-      const shown = short ? `-${short}, --${name}` : `--${name}`;
-      throw new FlagError(
-        `invalid argument ${JSON.stringify(value)} for "${shown}" flag: ${(error as Error).message}`,
-      );
-    }
+    const kind = table[name]?.[0];
+    if (kind === "bool") parseBool(name, value);
     if (kind === "list") values.set(name, [...(values.get(name) ?? []), value]);
     else values.set(name, [value]);
   };
   let index = 0;
-  const next = (shown: string): string => {
+  const next = (_name: string, shown: string): string => {
     const value = words[++index];
-    if (value === undefined) throw new FlagError(`flag needs an argument: ${shown}`);
+    if (value === undefined) throw new UsageError(`flag needs an argument: ${shown}`);
     return value;
-  };
-  const long = (word: string): void => {
-    const at = word.indexOf("=");
-    const name = at < 0 ? word.slice(2) : word.slice(2, at);
-    const kind = table[name]?.[0];
-    if (name === "help" && !kind) throw new HelpRequest();
-    if (!kind) throw new FlagError(`unknown flag: --${name}`);
-    if (at >= 0) set(name, word.slice(at + 1));
-    else set(name, kind === "bool" ? "true" : next(`--${name}`));
-  };
-  const short = (word: string): void => {
-    for (let at = 1; at < word.length; at++) {
-      const letter = word.charAt(at);
-      const name = byShort.get(letter);
-      if (letter === "h" && !name) throw new HelpRequest();
-      if (!name) throw new FlagError(`unknown shorthand flag: '${letter}' in -${word.slice(at)}`);
-      const rest = word.slice(at + 1);
-      if (table[name]?.[0] !== "bool" || rest.startsWith("=")) {
-        set(name, rest ? rest.replace(/^=/, "") : next(`'${letter}' in -${word.slice(at)}`));
-        return;
-      }
-      set(name, "true");
-    }
   };
   for (; index < words.length; index++) {
     const word = words[index] ?? "";
@@ -92,16 +51,41 @@ export function parseFlags(words: readonly string[], table: FlagTable, stopAtArg
       args.push(...words.slice(index + 1));
       break;
     }
-    if (word.startsWith("--")) long(word);
-    else if (word.startsWith("-") && word !== "-") short(word);
-    else if (stopAtArgument) {
+    if (word.startsWith("--")) {
+      const at = word.indexOf("=");
+      const name = at < 0 ? word.slice(2) : word.slice(2, at);
+      const kind = table[name]?.[0];
+      if (!kind) throw new UsageError(`unknown flag: --${name}`);
+      if (at >= 0) set(name, word.slice(at + 1));
+      else set(name, kind === "bool" ? "true" : next(name, `--${name}`));
+    } else if (word.startsWith("-") && word !== "-") {
+      for (let at = 1; at < word.length; at++) {
+        const short = word.charAt(at);
+        const name = byShort.get(short);
+        if (!name) throw new UsageError(`unknown shorthand flag: '${short}' in ${word}`);
+        const rest = word.slice(at + 1);
+        if (table[name]?.[0] === "bool") {
+          if (rest.startsWith("=")) {
+            set(name, rest.slice(1));
+            break;
+          }
+          set(name, "true");
+          continue;
+        }
+        set(name, rest ? rest.replace(/^=/, "") : next(name, `'${short}' in ${word}`));
+        break;
+      }
+    } else if (stopAtArgument) {
       args.push(...words.slice(index));
       break;
     } else args.push(word);
   }
   return {
     has: (name) => values.has(name),
-    bool: (name) => parseBool(values.get(name)?.at(-1) ?? "false"),
+    bool: (name) => {
+      const value = values.get(name)?.at(-1);
+      return value !== undefined && parseBool(name, value);
+    },
     text: (name) => values.get(name)?.at(-1),
     list: (name) => values.get(name) ?? [],
     args,
@@ -118,9 +102,54 @@ export function expectArguments(
   const { length } = flags.args;
   if (length >= minimum && length <= maximum) return;
   const plural = (count: number): string => `${count} argument${count === 1 ? "" : "s"}`;
-  let wanted = `requires at most ${plural(maximum)}`;
-  if (maximum === 0) wanted = "accepts no arguments";
-  else if (minimum === maximum) wanted = `requires ${plural(minimum)}`;
-  else if (length < minimum) wanted = `requires at least ${plural(minimum)}`;
-  throw new ArgumentError(`'tsctl ${command}' ${wanted}`);
+  const wanted =
+    minimum === maximum
+      ? plural(minimum)
+      : length < minimum
+        ? `at least ${plural(minimum)}`
+        : `at most ${plural(maximum)}`;
+  throw new UsageError(`"tsctl ${command}" requires ${wanted}.`);
+}
+
+const units: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  k: 2 ** 10,
+  m: 2 ** 20,
+  g: 2 ** 30,
+  t: 2 ** 40,
+};
+
+/** Bytes of "64m", "1.5g"; −1 stays. Throws for what is no size. */
+export function parseBytes(name: string, text: string): number {
+  const match = /^(-?\d+(?:\.\d+)?) ?([kmgt]?)(?:i?b)?$/i.exec(text.trim());
+  if (!match?.[1])
+    throw new UsageError(`invalid argument "${text}" for "--${name}" flag: invalid size: '${text}'`);
+  const value = Number(match[1]);
+  return value < 0 ? value : Math.floor(value * (units[(match[2] ?? "").toLowerCase()] ?? 1));
+}
+
+/** A whole number. Throws for what is none. */
+export function parseInteger(name: string, text: string): number {
+  if (!/^[+-]?\d+$/.test(text))
+    throw new UsageError(
+      `invalid argument "${text}" for "--${name}" flag: strconv.ParseInt: parsing "${text}": invalid syntax`,
+    );
+  return Number(text);
+}
+
+/** --filter values as the API wants them: {"name":["value"]}. */
+export function filtersJson(values: readonly string[]): string | undefined {
+  if (values.length === 0) return undefined;
+  const filters: Record<string, Record<string, boolean>> = {};
+  for (const value of values) {
+    const at = value.indexOf("=");
+    if (at < 0)
+      throw new UsageError(
+        `invalid argument "${value}" for "--filter" flag: bad format of filter (expected name=value)`,
+      );
+    const name = value.slice(0, at).trim().toLowerCase();
+    filters[name] = { ...filters[name], [value.slice(at + 1).trim()]: true };
+  }
+  return JSON.stringify(filters);
 }
