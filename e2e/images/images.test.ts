@@ -212,15 +212,8 @@ describe("a Debian root", () => {
     expect(`${stderr}${status}`).toBe("0");
     expect(await tsctl("run", "--rm", "debian", "apt-get", "--version")).toMatch(/^apt \d/);
     expect(
-      await tsctl(
-        "run",
-        "--rm",
-        "debian",
-        "bash",
-        "-c",
-        "echo ${BASH_VERSION%%.*}; id -un; ls /proc/self/fd | wc -l",
-      ),
-    ).toMatch(/^5\nroot\n4$/);
+      await tsctl("run", "--rm", "debian", "bash", "-c", "basename $BASH; id -un; ls /proc/self/fd | wc -l"),
+    ).toMatch(/^bash\nroot\n4$/);
     // perl is in the base system: a service that answers on the network.
     const server =
       'use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 7777, Listen => 5, ReuseAddr => 1); while (my $c = $s->accept) { print $c "served\\n"; close $c }';

@@ -52,6 +52,6 @@ export class DetachDetector extends Transform {
   }
 
   override _flush(done: TransformCallback): void {
-    done(null, this.#matched ? Buffer.from(this.#keys.slice(0, this.#matched)) : undefined);
+    done(null, this.#matched && !this.#detached ? Buffer.from(this.#keys.slice(0, this.#matched)) : undefined);
   }
 }

@@ -1,0 +1,137 @@
+// The engine's pure parts: references, changes, detach keys, addresses, times, filters, signals.
+import { describe, expect, it } from "vitest";
+import { DetachDetector, parseDetachKeys } from "./containers/detach-keys.ts";
+import { parseFilters } from "./containers/list.ts";
+import { parseSize } from "./containers/log-settings.ts";
+import { encodeLogLine } from "./containers/logs.ts";
+import { humanDuration } from "./containers/view.ts";
+import { applyChanges } from "./images/changes.ts";
+import { parseReference, taggedName } from "./images/reference.ts";
+import { AddressPool } from "./networks/addresses.ts";
+import { signalNumber } from "./signals.ts";
+import { formatNanoseconds, parseTime } from "./timestamps.ts";
+
+describe("references", () => {
+  it("take names apart, in their familiar form", () => {
+    expect(taggedName(parseReference("busybox"))).toBe("busybox:latest");
+    expect(parseReference("localhost:5000/a/b:t")).toEqual({
+      name: "localhost:5000/a/b",
+      tag: "t",
+      digest: undefined,
+    });
+    const digest = `sha256:${"a".repeat(64)}`;
+    expect(parseReference(`x@${digest}`)).toEqual({ name: "x", tag: undefined, digest });
+  });
+  it("refuse what is none", () => {
+    for (const bad of ["", "a:b:c", "-x", "a//b", "x:", "x@sha256:12"])
+      expect(() => parseReference(bad)).toThrow("invalid reference format");
+    expect(() => parseReference("Upper")).toThrow("must be lowercase");
+    expect(() => parseReference("a".repeat(64))).toThrow("cannot specify 64-byte hexadecimal strings");
+  });
+});
+
+describe("changes", () => {
+  it("apply in order and leave the base alone", () => {
+    const base = { Env: ["A=1"] };
+    expect(
+      applyChanges(base, [
+        "ENV A=2 B='x y'",
+        "CMD echo hi",
+        'ENTRYPOINT ["a"]',
+        "HEALTHCHECK --interval=1m30s CMD true",
+      ]),
+    ).toEqual({
+      Env: ["A=2", "B=x y"],
+      Cmd: ["/bin/sh", "-c", "echo hi"],
+      Entrypoint: ["a"],
+      Healthcheck: { Test: ["CMD-SHELL", "true"], Interval: 90e9 },
+    });
+    expect(base).toEqual({ Env: ["A=1"] });
+  });
+  it("refuse other instructions", () => {
+    expect(() => applyChanges({}, ["RUN x"])).toThrow("run is not a valid change command");
+    expect(() => applyChanges({}, ["ENV"])).toThrow("ENV requires at least one argument");
+  });
+});
+
+describe("detach keys", () => {
+  const through = (keys: string, ...chunks: string[]): { passed: string; detached: boolean } => {
+    const detector = new DetachDetector(parseDetachKeys(keys));
+    let detached = false;
+    detector.on("detach", () => {
+      detached = true;
+    });
+    for (const chunk of chunks) detector.write(Buffer.from(chunk));
+    detector.end();
+    return { passed: (detector.read() as Buffer | null)?.toString() ?? "", detached };
+  };
+  it("are Ctrl-P Ctrl-Q unless told otherwise, also in pieces", () => {
+    expect(through("", "ab\u0010", "\u0011cd")).toEqual({ passed: "ab", detached: true });
+    expect(through("x,y", "axbxxy")).toEqual({ passed: "axbx", detached: true });
+  });
+  it("pass on what only began like them", () => {
+    expect(through("", "\u0010x\u0010")).toEqual({ passed: "\u0010x\u0010", detached: false });
+  });
+  it("refuse what is no key", () => {
+    expect(() => parseDetachKeys("ctrl-1")).toThrow("Invalid detach keys");
+  });
+});
+
+describe("addresses", () => {
+  it("are handed out once, lowest first, and come back", () => {
+    const pool = new AddressPool("10.0.0.1", 29);
+    const all = Array.from({ length: 5 }, () => pool.allocate());
+    expect(all).toEqual(["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+    expect(() => pool.allocate()).toThrow("no free address");
+    pool.release("10.0.0.4");
+    expect(pool.allocate()).toBe("10.0.0.4");
+    expect(pool.network).toBe("10.0.0.0/29");
+  });
+});
+
+describe("times, sizes, signals, filters", () => {
+  it("nanoseconds there and back", () => {
+    expect(formatNanoseconds(1_700_000_000_123_456_789n)).toBe("2023-11-14T22:13:20.123456789Z");
+    expect(parseTime("2023-11-14T22:13:20.123456789Z")).toBe(1_700_000_000_123_456_789n);
+    expect(parseTime("2023-11-14T23:13:20+01:00")).toBe(1_700_000_000_000_000_000n);
+    expect(parseTime("yesterday")).toBeUndefined();
+  });
+  it("durations and sizes in Docker's words", () => {
+    expect([500, 1500, 59_000, 61_000, 3_600_000, 49 * 3_600_000].map(humanDuration)).toEqual([
+      "Less than a second",
+      "1 second",
+      "59 seconds",
+      "About a minute",
+      "About an hour",
+      "2 days",
+    ]);
+    expect(parseSize("10m")).toBe(10 << 20);
+    expect(() => parseSize("ten")).toThrow("invalid size: 'ten'");
+  });
+  it("signals by name and number", () => {
+    expect([
+      signalNumber("KILL"),
+      signalNumber("sigterm"),
+      signalNumber("9"),
+      signalNumber("RTMIN+1"),
+    ]).toEqual([9, 15, 9, 35]);
+    expect(() => signalNumber("FOO")).toThrow("invalid signal: FOO");
+    expect(() => signalNumber("99")).toThrow("invalid signal: 99");
+  });
+  it("filters in both of their forms", () => {
+    expect(parseFilters('{"name":{"a":true,"b":true},"id":["c"]}', ["name", "id"])).toEqual(
+      new Map([
+        ["name", ["a", "b"]],
+        ["id", ["c"]],
+      ]),
+    );
+    expect(() => parseFilters('{"x":["y"]}', ["name"])).toThrow("invalid filter 'x'");
+  });
+  it("log lines are framed unless there is a terminal", () => {
+    const line = { log: "hé\n", stream: "stderr", time: "t" } as const;
+    expect(encodeLogLine(line, { timestamps: false, terminal: false })).toEqual(
+      Buffer.concat([Buffer.from([2, 0, 0, 0, 0, 0, 0, 4]), Buffer.from("hé\n")]),
+    );
+    expect(encodeLogLine(line, { timestamps: true, terminal: true }).toString()).toBe("t hé\n");
+  });
+});

@@ -1,0 +1,133 @@
+// Reading a configuration: capabilities, users, mounts, environments, security options.
+import { capabilityMask } from "@tsd/kernel-bindings";
+import { describe, expect, it } from "vitest";
+import { hostConfigSchema } from "../api/schemas/container-create.ts";
+import { containerCapabilities, defaultCapabilities } from "./capabilities.ts";
+import { parseBind, parseMount, parseTmpfs } from "./mounts.ts";
+import { parseSecurityOptions } from "./security.ts";
+import { cgroupLimits, mergeEnvironment, processEnvironment } from "./specify.ts";
+import { resolveUser } from "./user.ts";
+
+const everything = (1n << 41n) - 1n;
+
+describe("capabilities", () => {
+  const of = (add: string[], drop: string[], available = everything) =>
+    containerCapabilities({ privileged: false, add, drop }, available);
+
+  it("default to Docker's fourteen", () => {
+    expect(capabilityMask(of([], []))).toBe(0xa80425fbn);
+    expect(defaultCapabilities).toHaveLength(14);
+  });
+  it("are added and dropped by either spelling", () => {
+    expect(of(["cap_sys_time"], ["CHOWN"])).toContain("SYS_TIME");
+    expect(of([], ["CHOWN"])).not.toContain("CHOWN");
+    expect(of(["NET_ADMIN"], ["ALL"])).toEqual(["NET_ADMIN"]);
+    expect(of(["ALL"], ["SYS_ADMIN"])).toHaveLength(40);
+  });
+  it("are refused when unknown, or asked for by name and not there", () => {
+    expect(() => of(["FOO"], [])).toThrow('invalid CapAdd: unknown capability: "CAP_FOO"');
+    expect(() => of(["SYS_RESOURCE"], [], everything & ~(1n << 24n))).toThrow("not supported by your kernel");
+    expect(of(["ALL"], [], 3n)).toEqual(["CHOWN", "DAC_OVERRIDE"]);
+  });
+});
+
+describe("users", () => {
+  const files = {
+    passwd: "root:x:0:0:root:/root:/bin/sh\nweb:x:33:33::/var/www:/bin/false\n# comment\nbroken\n",
+    group: "root:x:0:\nweb:x:33:\nmedia:x:44:web,root\n",
+  };
+  it("are found by name and number, with their groups and home", () => {
+    expect(resolveUser("", [], files)).toEqual({ uid: 0, gid: 0, groups: [44], home: "/root" });
+    expect(resolveUser("web", [], files)).toEqual({ uid: 33, gid: 33, groups: [44], home: "/var/www" });
+    expect(resolveUser("33:0", [], files)).toEqual({ uid: 33, gid: 0, groups: [], home: "/var/www" });
+    expect(resolveUser("1234", ["media", "7"], files)).toEqual({
+      uid: 1234,
+      gid: 0,
+      groups: [44, 7],
+      home: undefined,
+    });
+  });
+  it("are refused in Docker's words", () => {
+    expect(() => resolveUser("nosuch", [], files)).toThrow(
+      "unable to find user nosuch: no matching entries in passwd file",
+    );
+    expect(() => resolveUser("web:nosuch", [], files)).toThrow(
+      "unable to find group nosuch: no matching entries in group file",
+    );
+    expect(() => resolveUser("4294967296", [], files)).toThrow("must be in range");
+  });
+});
+
+describe("mounts", () => {
+  it("binds, volumes and their modes", () => {
+    expect(parseBind("/a:/b:ro,rslave")).toMatchObject({
+      type: "bind",
+      source: "/a",
+      target: "/b",
+      readOnly: true,
+      propagation: "rslave",
+    });
+    expect(parseBind("name:/b/../c/")).toMatchObject({
+      type: "volume",
+      source: "name",
+      target: "/c",
+      readOnly: false,
+    });
+    expect(parseBind("/lone")).toMatchObject({ type: "volume", source: "", target: "/lone" });
+  });
+  it("what is wrong with them", () => {
+    expect(() => parseBind("/a:/b:zz")).toThrow("invalid mode: zz");
+    expect(() => parseBind("/a:/b:ro,rw")).toThrow("invalid mode: ro,rw");
+    expect(() => parseBind("/a:/")).toThrow("destination can't be '/'");
+    expect(() => parseBind("a b:/x")).toThrow("includes invalid characters for a local volume name");
+    const bind = (Target: string) => ({ Type: "bind", Source: "/x", Target, ReadOnly: false });
+    expect(() => parseMount(bind(""))).toThrow("field Target must not be empty");
+    expect(() => parseMount({ ...bind("/y"), Type: "npipe" })).toThrow('mount type unknown: "npipe"');
+  });
+  it("tmpfs options", () => {
+    expect(parseTmpfs("size=1m,exec,mode=700")).toEqual({ options: ["size=1m", "mode=700"], attributes: 6 });
+    expect(() => parseTmpfs("foo")).toThrow('invalid tmpfs option "foo"');
+  });
+});
+
+describe("environment", () => {
+  it("merges in place, and unsets by a bare name", () => {
+    expect(mergeEnvironment(["A=1", "B=2"], ["A=3", "B", "C="])).toEqual(["A=3", "C="]);
+  });
+  it("has a path, a host name and a home", () => {
+    const made = processEnvironment(["X=y"], { hostname: "box", terminal: true, home: "/root" });
+    expect(made).toEqual([
+      expect.stringMatching(/^PATH=/),
+      "HOSTNAME=box",
+      "TERM=xterm",
+      "X=y",
+      "HOME=/root",
+    ]);
+    expect(processEnvironment(["HOME=/h"], { hostname: "", terminal: false, home: "/root" })).toContain(
+      "HOME=/h",
+    );
+  });
+});
+
+describe("limits and security options", () => {
+  it("NanoCpus become a quota, zero means none", () => {
+    expect(cgroupLimits(hostConfigSchema.parse({ NanoCpus: 1_500_000_000 }))).toMatchObject({
+      cpuQuota: 150_000,
+      cpuPeriod: 100_000,
+    });
+    expect(cgroupLimits(hostConfigSchema.parse({}))).toMatchObject({ memory: undefined, pids: undefined });
+    expect(cgroupLimits(hostConfigSchema.parse({ PidsLimit: -7, MemorySwap: -1 }))).toMatchObject({
+      pids: -1,
+      memorySwap: -1,
+    });
+  });
+  it("security options", () => {
+    expect(parseSecurityOptions(["no-new-privileges", "seccomp=unconfined"], false)).toMatchObject({
+      noNewPrivileges: true,
+      seccomp: "unconfined",
+    });
+    expect(parseSecurityOptions([], true)).toMatchObject({ seccomp: "unconfined", unconfinedPaths: true });
+    expect(() => parseSecurityOptions(["foo"], false)).toThrow('invalid --security-opt 1: "foo"');
+    expect(() => parseSecurityOptions(["apparmor=strict"], false)).toThrow("not built yet");
+  });
+});

@@ -1,0 +1,165 @@
+// Plans compared as data: what is in them, and in which order. Nothing here touches the kernel.
+import { type Cgroups, type Op, parseMessages, type Step, stageOf } from "@tsd/kernel-bindings";
+import { describe, expect, it } from "vitest";
+import { containerPlan, execPlan } from "./plan.ts";
+import type { ContainerSpec, ProcessSpec } from "./spec.ts";
+
+const cgroups: Cgroups = {
+  version: 2,
+  controllers: [{ name: "", mountPoint: "/sys/fs/cgroup" }],
+  create: (group) => [{ op: "directory", path: `/sys/fs/cgroup${group}`, mode: 0o755 }],
+  enter: (group) => ({ op: "cgroup.enter", files: [`/sys/fs/cgroup${group}/cgroup.procs`] }),
+  directories: (group) => [`/sys/fs/cgroup${group}`],
+  processes: () => [],
+  oomKills: () => 0,
+  has: () => true,
+};
+const process: ProcessSpec = {
+  arguments: ["sh", "-c", "true"],
+  environment: ["PATH=/bin"],
+  workingDirectory: "/work",
+  user: { uid: 1000, gid: 100, groups: [24] },
+  capabilities: {
+    bounding: ["CHOWN"],
+    effective: ["CHOWN"],
+    permitted: ["CHOWN"],
+    inheritable: [],
+    ambient: [],
+  },
+  seccomp: Buffer.alloc(8),
+  noNewPrivileges: false,
+  rlimits: [],
+  oomScoreAdj: undefined,
+};
+const own = { kind: "private" } as const;
+const spec: ContainerSpec = {
+  id: "c".repeat(64),
+  socket: "/run/x/monitor.sock",
+  exitRecord: "/run/x/exit",
+  log: { path: "/data/log", maximumSize: 0, maximumFiles: 1 },
+  streams: { terminal: false, openStdin: true, stdinOnce: true, columns: 0, rows: 0 },
+  namespaces: { pid: own, ipc: own, uts: own, network: own, cgroup: own },
+  hostname: "box",
+  domainname: "",
+  cgroups,
+  cgroup: "/tsd/c",
+  limits: {},
+  deviceRules: [],
+  interfaces: [
+    {
+      name: "eth0",
+      hostName: "vethc",
+      hostIndex: 5000,
+      bridgeIndex: 3,
+      mtu: 1500,
+      mac: "02:42:ac:1e:00:02",
+      addresses: [{ address: "172.30.0.2", prefixLength: 16 }],
+      gateways: ["172.30.0.1"],
+    },
+  ],
+  root: {
+    staging: "/run/rootfs",
+    layers: ["/l/1", "/l/0"],
+    upper: "/data/diff",
+    work: "/data/work",
+    readOnly: true,
+  },
+  files: [{ source: "/data/hosts", target: "/etc/hosts" }],
+  mounts: [],
+  devices: [],
+  shmSize: 65536,
+  privileged: false,
+  maskedPaths: ["/proc/kcore"],
+  readonlyPaths: ["/proc/sys"],
+  sysctls: { "net.ipv4.ip_unprivileged_port_start": "0" },
+  init: undefined,
+  process,
+};
+
+const ops = (plan: readonly Step[]): Op[] => plan.map(({ op }) => op);
+const find = <K extends Op>(plan: readonly Step[], op: K): Extract<Step, { op: K }> => {
+  const step = plan.find((candidate) => candidate.op === op);
+  if (!step) throw new Error(`no step ${op}`);
+  return step as Extract<Step, { op: K }>;
+};
+
+describe("a container's plan", () => {
+  const plan = containerPlan(spec);
+
+  it("runs its stages in order around one clone", () => {
+    expect(ops(plan).filter((op) => op === "clone")).toHaveLength(1);
+    const clone = ops(plan).indexOf("clone");
+    expect(plan.slice(0, clone).every(({ op }) => stageOf(op) === "monitor")).toBe(true);
+    expect(plan.slice(clone + 1).some(({ op }) => stageOf(op) === "monitor")).toBe(false);
+    expect(plan.at(-1)?.op).toBe("execute");
+  });
+
+  it("clones every namespace but cgroup's, which is unshared inside its group", () => {
+    expect(Number(find(plan, "clone").flags).toString(16)).toBe("6c020000");
+    const order = ops(plan);
+    expect(order.indexOf("unshare")).toBeGreaterThan(order.indexOf("cgroup.enter"));
+  });
+
+  it("takes bind sources before the tree becomes private, and masks before it pivots", () => {
+    const order = ops(plan);
+    expect(order.indexOf("bind.open")).toBeLessThan(order.indexOf("propagation"));
+    expect(order.indexOf("propagation")).toBeLessThan(order.indexOf("root.overlay"));
+    expect(order.lastIndexOf("mask")).toBeLessThan(order.indexOf("pivot"));
+    expect(find(plan, "pivot").attributes).toBe(1);
+  });
+
+  it("loads the filter while it may, unless no_new_privs lets it come last", () => {
+    const order = ops(plan);
+    expect(order.indexOf("seccomp")).toBeLessThan(order.indexOf("capabilities.bounding"));
+    const strict = ops(containerPlan({ ...spec, process: { ...process, noNewPrivileges: true } }));
+    expect(strict.indexOf("seccomp")).toBe(strict.length - 2);
+    expect(strict.indexOf("no-new-privileges")).toBeLessThan(strict.indexOf("seccomp"));
+  });
+
+  it("sets the network up by messages for both sides", () => {
+    expect(parseMessages(Buffer.from(find(plan, "netlink.host").messages))).toHaveLength(1);
+    // Loopback up; an address, the link up, a route.
+    expect(parseMessages(Buffer.from(find(plan, "netlink").messages))).toHaveLength(4);
+    const host = containerPlan({
+      ...spec,
+      interfaces: [],
+      namespaces: { ...spec.namespaces, network: { kind: "host" } },
+    });
+    expect(ops(host)).not.toContain("netlink");
+    expect(Number(find(host, "clone").flags) & 0x40000000).toBe(0);
+  });
+
+  it("joins another's namespaces by its paths", () => {
+    const path = "/proc/7/ns/pid";
+    const joined = containerPlan({
+      ...spec,
+      namespaces: { ...spec.namespaces, pid: { kind: "join", path } },
+    });
+    expect(find(joined, "pid-namespace.join").path).toBe(path);
+    expect(ops(joined).indexOf("pid-namespace.join")).toBeLessThan(ops(joined).indexOf("clone"));
+  });
+
+  it("puts the init in front of the command", () => {
+    const plan = containerPlan({ ...spec, init: "/lib/init" });
+    expect(find(plan, "execute").arguments).toEqual(["/sbin/docker-init", "--", "sh", "-c", "true"]);
+  });
+});
+
+describe("an exec's plan", () => {
+  it("joins the mount namespace last, and makes none", () => {
+    const plan = execPlan({
+      id: "e",
+      socket: "/s",
+      exitRecord: "/e",
+      streams: spec.streams,
+      pid: 9,
+      cgroups,
+      cgroup: "/tsd/c",
+      process,
+    });
+    const joins = plan.flatMap((step) => (step.op === "namespace.join" ? [step.path] : []));
+    expect(joins.at(-1)).toBe("/proc/9/ns/mnt");
+    expect(find(plan, "clone").flags).toBe(0);
+    expect(ops(plan)).not.toContain("mount");
+  });
+});
