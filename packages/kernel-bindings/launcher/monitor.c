@@ -179,7 +179,8 @@ static void await_execve(struct monitor *monitor) {
         struct iovec part = {&report, sizeof report};
         struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
         ssize_t size = recvmsg(monitor->context.sync, &header, MSG_CMSG_CLOEXEC);
-        if (size < 0 && errno == EINTR) continue;
+        /* A child that ended without reading our word resets the channel first; what it said still comes after that. */
+        if (size < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
         if (size <= 0) break;
         if (size == sizeof report && report.kind == CHILD_TERMINAL) take_terminal(monitor, &header);
         if (size == sizeof report && report.kind == CHILD_FAILED) {
@@ -212,8 +213,10 @@ static void launch(struct monitor *monitor) {
     if (run_stage(context, STAGE_HOST) < 0) {
         /* If it failed because the child is dead, the child's reason is the better one. */
         struct child_report report;
-        if (recv(context->sync, &report, sizeof report, MSG_DONTWAIT) == sizeof report && report.kind == CHILD_FAILED)
-            context->failure = report.failure;
+        ssize_t size;
+        do size = recv(context->sync, &report, sizeof report, MSG_DONTWAIT);
+        while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+        if (size == sizeof report && report.kind == CHILD_FAILED) context->failure = report.failure;
         give_up(monitor);
     }
     (void)!send(context->sync, "", 1, MSG_NOSIGNAL);

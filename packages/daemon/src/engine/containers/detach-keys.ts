@@ -42,7 +42,7 @@ export class DetachDetector extends Transform {
         if (this.#matched < this.#keys.length) continue;
         this.#detached = true;
         this.emit("detach");
-        return undefined;
+        break;
       }
       passed.push(...this.#keys.slice(0, this.#matched));
       this.#matched = byte === this.#keys[0] ? 1 : 0;
