@@ -52,6 +52,9 @@ export class DetachDetector extends Transform {
   }
 
   override _flush(done: TransformCallback): void {
-    done(null, this.#matched && !this.#detached ? Buffer.from(this.#keys.slice(0, this.#matched)) : undefined);
+    done(
+      null,
+      this.#matched && !this.#detached ? Buffer.from(this.#keys.slice(0, this.#matched)) : undefined,
+    );
   }
 }
