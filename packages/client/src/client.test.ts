@@ -1,7 +1,8 @@
 // The client's pure parts: flags to requests, the response parser, streams, templates, tables.
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { attachedStreams, createFlags, createRequest } from "./create-request.ts";
+import { createFlags } from "./create/flags.ts";
+import { attachedStreams, createRequest } from "./create/request.ts";
 import { filtersJson, parseBytes, parseFlags } from "./flags.ts";
 import { renderTable } from "./output/table.ts";
 import { compileTemplate } from "./output/template.ts";

@@ -15,8 +15,23 @@ export interface ParsedFlags {
   args: string[];
 }
 
-/** What the user typed is wrong: told with a hint, and exit status 125. */
-export class UsageError extends Error {}
+/** What the user typed is wrong. Flags end with status 125, as docker's do; what else was wrong with 1. */
+export class UsageError extends Error {
+  readonly status: number;
+  constructor(message: string, status = 125) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** --help was asked for. */
+export class HelpRequest extends Error {
+  readonly table: FlagTable;
+  constructor(table: FlagTable) {
+    super("help");
+    this.table = table;
+  }
+}
 
 const parseBool = (name: string, value: string): boolean => {
   if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
@@ -55,6 +70,7 @@ export function parseFlags(words: readonly string[], table: FlagTable, stopAtArg
       const at = word.indexOf("=");
       const name = at < 0 ? word.slice(2) : word.slice(2, at);
       const kind = table[name]?.[0];
+      if (!kind && name === "help") throw new HelpRequest(table);
       if (!kind) throw new UsageError(`unknown flag: --${name}`);
       if (at >= 0) set(name, word.slice(at + 1));
       else set(name, kind === "bool" ? "true" : next(name, `--${name}`));
@@ -62,7 +78,7 @@ export function parseFlags(words: readonly string[], table: FlagTable, stopAtArg
       for (let at = 1; at < word.length; at++) {
         const short = word.charAt(at);
         const name = byShort.get(short);
-        if (!name) throw new UsageError(`unknown shorthand flag: '${short}' in ${word}`);
+        if (!name) throw new UsageError(`unknown shorthand flag: '${short}' in -${word.slice(at)}`);
         const rest = word.slice(at + 1);
         if (table[name]?.[0] === "bool") {
           if (rest.startsWith("=")) {
@@ -108,7 +124,7 @@ export function expectArguments(
       : length < minimum
         ? `at least ${plural(minimum)}`
         : `at most ${plural(maximum)}`;
-  throw new UsageError(`"tsctl ${command}" requires ${wanted}.`);
+  throw new UsageError(`'tsctl ${command}' requires ${wanted}`, 1);
 }
 
 const units: Readonly<Record<string, number>> = {

@@ -1,6 +1,6 @@
 // tsctl: finds the command, loads only that, and exits with its status.
 import { type Command, errorText, makeContext } from "./context.ts";
-import { UsageError } from "./flags.ts";
+import { HelpRequest, UsageError } from "./flags.ts";
 
 const VERSION = "0.1.0";
 
@@ -125,7 +125,7 @@ function findCommand(words: string[]): { name: string; rest: string[] } {
   if (!group) return { name: first, rest };
   const [second = "", ...others] = rest;
   const name = group[second];
-  if (!name) throw new UsageError(`unknown command: tsctl ${first} ${second}`);
+  if (!name) throw new UsageError(`unknown command: tsctl ${first} ${second}`, 1);
   return { name, rest: name === "inspect" ? ["--type", first, ...others] : others };
 }
 
@@ -138,7 +138,10 @@ async function main(): Promise<number> {
   const { name, rest } = findCommand(start.words);
   const load = commands[name];
   if (!load)
-    throw new UsageError(later.has(name) ? `'${name}' is not built yet` : `unknown command: tsctl ${name}`);
+    throw new UsageError(
+      later.has(name) ? `'${name}' is not built yet` : `unknown command: tsctl ${name}`,
+      1,
+    );
   return (await load())(rest, makeContext(start.host));
 }
 
@@ -153,7 +156,20 @@ function leave(status: number): void {
 process.stdout.on("error", () => process.exit(0));
 
 main().then(leave, (error: unknown) => {
+  if (error instanceof HelpRequest) {
+    const flags = Object.entries(error.table).map(([name, [kind, short]]) => {
+      const letter = short ? `-${short}, ` : "    ";
+      return `  ${letter}--${name}${kind === "bool" ? "" : ` ${kind === "list" ? "list" : "string"}`}\n`;
+    });
+    process.stdout.write(
+      `Usage:  tsctl ${process.argv.slice(2, 3).join(" ")} [OPTIONS] …\n\nOptions:\n${flags.join("")}`,
+    );
+    leave(0);
+    return;
+  }
   const hint = error instanceof UsageError ? "\n\nRun 'tsctl --help' for more information" : "";
-  process.stderr.write(`${error instanceof UsageError ? "tsctl: " : ""}${errorText(error)}${hint}\n`);
-  leave(error instanceof UsageError ? 125 : 1);
+  process.stderr.write(
+    `${error instanceof UsageError && error.status === 1 ? "tsctl: " : ""}${errorText(error)}${hint}\n`,
+  );
+  leave(error instanceof UsageError ? error.status : 1);
 });

@@ -15,7 +15,7 @@ export const attach: Command = async (words, context) => {
     return 1;
   }
   const stdin = !flags.bool("no-stdin") && Config.OpenStdin;
-  if (Config.Tty && stdin && !process.stdin.isTTY) throw new UsageError("the input device is not a TTY");
+  if (Config.Tty && stdin && !process.stdin.isTTY) throw new UsageError("the input device is not a TTY", 1);
   const waiting = await containers.wait(id, "next-exit");
   const stream = await containers.attach(id, {
     stdin,

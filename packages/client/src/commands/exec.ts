@@ -22,7 +22,7 @@ export const exec: Command = async (words, context) => {
   const terminal = flags.bool("tty");
   const detached = flags.bool("detach");
   const stdin = flags.bool("interactive") && !detached;
-  if (terminal && stdin && !process.stdin.isTTY) throw new UsageError("the input device is not a TTY");
+  if (terminal && stdin && !process.stdin.isTTY) throw new UsageError("the input device is not a TTY", 1);
   const { execs } = context.client;
   const size = windowSize();
   const { Id } = await execs.create(container, {

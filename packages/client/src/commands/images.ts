@@ -107,7 +107,7 @@ export const tag: Command = async (words, context) => {
 export const rmi: Command = async (words, context) => {
   const flags = parseFlags(words, { force: ["bool", "f"], "no-prune": ["bool"], platform: ["text"] });
   expectArguments(flags, "rmi", 1);
-  return forEachArgument(flags.args, context, async (name) => {
+  const status = await forEachArgument(flags.args, context, async (name) => {
     const items = await context.client.images.remove(name, {
       force: flags.bool("force"),
       noprune: flags.bool("no-prune"),
@@ -116,4 +116,6 @@ export const rmi: Command = async (words, context) => {
       .map((item) => ("Untagged" in item ? `Untagged: ${item.Untagged}` : `Deleted: ${item.Deleted}`))
       .join("\n");
   });
+  // Forced, what could not be removed is told of and no failure, as docker has it.
+  return flags.bool("force") ? 0 : status;
 };

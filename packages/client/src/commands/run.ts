@@ -1,8 +1,9 @@
 // tsctl run, tsctl create.
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import type { Command, Context } from "../context.ts";
 import { errorText, print } from "../context.ts";
-import { attachedStreams, createFlags, createRequest } from "../create-request.ts";
+import { createFlags } from "../create/flags.ts";
+import { attachedStreams, createRequest } from "../create/request.ts";
 import { expectArguments, type FlagTable, type ParsedFlags, parseFlags, UsageError } from "../flags.ts";
 import { interact } from "../interact.ts";
 import { ApiError } from "../sdk/transport.ts";
@@ -34,6 +35,11 @@ async function createContainer(
   attached: { stdin: boolean; stdout: boolean; stderr: boolean },
 ): Promise<string> {
   const [image = "", ...command] = flags.args;
+  const cidFile = flags.text("cidfile");
+  if (cidFile && existsSync(cidFile))
+    throw new UsageError(
+      `container ID file found, make sure the other container isn't running or delete ${cidFile}`,
+    );
   const body = createRequest(flags, image, command, attached, windowSize());
   const { Id, Warnings } = await context.client.containers.create(
     body,
@@ -41,7 +47,6 @@ async function createContainer(
     flags.text("platform"),
   );
   for (const warning of Warnings ?? []) context.fail(`WARNING: ${warning}`);
-  const cidFile = flags.text("cidfile");
   if (cidFile) writeFileSync(cidFile, Id, { flag: "wx" });
   return Id;
 }
@@ -58,11 +63,11 @@ export const run: Command = async (words, context) => {
   expectArguments(flags, "run", 1);
   const detached = flags.bool("detach");
   if (detached && flags.has("attach"))
-    throw new UsageError("conflicting options: cannot specify both --attach and --detach");
+    throw new UsageError("conflicting options: cannot specify both --attach and --detach", 1);
   const attached = attachedStreams(flags, detached);
   const terminal = flags.bool("tty");
   if (terminal && attached.stdin && !process.stdin.isTTY)
-    throw new UsageError("the input device is not a TTY");
+    throw new UsageError("the input device is not a TTY", 1);
   let id: string;
   try {
     id = await createContainer(flags, context, attached);
@@ -79,6 +84,7 @@ async function runDetached(id: string, context: Context): Promise<number> {
     await print(id);
     return 0;
   } catch (error) {
+    await print(id);
     context.fail(`tsctl: ${errorText(error)}\n\nRun 'tsctl --help' for more information`);
     return startStatus(error);
   }

@@ -1,8 +1,23 @@
 // tsctl start: in the background, or attached with -a and -i.
-import { type Command, forEachArgument } from "../context.ts";
+import { type Command, type Context, forEachArgument } from "../context.ts";
 import { expectArguments, parseFlags, UsageError } from "../flags.ts";
 import { interact } from "../interact.ts";
 import { followWindow, proxySignals, rawTerminal } from "../terminal.ts";
+
+/** Starts each, and names at the end those that would not. */
+async function startAll(ids: readonly string[], context: Context): Promise<number> {
+  const failed: string[] = [];
+  const status = await forEachArgument(ids, context, async (id) => {
+    await context.client.containers.start(id).catch((error: Error & { status?: number }) => {
+      if (error.status === 304) return; // it runs already
+      failed.push(id);
+      throw error;
+    });
+    return id;
+  });
+  if (failed.length > 0) context.fail(`Error: failed to start containers: ${failed.join(", ")}`);
+  return status;
+}
 
 export const start: Command = async (words, context) => {
   const flags = parseFlags(words, {
@@ -13,13 +28,10 @@ export const start: Command = async (words, context) => {
   });
   expectArguments(flags, "start", 1);
   const { containers } = context.client;
-  if (!flags.bool("attach") && !flags.bool("interactive"))
-    return forEachArgument(flags.args, context, async (id) => {
-      await containers.start(id);
-      return id;
-    });
+  if (!flags.bool("attach") && !flags.bool("interactive")) return startAll(flags.args, context);
   const [id = ""] = flags.args;
-  if (flags.args.length > 1) throw new UsageError("you cannot start and attach multiple containers at once");
+  if (flags.args.length > 1)
+    throw new UsageError("you cannot start and attach multiple containers at once", 1);
   const { Config } = await containers.inspect(id);
   const stdin = flags.bool("interactive") && Config.OpenStdin;
   const [stream, waiting] = await Promise.all([
