@@ -43,10 +43,23 @@ static size_t sequence(const unsigned char *bytes, size_t left) {
     return length;
 }
 
+/* What stands in a JSON string as it is. */
+static bool plain(unsigned char byte) {
+    return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\' && byte != '<' && byte != '>' && byte != '&';
+}
+
 size_t logfile_escape(const char *bytes, size_t length, char *out) {
     static const char digits[] = "0123456789abcdef";
     char *at = out;
     for (size_t i = 0; i < length;) {
+        size_t run = i;
+        while (run < length && plain((unsigned char)bytes[run])) run++;
+        if (run > i) {
+            memcpy(at, bytes + i, run - i);
+            at += run - i;
+            i = run;
+            continue;
+        }
         unsigned char byte = (unsigned char)bytes[i];
         if (byte >= 0x80) {
             size_t size = sequence((const unsigned char *)bytes + i, length - i);
@@ -60,12 +73,12 @@ size_t logfile_escape(const char *bytes, size_t length, char *out) {
         else if (byte == '\n') *at++ = '\\', *at++ = 'n';
         else if (byte == '\r') *at++ = '\\', *at++ = 'r';
         else if (byte == '\t') *at++ = '\\', *at++ = 't';
-        else if (byte < 0x20 || byte == '<' || byte == '>' || byte == '&') {
+        else {
             memcpy(at, "\\u00", 4);
             at[4] = digits[byte >> 4];
             at[5] = digits[byte & 15];
             at += 6;
-        } else *at++ = (char)byte;
+        }
     }
     return (size_t)(at - out);
 }

@@ -10,6 +10,10 @@ export function parseSize(text: string): number {
   return Math.floor(Number(match[1]) * (units[(match[2] ?? "").toLowerCase()] ?? 1));
 }
 
+/** Where nothing was said: a container that writes without end must not fill the disk. max-size=-1 lifts the limit. */
+const DEFAULT_SIZE = 64 << 20;
+const DEFAULT_FILES = 3;
+
 const known = new Set([
   "max-size",
   "max-file",
@@ -32,7 +36,10 @@ export function logSettings(config: {
   for (const name of Object.keys(config.Config))
     if (!known.has(name)) throw invalid(`unknown log opt '${name}' for json-file log driver`);
   const size = config.Config["max-size"];
-  const files = Number(config.Config["max-file"] ?? 1);
+  const files = Number(config.Config["max-file"] ?? (size === undefined ? DEFAULT_FILES : 1));
   if (!Number.isInteger(files) || files < 1) throw invalid("max-file cannot be less than 1");
-  return { maximumSize: size === undefined ? 0 : Math.max(0, parseSize(size)), maximumFiles: files };
+  return {
+    maximumSize: size === undefined ? DEFAULT_SIZE : Math.max(0, parseSize(size)),
+    maximumFiles: files,
+  };
 }
