@@ -1,14 +1,18 @@
 // Containers in SQLite.
 import type { ContainerRecord, ContainerState, ContainerStore } from "../engine/containers/record.ts";
-import type { Db } from "./database.ts";
+import { type Db, prepare } from "./database.ts";
 
 export function containerStore(db: Db): ContainerStore {
-  const all = db.prepare<[], { definition: string; state: string }>(
+  const all = prepare<[], { definition: string; state: string }>(
+    db,
     "SELECT definition, state FROM containers",
   );
-  const insert = db.prepare("INSERT INTO containers (id, name, definition, state) VALUES (?, ?, ?, ?)");
-  const save = db.prepare("UPDATE containers SET state = ? WHERE id = ?");
-  const remove = db.prepare("DELETE FROM containers WHERE id = ?");
+  const insert = prepare<unknown[]>(
+    db,
+    "INSERT INTO containers (id, name, definition, state) VALUES (?, ?, ?, ?)",
+  );
+  const save = prepare<unknown[]>(db, "UPDATE containers SET state = ? WHERE id = ?");
+  const remove = prepare<unknown[]>(db, "DELETE FROM containers WHERE id = ?");
   return {
     all: () =>
       all.all().map(

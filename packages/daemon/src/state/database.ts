@@ -4,14 +4,34 @@ import { migrations } from "./migrations/index.ts";
 
 export type Db = Database.Database;
 
+// Every statement is kept for the daemon's life. Node 24 may collect a forgotten one while no context is entered, and
+// better-sqlite3 12's destructor ends the process then.
+const kept: Database.Statement[] = [];
+
+/** Prepares a statement that is never collected. */
+export function prepare<Parameters extends unknown[], Row = unknown>(
+  db: Db,
+  sql: string,
+): Database.Statement<Parameters, Row> {
+  const statement = db.prepare<Parameters, Row>(sql);
+  kept.push(statement as unknown as Database.Statement);
+  return statement;
+}
+
+/** Runs a pragma and returns its value. */
+function pragma(db: Db, text: string): unknown {
+  const statement = prepare(db, `PRAGMA ${text}`);
+  return statement.reader ? statement.pluck().get() : statement.run();
+}
+
 /** Opens (or makes) the database at `path`. Throws for one that a newer version has written. WAL with NORMAL: what was
  * written survives the daemon's death; a power cut may take the last moments, never the whole. */
 export function openDatabase(path: string): Db {
   const db = new Database(path);
-  db.pragma("journal_mode = WAL");
-  db.pragma("synchronous = NORMAL");
-  db.pragma("foreign_keys = ON");
-  const version = db.pragma("user_version", { simple: true }) as number;
+  pragma(db, "journal_mode = WAL");
+  pragma(db, "synchronous = NORMAL");
+  pragma(db, "foreign_keys = ON");
+  const version = pragma(db, "user_version") as number;
   if (version > migrations.length) {
     db.close();
     throw new Error(
@@ -22,7 +42,7 @@ export function openDatabase(path: string): Db {
     if (index < version) continue;
     db.transaction(() => {
       db.exec(sql);
-      db.pragma(`user_version = ${index + 1}`);
+      pragma(db, `user_version = ${index + 1}`);
     })();
   }
   return db;
@@ -30,9 +50,9 @@ export function openDatabase(path: string): Db {
 
 /** A fact of this installation that is made once: its id, its default network's id. */
 export function installationFact(db: Db, name: string, make: () => string): string {
-  const row = db.prepare<[string], { value: string }>("SELECT value FROM facts WHERE name = ?").get(name);
+  const row = prepare<[string], { value: string }>(db, "SELECT value FROM facts WHERE name = ?").get(name);
   if (row) return row.value;
   const value = make();
-  db.prepare("INSERT INTO facts (name, value) VALUES (?, ?)").run(name, value);
+  prepare<[string, string]>(db, "INSERT INTO facts (name, value) VALUES (?, ?)").run(name, value);
   return value;
 }

@@ -1,17 +1,21 @@
 // Events in SQLite: the last of them, for replay.
 import type { EventStore } from "../engine/events/bus.ts";
-import type { Db } from "./database.ts";
+import { type Db, prepare } from "./database.ts";
 
 const KEPT = 50_000;
 
 export function eventStore(db: Db): EventStore {
   // Times as fixed-width text, since they do not fit SQLite's integers in JavaScript's numbers.
   const key = (nanoseconds: bigint): string => String(nanoseconds).padStart(20, "0");
-  const insert = db.prepare("INSERT INTO events (time_nano, message) VALUES (?, ?)");
-  const since = db.prepare<[string], { time_nano: string; message: string }>(
+  const insert = prepare<unknown[]>(db, "INSERT INTO events (time_nano, message) VALUES (?, ?)");
+  const since = prepare<[string], { time_nano: string; message: string }>(
+    db,
     "SELECT time_nano, message FROM events WHERE time_nano >= ? ORDER BY sequence",
   );
-  const trim = db.prepare("DELETE FROM events WHERE sequence <= (SELECT MAX(sequence) FROM events) - ?");
+  const trim = prepare<unknown[]>(
+    db,
+    "DELETE FROM events WHERE sequence <= (SELECT MAX(sequence) FROM events) - ?",
+  );
   let sinceTrim = 0;
   const append = db.transaction((events: readonly { nanoseconds: bigint; text: string }[]) => {
     for (const { nanoseconds, text } of events) insert.run(key(nanoseconds), text);

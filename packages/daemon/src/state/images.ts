@@ -1,6 +1,6 @@
 // Images in SQLite.
 import type { ImageStore, StoredImage, StoredLayer } from "../engine/images/store.ts";
-import type { Db } from "./database.ts";
+import { type Db, prepare } from "./database.ts";
 
 interface LayerRow {
   chain_id: string;
@@ -10,21 +10,27 @@ interface LayerRow {
 }
 
 export function imageStore(db: Db): ImageStore {
-  const images = db.prepare<[], { id: string; config: string; size: number }>(
+  const images = prepare<[], { id: string; config: string; size: number }>(
+    db,
     "SELECT id, config, size FROM images",
   );
-  const names = db.prepare<[], { name: string; image: string }>(
+  const names = prepare<[], { name: string; image: string }>(
+    db,
     "SELECT name, image FROM image_names ORDER BY name",
   );
-  const layers = db.prepare<[], LayerRow>("SELECT chain_id, diff_id, directory, size FROM layers");
-  const insertImage = db.prepare("INSERT OR IGNORE INTO images (id, config, size) VALUES (?, ?, ?)");
-  const deleteImage = db.prepare("DELETE FROM images WHERE id = ?");
-  const setName = db.prepare("INSERT OR REPLACE INTO image_names (name, image) VALUES (?, ?)");
-  const deleteName = db.prepare("DELETE FROM image_names WHERE name = ?");
-  const insertLayer = db.prepare(
+  const layers = prepare<[], LayerRow>(db, "SELECT chain_id, diff_id, directory, size FROM layers");
+  const insertImage = prepare<unknown[]>(
+    db,
+    "INSERT OR IGNORE INTO images (id, config, size) VALUES (?, ?, ?)",
+  );
+  const deleteImage = prepare<unknown[]>(db, "DELETE FROM images WHERE id = ?");
+  const setName = prepare<unknown[]>(db, "INSERT OR REPLACE INTO image_names (name, image) VALUES (?, ?)");
+  const deleteName = prepare<unknown[]>(db, "DELETE FROM image_names WHERE name = ?");
+  const insertLayer = prepare<unknown[]>(
+    db,
     "INSERT INTO layers (chain_id, diff_id, directory, size) VALUES (?, ?, ?, ?)",
   );
-  const deleteLayer = db.prepare("DELETE FROM layers WHERE chain_id = ?");
+  const deleteLayer = prepare<unknown[]>(db, "DELETE FROM layers WHERE chain_id = ?");
   return {
     images: () => images.all().map((row): StoredImage => ({ ...row, config: JSON.parse(row.config) })),
     names: () => names.all(),
