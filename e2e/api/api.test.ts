@@ -157,6 +157,27 @@ describe("hijacked connections", () => {
 });
 
 describe("a daemon that is killed", () => {
+  it("in the middle of a start leaves either a container that runs, or nothing of it", async () => {
+    for (let round = 0; round < 8; round++) {
+      const id = await create({ Cmd: ["sleep", "600"] });
+      const answer = daemon.api("POST", `/containers/${id}/start`).then(
+        ({ status }) => status,
+        () => 0,
+      );
+      await new Promise((resolve) => setTimeout(resolve, round * 3));
+      await daemon.end("SIGKILL");
+      const told = await answer;
+      await daemon.launch();
+      const { State } = JSON.parse((await daemon.api("GET", `/containers/${id}/json`)).text) as {
+        State: { Status: string };
+      };
+      if (told === 204) expect(State.Status).toBe("running");
+      expect(["created", "running"]).toContain(State.Status);
+      await daemon.api("DELETE", `/containers/${id}?force=1`);
+      expect(await daemon.lastingLeaks()).toEqual([]);
+    }
+  });
+
   it("leaves containers running, and finds them, their logs and their ends again", async () => {
     const id = await create({ Cmd: ["sh", "-c", "i=0; while :; do echo $i; i=$((i+1)); sleep 0.05; done"] });
     const short = await create({ Cmd: ["sh", "-c", "sleep 0.5; exit 3"] });

@@ -40,7 +40,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(41, PROPAGATION, "propagation", STAGE_CHILD, "su") \
     X(42, ROOT_OVERLAY, "root.overlay", STAGE_CHILD, "slssl") \
     X(43, MOUNT, "mount", STAGE_CHILD, "sslusu") \
-    X(44, BIND, "bind", STAGE_CHILD, "usuuuu") \
+    X(44, BIND, "bind", STAGE_CHILD, "usuuu") \
     X(45, NODE, "node", STAGE_CHILD, "suuuu") \
     X(46, SYMLINK, "symlink", STAGE_CHILD, "ss") \
     X(47, MASK, "mask", STAGE_CHILD, "s") \

@@ -95,7 +95,6 @@ export const vocabulary = {
       attributes: "number",
       recursive: "flag",
       propagation: "number",
-      reserved: "number",
     },
   },
   /** A device node; mode includes its type (S_IFCHR). */

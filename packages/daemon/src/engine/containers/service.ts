@@ -1,6 +1,6 @@
 // The life of containers: create, start, stop, kill, restart, wait, remove; and what happens when one ends.
 import { renameSync, rmSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
@@ -317,8 +317,12 @@ export class ContainerService {
   async adopt(): Promise<void> {
     const { runtime, network } = this.#parts;
     for (const container of this.registry.all()) {
+      if (!container.running) {
+        // A start that the last daemon did not live to see the end of: it counts as none.
+        await this.starter.release(container);
+        continue;
+      }
       if (container.state.address) network.reserve(container.state.address);
-      if (!container.running) continue;
       const monitor = runtime.adopt(runtime.places(container.id).socket);
       const alive = await monitor.started.then(
         () => true,
@@ -331,6 +335,8 @@ export class ContainerService {
     }
     for (const stray of await runtime.strays((prefix) => this.registry.findByIdPrefix(prefix) !== undefined))
       await rm(stray, { recursive: true, force: true });
+    for (const name of await readdir(this.#parts.root))
+      if (!this.registry.has(name)) await rm(join(this.#parts.root, name), { recursive: true, force: true });
     await rm(this.#parts.trash, { recursive: true, force: true });
   }
 

@@ -143,6 +143,9 @@ export function infoView(parts: InfoParts): object {
     InitCommit: { ID: "" },
     SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
     DockerRootDir: parts.dataRoot,
-    Warnings: null,
+    Warnings:
+      cgroups.version === 2
+        ? ["WARNING: devices are not restricted by control groups of version 2 yet"]
+        : null,
   };
 }

@@ -67,7 +67,6 @@ const bindStep = (bind: BindMount, slot: number): Step => ({
   attributes: bind.readOnly ? MOUNT_ATTR_RDONLY : 0,
   recursive: bind.readOnlyRecursive,
   propagation: propagations[bind.propagation],
-  reserved: 0,
 });
 
 const tmpfsStep = (mount: Extract<MountSpec, { type: "tmpfs" }>): Step => ({
