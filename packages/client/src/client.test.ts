@@ -178,7 +178,7 @@ describe("output and hosts", () => {
         ["A", "LONG"],
         ["abc", "d"],
       ]),
-    ).toBe("A     LONG\nabc   d\n");
+    ).toBe("A         LONG\nabc       d\n");
     expect([humanSize(0), humanSize(1980000), humanSize(123456)]).toEqual(["0B", "1.98MB", "123kB"]);
     expect(parseHost("unix:///run/x.sock")).toEqual({ path: "/run/x.sock" });
     expect(parseHost("tcp://[::1]:99")).toEqual({ host: "::1", port: 99 });

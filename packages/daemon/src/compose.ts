@@ -6,13 +6,13 @@ import { Launcher, type Plan } from "@tsd/kernel-bindings";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import { LayerDirectory } from "./content/layers.ts";
-import { LocalVolumes } from "./engine/containers/create.ts";
 import { ContainerService } from "./engine/containers/service.ts";
 import { EventBus } from "./engine/events/bus.ts";
 import { ExecService } from "./engine/exec/service.ts";
 import { ImageService } from "./engine/images/service.ts";
 import { DefaultNetwork } from "./engine/networks/default-network.ts";
 import { infoView } from "./engine/system/info.ts";
+import { LocalVolumes } from "./engine/volumes.ts";
 import { createApp } from "./http/app.ts";
 import { Runtime } from "./runtime/runtime.ts";
 import { containerStore } from "./state/containers.ts";
@@ -67,12 +67,13 @@ export async function compose(
     mtu: settings.mtu,
     firewall: settings.iptables,
   });
+  const volumes = new LocalVolumes(join(dataRoot, "volumes"));
   const containers = new ContainerService({
     store: containerStore(db),
     runtime,
     images,
     network,
-    volumes: new LocalVolumes(join(dataRoot, "volumes")),
+    volumes,
     events,
     root: join(dataRoot, "containers"),
     trash: join(dataRoot, "trash"),
@@ -91,7 +92,7 @@ export async function compose(
   const id = installationFact(db, "engine", randomUUID);
   const info = (): object => infoView({ id, dataRoot, runtime, containers, images });
   const app = createApp(
-    { containers, execs, images, network, events, spool: join(dataRoot, "spool"), info },
+    { containers, execs, images, network, volumes, events, spool: join(dataRoot, "spool"), info },
     logger as never,
   );
   return {

@@ -1,4 +1,4 @@
-// Tables with columns as wide as their widest cell, three spaces apart.
+// Tables with columns as wide as their widest cell, three spaces apart, and no column under ten (as docker's).
 
 export function renderTable(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
@@ -9,7 +9,9 @@ export function renderTable(rows: readonly (readonly string[])[]): string {
   return rows
     .map((row) =>
       row
-        .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd((widths[column] ?? 0) + 3)))
+        .map((cell, column) =>
+          column === row.length - 1 ? cell : cell.padEnd(Math.max(10, (widths[column] ?? 0) + 3)),
+        )
         .join(""),
     )
     .map((line) => `${line.trimEnd()}\n`)

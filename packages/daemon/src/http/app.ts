@@ -10,6 +10,7 @@ import { containerRoutes } from "./routes/containers.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/exec.ts";
 import { imageRoutes } from "./routes/images.ts";
+import { networkRoutes } from "./routes/networks.ts";
 import { notBuiltRoutes } from "./routes/not-built.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { checkVersion, stripVersion, versionOf } from "./version-prefix.ts";
@@ -71,6 +72,7 @@ export function createApp(engine: Engine, logger: FastifyBaseLogger | false): Fa
   app.register(containerRoutes, { engine });
   app.register(containerStreamRoutes, { engine });
   app.register(execRoutes, { engine });
+  app.register(networkRoutes, { engine });
   app.register(notBuiltRoutes);
   handleUpgrades(app.server as Server, app);
   return app;

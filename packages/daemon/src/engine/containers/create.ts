@@ -2,7 +2,6 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { mkdir, stat } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
 import type { ContainerConfig, ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
 import { checkTarget, parseBind, parseMount, parseTmpfs, type RequestedMount } from "../../runtime/mounts.ts";
 import { defaultMaskedPaths, defaultReadonlyPaths } from "../../runtime/security.ts";
@@ -100,18 +99,6 @@ function completeHostConfig(host: HostConfig): HostConfig {
 export interface VolumePlace {
   /** Makes the volume's directory if it is not there, and returns it. */
   ensure(name: string): Promise<string>;
-}
-
-export class LocalVolumes implements VolumePlace {
-  readonly #root: string;
-  constructor(root: string) {
-    this.#root = root;
-  }
-  async ensure(name: string): Promise<string> {
-    const directory = join(this.#root, name, "_data");
-    await mkdir(directory, { recursive: true, mode: 0o755 });
-    return directory;
-  }
 }
 
 /** Every mount that a request and its image ask for; one target twice is an error, an image's volume gives way. */

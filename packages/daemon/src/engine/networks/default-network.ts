@@ -2,6 +2,7 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { type BridgeSettings, ensureBridge, ensureFirewall, macOfAddress } from "../../runtime/bridge.ts";
 import type { InterfaceSpec } from "../../runtime/spec.ts";
+import { now } from "../timestamps.ts";
 import { AddressPool } from "./addresses.ts";
 
 /** What the network is, in the engine's words. */
@@ -10,6 +11,9 @@ export interface NetworkInfo {
   name: string;
   gateway: string;
   prefixLength: number;
+  /** In CIDR notation. */
+  subnet: string;
+  created: string;
 }
 
 export class DefaultNetwork {
@@ -21,7 +25,14 @@ export class DefaultNetwork {
   constructor(id: string, settings: BridgeSettings) {
     this.#settings = settings;
     this.#pool = new AddressPool(settings.address, settings.prefixLength);
-    this.info = { id, name: "bridge", gateway: settings.address, prefixLength: settings.prefixLength };
+    this.info = {
+      id,
+      name: "bridge",
+      gateway: settings.address,
+      prefixLength: settings.prefixLength,
+      subnet: this.#pool.network,
+      created: now(),
+    };
   }
 
   /** Makes the bridge and the rules; what is there already stays. */

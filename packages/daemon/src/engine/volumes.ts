@@ -1,0 +1,40 @@
+// Volumes: directories below the data root, each by its name.
+import { mkdir, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { VolumePlace } from "./containers/create.ts";
+import { notFound } from "./errors.ts";
+
+export class LocalVolumes implements VolumePlace {
+  readonly #root: string;
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  async ensure(name: string): Promise<string> {
+    const directory = join(this.#root, name, "_data");
+    await mkdir(directory, { recursive: true, mode: 0o755 });
+    return directory;
+  }
+
+  async list(): Promise<object[]> {
+    return Promise.all((await readdir(this.#root)).map((name) => this.inspect(name)));
+  }
+
+  /** Throws not-found with Docker's words. */
+  async inspect(name: string): Promise<object> {
+    const Mountpoint = join(this.#root, name, "_data");
+    const there = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name)
+      ? await stat(Mountpoint).catch(() => undefined)
+      : undefined;
+    if (!there) throw notFound(`get ${name}: no such volume`);
+    return {
+      CreatedAt: there.birthtime.toISOString().replace(/\.\d+Z$/, "Z"),
+      Driver: "local",
+      Labels: null,
+      Mountpoint,
+      Name: name,
+      Options: null,
+      Scope: "local",
+    };
+  }
+}
