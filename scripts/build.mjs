@@ -1,4 +1,4 @@
-// Builds what runs: the daemon's bundle and its unpacking process, the client's bundle, and the two executables.
+// Builds what runs: the daemon's bundle, the client's bundle, and the two executables.
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -32,7 +32,7 @@ export async function buildDaemon() {
   await build({
     ...common,
     banner,
-    entryPoints: { tsd: join(daemon, "src/main.ts"), unpack: join(daemon, "src/content/unpack/main.ts") },
+    entryPoints: { tsd: join(daemon, "src/main.ts") },
     outdir: join(daemon, "dist"),
     // Native modules stay where they were installed.
     external: ["better-sqlite3", "koffi"],

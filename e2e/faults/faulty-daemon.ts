@@ -29,10 +29,11 @@ const daemon = await compose(
     programs: {
       launcher: join(repository, "packages/kernel-bindings/launcher/build/tsd-launcher"),
       init: join(repository, "packages/kernel-bindings/launcher/build/tsd-init"),
-      unpacker: join(repository, "packages/daemon/dist/unpack.js"),
+      archiver: join(repository, "packages/kernel-bindings/launcher/build/tsd-archive"),
     },
   },
   pino({ level: "warn" }),
+  () => process.exit(0),
   (plan) => {
     writeFileSync(told, JSON.stringify(plan.map(({ op }) => op)));
     return withFault(plan);

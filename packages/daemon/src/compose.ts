@@ -2,13 +2,19 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { Launcher, type Plan } from "@tsd/kernel-bindings";
+import { Archiver, Launcher, type Plan } from "@tsd/kernel-bindings";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import { LayerDirectory } from "./content/layers.ts";
+import { adoptContainers } from "./engine/containers/adoption.ts";
+import { ContainerArchives } from "./engine/containers/archives.ts";
+import { HealthMonitors } from "./engine/containers/health.ts";
+import { ContainerOperations } from "./engine/containers/operations.ts";
+import { ContainerRoots } from "./engine/containers/roots.ts";
 import { ContainerService } from "./engine/containers/service.ts";
 import { EventBus } from "./engine/events/bus.ts";
 import { ExecService } from "./engine/exec/service.ts";
+import { Commits } from "./engine/images/commit.ts";
 import { ImageService } from "./engine/images/service.ts";
 import { DefaultNetwork } from "./engine/networks/default-network.ts";
 import { infoView } from "./engine/system/info.ts";
@@ -18,6 +24,7 @@ import { Runtime } from "./runtime/runtime.ts";
 import { containerStore } from "./state/containers.ts";
 import { installationFact, openDatabase } from "./state/database.ts";
 import { eventStore } from "./state/events.ts";
+import { execStore } from "./state/execs.ts";
 import { imageStore } from "./state/images.ts";
 
 export interface Settings {
@@ -27,7 +34,7 @@ export interface Settings {
   bridge: { name: string; address: string; prefixLength: number };
   mtu: number;
   iptables: boolean;
-  programs: { launcher: string; init: string; unpacker: string };
+  programs: { launcher: string; init: string; archiver: string };
 }
 
 export interface Daemon {
@@ -36,10 +43,14 @@ export interface Daemon {
   close(): Promise<void>;
 }
 
-/** Builds the daemon and takes up what an earlier one left. `transform` lets tests put faults into launch plans. */
+const SIGKILL = 9;
+
+/** Builds the daemon and takes up what an earlier one left. `end` ends the program when a client asks for it;
+ * `transform` lets tests put faults into launch plans. */
 export async function compose(
   settings: Settings,
   logger: Logger,
+  end: () => void,
   transform?: (plan: Plan) => Plan,
 ): Promise<Daemon> {
   const { dataRoot, execRoot } = settings;
@@ -54,10 +65,11 @@ export async function compose(
     { execRoot, cgroupParent: settings.cgroupParent, initPath: settings.programs.init },
     transform,
   );
-  const events = new EventBus(eventStore(db));
+  const events = new EventBus(eventStore(db), report);
+  const archiver = new Archiver(settings.programs.archiver);
   const images = new ImageService({
     store: imageStore(db),
-    layers: new LayerDirectory(join(dataRoot, "layers"), settings.programs.unpacker),
+    layers: new LayerDirectory(join(dataRoot, "layers"), archiver),
     events,
     report,
   });
@@ -84,15 +96,49 @@ export async function compose(
       .all()
       .filter((container) => container.record.definition.imageId === imageId)
       .map(({ id, running }) => ({ id, running }));
-  const execs = new ExecService(runtime, containers, report);
+  const execs = new ExecService({ runtime, containers, store: execStore(db), report });
+  const { lifecycle } = containers;
+  const health = new HealthMonitors(
+    (...probe) => execs.probe(...probe),
+    {
+      restart: ({ id }) => containers.restart(id, {}),
+      stop: ({ id }) => containers.stop(id, {}),
+      kill: (container) => lifecycle.signal(container, SIGKILL, true),
+    },
+    (container, action) => lifecycle.announce(container, action),
+    report,
+  );
+  lifecycle.observe(health);
+  const operations = new ContainerOperations(containers, runtime);
+  const roots = new ContainerRoots(runtime, images, containers.starter);
+  const archives = new ContainerArchives(containers, roots, archiver);
+  const commits = new Commits(containers, operations, archives, images);
   await images.open();
   await network.open();
-  await containers.adopt();
+  await execs.adopt();
+  logger.info(await adoptContainers(lifecycle), "containers of an earlier daemon taken up");
   mkdirSync(join(dataRoot, "trash"), { recursive: true, mode: 0o700 });
   const id = installationFact(db, "engine", randomUUID);
   const info = (): object => infoView({ id, dataRoot, runtime, containers, images });
   const app = createApp(
-    { containers, execs, images, network, volumes, events, spool: join(dataRoot, "spool"), info },
+    {
+      containers,
+      operations,
+      archives,
+      commits,
+      execs,
+      images,
+      network,
+      volumes,
+      events,
+      runtime,
+      spool: join(dataRoot, "spool"),
+      info,
+      shutdown: async ({ stopContainers }) => {
+        if (stopContainers) await containers.stopAll();
+        setImmediate(end);
+      },
+    },
     logger as never,
   );
   return {

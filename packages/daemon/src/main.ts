@@ -13,7 +13,7 @@ import {
 import { connect } from "node:net";
 import { join } from "node:path";
 import pino from "pino";
-import { compose } from "./compose.ts";
+import { compose, type Daemon } from "./compose.ts";
 import { VERSION } from "./engine/system/info.ts";
 import { type Flags, parseCidr, readFlags } from "./flags.ts";
 
@@ -106,24 +106,40 @@ async function main(): Promise<void> {
   const lockFile = lock(settings.dataRoot);
   const sockets = settings.hosts.map((host) => host.slice("unix://".length));
   for (const socket of sockets) await clearSocket(socket);
-  const daemon = await compose(
+  let daemon: Daemon | undefined;
+  let ending = false;
+  const end = (signal: string): void => {
+    if (ending) process.exit(1);
+    ending = true;
+    logger.info({ signal }, "shutting down; containers go on");
+    const closing = daemon?.close() ?? Promise.resolve();
+    closing
+      .catch((error: Error) => logger.error({ err: error }, "shutting down"))
+      .finally(() => {
+        for (const path of [lockFile, settings.pidFile, ...sockets]) rmSync(path, { force: true });
+        process.exit(0);
+      });
+  };
+  daemon = await compose(
     {
       ...settings,
       bridge: { name: settings.bridge, ...bridgeAddress },
       programs: {
         launcher: program("tsd-launcher", "../../kernel-bindings/launcher/build/tsd-launcher"),
         init: settings.initPath ?? program("tsd-init", "../../kernel-bindings/launcher/build/tsd-init"),
-        unpacker: program("unpack.js", "../dist/unpack.js"),
+        archiver: program("tsd-archive", "../../kernel-bindings/launcher/build/tsd-archive"),
       },
     },
     logger,
+    () => end("shutdown"),
   );
-  await daemon.app.ready();
+  const { app } = daemon;
+  await app.ready();
   const [first = "", ...others] = sockets;
   const listen = (socket: string): Promise<void> =>
     new Promise((resolve, reject) => {
-      daemon.app.server.once("error", reject);
-      daemon.app.server.listen(socket, () => {
+      app.server.once("error", reject);
+      app.server.listen(socket, () => {
         // 0660 from the first moment would need a umask around bind; the directory is root's, so this is soon enough.
         chmodSync(socket, 0o660);
         const group = groupId(settings.group);
@@ -136,19 +152,6 @@ async function main(): Promise<void> {
   writeFileSync(settings.pidFile, `${process.pid}\n`);
   logger.info({ host: settings.hosts, pid: process.pid }, "tsd is ready");
 
-  let ending = false;
-  const end = (signal: string): void => {
-    if (ending) process.exit(1);
-    ending = true;
-    logger.info({ signal }, "shutting down; containers go on");
-    daemon
-      .close()
-      .catch((error: Error) => logger.error({ err: error }, "shutting down"))
-      .finally(() => {
-        for (const path of [lockFile, settings.pidFile, ...sockets]) rmSync(path, { force: true });
-        process.exit(0);
-      });
-  };
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => end(signal));
   process.on("SIGHUP", () => logger.info("SIGHUP: nothing to reload yet"));
 }

@@ -287,3 +287,10 @@ int child_execute(struct context *context, const struct step *step) {
     errno = error;
     return fail(context, "search", file);
 }
+
+void child_hold(struct context *context) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)context;
+    kernel_close_range(0, ~0u, 0); /* with the channel: that tells the monitor that we are there */
+    for (;;) pause();
+}

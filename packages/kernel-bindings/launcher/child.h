@@ -25,5 +25,7 @@ int child_bounding(struct context *context, const struct step *step);
 int child_user(struct context *context, const struct step *step);
 int child_capabilities(struct context *context, const struct step *step);
 int child_working_directory(struct context *context, const struct step *step);
+/* Stays, doing nothing, for the sake of the namespaces; ends with its monitor. */
+_Noreturn void child_hold(struct context *context);
 int child_execute(struct context *context, const struct step *step);
 #endif

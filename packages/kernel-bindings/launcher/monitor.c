@@ -355,6 +355,8 @@ static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_
     streams_move(&monitor->streams);
     serve_connections(monitor);
     if (listener && listener->revents) accept_connection(monitor);
+    /* A process that nobody can find again ends with whoever asked for it. */
+    if (monitor->listener < 0 && !monitor->connections && monitor->running) kernel_pidfd_send_signal(monitor->context.pidfd, SIGKILL);
     if (child && child->revents) reap(monitor);
 }
 

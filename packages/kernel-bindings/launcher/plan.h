@@ -57,6 +57,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(67, CAPABILITIES, "capabilities", STAGE_CHILD, "uuuu") \
     X(68, WORKING_DIRECTORY, "working-directory", STAGE_CHILD, "su") \
     X(69, EXECUTE, "execute", STAGE_CHILD, "sll") \
+    X(70, HOLD, "hold", STAGE_CHILD, "") \
     X(90, FAIL_MONITOR, "fail.monitor", STAGE_MONITOR, "u") \
     X(91, FAIL_HOST, "fail.host", STAGE_HOST, "u") \
     X(92, FAIL_CHILD, "fail.child", STAGE_CHILD, "u")

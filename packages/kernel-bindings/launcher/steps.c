@@ -209,6 +209,7 @@ int run_child_step(struct context *context, const struct step *step) {
     case OP_CAPABILITIES: return child_capabilities(context, step);
     case OP_WORKING_DIRECTORY: return child_working_directory(context, step);
     case OP_EXECUTE: return child_execute(context, step);
+    case OP_HOLD: child_hold(context);
     case OP_FAIL_CHILD: return errno = (int)fields[0].number, fail(context, "fault", "child");
     default: return errno = ENOSYS, fail(context, "step", step->entry->name);
     }

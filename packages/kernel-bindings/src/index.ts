@@ -1,6 +1,8 @@
 // The public face of the kernel bindings.
+export * from "./archiver.ts";
 export * from "./capabilities.ts";
 export * from "./cgroup/cgroups.ts";
+export * from "./cgroup/statistics.ts";
 export * from "./constants.ts";
 export * from "./errors.ts";
 export * from "./launcher.ts";
@@ -13,4 +15,3 @@ export * from "./plan/describe.ts";
 export * from "./plan/encode.ts";
 export * from "./plan/vocabulary.ts";
 export * from "./seccomp/compile.ts";
-export * from "./unpack-calls.ts";

@@ -51,6 +51,9 @@ const native = {
   mount_setattr: libc.func(
     "int mount_setattr(int directory, const char *path, unsigned int flags, const void *attributes, size_t size)",
   ),
+  lsetxattr: libc.func(
+    "int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)",
+  ),
   syscall: libc.func(
     "long syscall(long number, int directory, const char *path, const void *how, size_t size)",
   ),
@@ -213,6 +216,11 @@ export function inNetworkNamespace<T>(path: string, action: () => T): T {
     closeDescriptor(wanted);
     closeDescriptor(own);
   }
+}
+
+/** Sets an extended attribute on the file itself, not on what it links to (lsetxattr(2)). */
+export function setAttribute(path: string, name: string, value: Uint8Array): void {
+  check(native.lsetxattr(path, name, value, value.length, 0), "lsetxattr", path);
 }
 
 /** The path a descriptor stands for, as the kernel shows it. */

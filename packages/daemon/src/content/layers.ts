@@ -1,12 +1,19 @@
 // Layers on disk: each unpacked once, in a process that can reach nothing else, and in place only when it is whole.
-import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, constants, openSync } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { O_PATH, openat2, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, setAttribute } from "@tsd/kernel-bindings";
+import {
+  type Archiver,
+  O_PATH,
+  openat2,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_SYMLINKS,
+  setAttribute,
+  type UnpackedContents,
+} from "@tsd/kernel-bindings";
 import { decompress } from "./decompress.ts";
 
 /** A layer that is unpacked but not in its place yet. */
@@ -21,13 +28,13 @@ const TEMPORARY = "new-";
 
 export class LayerDirectory {
   readonly #root: string;
-  readonly #unpacker: string;
+  readonly #archiver: Archiver;
   readonly #limit: number;
 
-  /** `unpacker` is the script of the unpacking process; `limit` the most bytes a layer may unpack to. */
-  constructor(root: string, unpacker: string, limit = 64 * 2 ** 30) {
+  /** `limit` is the most bytes a layer may unpack to. */
+  constructor(root: string, archiver: Archiver, limit = 64 * 2 ** 30) {
     this.#root = root;
-    this.#unpacker = unpacker;
+    this.#archiver = archiver;
     this.#limit = limit;
   }
 
@@ -56,35 +63,37 @@ export class LayerDirectory {
           done(null, chunk);
         },
       });
-      const child = spawn(process.execPath, [this.#unpacker, temporary, String(this.#limit)], {
-        stdio: ["pipe", "pipe", "pipe"],
-        env: {},
-      });
-      const output: Buffer[] = [];
-      const errors: Buffer[] = [];
-      child.stdout.on("data", (chunk: Buffer) => output.push(chunk));
-      child.stderr.on("data", (chunk: Buffer) => errors.push(chunk));
-      const ended = new Promise<number | null>((resolve, reject) => {
-        child.on("error", reject);
-        child.on("close", resolve);
-      });
-      const fed = pipeline(await decompress(source), measure, child.stdin).catch(
-        (error: NodeJS.ErrnoException) => error,
-      );
-      const code = await ended;
-      const problem = await fed;
-      if (code !== 0)
-        throw new Error(
-          `unpacking layer: ${Buffer.concat(errors).toString().trim() || `exit status ${code}`}`,
-        );
-      if (problem && problem.code !== "EPIPE" && problem.code !== "ERR_STREAM_PREMATURE_CLOSE") throw problem;
-      const result = JSON.parse(Buffer.concat(output).toString()) as { size: number; opaque: string[] };
+      const result = await this.#fill(temporary, await decompress(source), measure);
       this.#markOpaque(temporary, result.opaque);
       return { diffId: `sha256:${hash.digest("hex")}`, size: result.size, temporary };
     } catch (error) {
       await rm(temporary, { recursive: true, force: true });
       throw error;
     }
+  }
+
+  async #fill(directory: string, source: Readable, measure: Transform): Promise<UnpackedContents> {
+    const root = openSync(directory, O_PATH | constants.O_DIRECTORY);
+    let unpacking: Promise<UnpackedContents>;
+    const fed = pipeline(source, measure);
+    try {
+      unpacking = this.#archiver.unpackLayer({ root, directory: root }, measure, this.#limit);
+    } finally {
+      closeSync(root);
+    }
+    const [unpacked, problem] = await Promise.all([
+      unpacking.catch((error: Error) => {
+        source.destroy();
+        return error;
+      }),
+      fed.then(
+        () => undefined,
+        (error: Error) => error,
+      ),
+    ]);
+    if (unpacked instanceof Error) throw new Error(`unpacking layer: ${unpacked.message}`);
+    if (problem) throw problem;
+    return unpacked;
   }
 
   #markOpaque(root: string, directories: readonly string[]): void {

@@ -32,3 +32,6 @@ export function parseTime(text: string): bigint | undefined {
   if (Number.isNaN(milliseconds)) return undefined;
   return BigInt(milliseconds) * 1_000_000n + BigInt((match[2] ?? "").padEnd(9, "0") || 0);
 }
+
+/** Milliseconds since the epoch of an RFC 3339 time; 0 for none. */
+export const milliseconds = (time: string): number => Number((parseTime(time) ?? 0n) / 1_000_000n);

@@ -1,5 +1,5 @@
 // Volumes: directories below the data root, each by its name.
-import { mkdir, readdir, stat } from "node:fs/promises";
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { VolumePlace } from "./containers/create.ts";
 import { notFound } from "./errors.ts";
@@ -14,6 +14,11 @@ export class LocalVolumes implements VolumePlace {
     const directory = join(this.#root, name, "_data");
     await mkdir(directory, { recursive: true, mode: 0o755 });
     return directory;
+  }
+
+  /** Removes a volume that nothing uses. */
+  async discard(name: string): Promise<void> {
+    await rm(join(this.#root, name), { recursive: true, force: true });
   }
 
   async list(): Promise<object[]> {

@@ -1,10 +1,13 @@
 // The HTTP application, apart from listening: versions, errors, and the routes of each resource.
 
 import type { Server } from "node:http";
+import websocket from "@fastify/websocket";
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import type { Engine } from "./engine.ts";
 import { handleError } from "./errors.ts";
 import { handleUpgrades } from "./hijack.ts";
+import { containerArchiveRoutes } from "./routes/container-archives.ts";
+import { containerOperationRoutes } from "./routes/container-operations.ts";
 import { containerStreamRoutes } from "./routes/container-streams.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { eventRoutes } from "./routes/events.ts";
@@ -13,6 +16,7 @@ import { imageRoutes } from "./routes/images.ts";
 import { networkRoutes } from "./routes/networks.ts";
 import { notBuiltRoutes } from "./routes/not-built.ts";
 import { systemRoutes } from "./routes/system.ts";
+import { tsdRoutes } from "./routes/tsd.ts";
 import { checkVersion, stripVersion, versionOf } from "./version-prefix.ts";
 
 const MAXIMUM_JSON_BODY = 16 << 20;
@@ -70,7 +74,11 @@ export function createApp(engine: Engine, logger: FastifyBaseLogger | false): Fa
   app.register(eventRoutes, { engine });
   app.register(imageRoutes, { engine });
   app.register(containerRoutes, { engine });
+  app.register(containerOperationRoutes, { engine });
+  app.register(containerArchiveRoutes, { engine });
+  app.register(websocket, { options: { maxPayload: 1 << 20 } });
   app.register(containerStreamRoutes, { engine });
+  app.register(tsdRoutes, { engine });
   app.register(execRoutes, { engine });
   app.register(networkRoutes, { engine });
   app.register(notBuiltRoutes);

@@ -1,13 +1,21 @@
 // What the HTTP layer needs of the engine.
+
+import type { ContainerArchives } from "../engine/containers/archives.ts";
+import type { ContainerOperations } from "../engine/containers/operations.ts";
 import type { ContainerService } from "../engine/containers/service.ts";
 import type { EventBus } from "../engine/events/bus.ts";
 import type { ExecService } from "../engine/exec/service.ts";
+import type { Commits } from "../engine/images/commit.ts";
 import type { ImageService } from "../engine/images/service.ts";
 import type { DefaultNetwork } from "../engine/networks/default-network.ts";
 import type { LocalVolumes } from "../engine/volumes.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 
 export interface Engine {
   containers: ContainerService;
+  operations: ContainerOperations;
+  archives: ContainerArchives;
+  commits: Commits;
   execs: ExecService;
   images: ImageService;
   network: DefaultNetwork;
@@ -15,5 +23,8 @@ export interface Engine {
   events: EventBus;
   /** Where archives are spooled while they load. */
   spool: string;
+  runtime: Runtime;
   info(): object;
+  /** Ends the daemon; with its containers, or without. Resolves when they have ended. */
+  shutdown(options: { stopContainers: boolean }): Promise<void>;
 }

@@ -59,10 +59,24 @@ function requestWithBody(request: IncomingMessage, socket: Socket, body: Buffer)
   return whole;
 }
 
+type UpgradeListener = (request: IncomingMessage, socket: Socket, head: Buffer) => void;
+
+const isWebSocket = (request: IncomingMessage): boolean =>
+  request.headers.upgrade?.toLowerCase() === "websocket";
+
 /** Sends requests that ask for an upgrade through the app like any other, so that they are checked and refused alike;
- * only a handler that calls openStream changes the protocol. */
+ * only a handler that calls openStream changes the protocol. WebSockets are left to their plugin, whose listener would
+ * otherwise take every upgrade. */
 export function handleUpgrades(server: Server, app: FastifyInstance): void {
-  server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
+  app.addHook("onReady", async () => {
+    const webSockets = server.listeners("upgrade") as UpgradeListener[];
+    server.removeAllListeners("upgrade");
+    server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
+      if (isWebSocket(request)) for (const listener of webSockets) listener(request, socket, head);
+      else upgrade(request, socket, head);
+    });
+  });
+  const upgrade: UpgradeListener = (request, socket, head) => {
     socket.on("error", () => socket.destroy());
     readBody(request, socket, head)
       .then((body) => {
@@ -78,7 +92,7 @@ export function handleUpgrades(server: Server, app: FastifyInstance): void {
         app.routing(whole, response);
       })
       .catch(() => socket.destroy());
-  });
+  };
 }
 
 /** Turns the request's connection into a raw stream of `contentType`, for clients that upgrade and for those who just

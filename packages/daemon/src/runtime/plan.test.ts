@@ -10,8 +10,16 @@ const cgroups: Cgroups = {
   create: (group) => [{ op: "directory", path: `/sys/fs/cgroup${group}`, mode: 0o755 }],
   enter: (group) => ({ op: "cgroup.enter", files: [`/sys/fs/cgroup${group}/cgroup.procs`] }),
   directories: (group) => [`/sys/fs/cgroup${group}`],
+  children: () => [],
   processes: () => [],
   oomKills: () => 0,
+  changes: () => [],
+  freeze: () => undefined,
+  isFrozen: () => false,
+  statistics: () => {
+    throw new Error("not asked for");
+  },
+  deviceTasks: () => undefined,
   has: () => true,
 };
 const process: ProcessSpec = {

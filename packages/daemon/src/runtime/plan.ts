@@ -27,7 +27,7 @@ import {
   pivotSteps,
   rootSteps,
 } from "./contributors/rootfs.ts";
-import type { ContainerSpec, ExecSpec } from "./spec.ts";
+import type { ContainerSpec, ExecSpec, RootedSpec } from "./spec.ts";
 
 /** The plan that starts a container. */
 export function containerPlan(spec: ContainerSpec): Plan {
@@ -81,5 +81,18 @@ export function execPlan(spec: ExecSpec): Plan {
     ...workingDirectorySteps(spec.process, false),
     ...privilegeSteps(spec.process),
     executeStep(spec.process, spec.process.arguments),
+  ];
+}
+
+/** The plan that shows a container's root, with its volumes and binds, while the container does not run: nothing is
+ * executed in it. */
+export function rootPlan(spec: RootedSpec): Plan {
+  return [
+    { op: "clone", flags: CLONE_NEWNS },
+    ...bindSourceSteps(spec),
+    ...rootSteps(spec),
+    ...mountSteps(spec),
+    ...pivotSteps(spec),
+    { op: "hold" },
   ];
 }

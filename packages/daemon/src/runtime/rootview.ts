@@ -14,7 +14,7 @@ import {
 const MAXIMUM_SIZE = 4 << 20;
 
 /** A read-only overlay of directories (topmost first), mounted nowhere; gone when the descriptor is closed. */
-function openLayers(layers: readonly string[]): number {
+export function openLayers(layers: readonly string[]): number {
   const [only] = layers;
   if (layers.length === 1 && only) return openSync(only, O_PATH | constants.O_DIRECTORY);
   const fs = fsopen("overlay");
@@ -53,17 +53,24 @@ function readInside(root: number, path: string): string {
   }
 }
 
-/** The user files of a root that is given by its layers, or by a running process's pid. */
-export function readUserFiles(root: { layers: readonly string[] } | { pid: number }): {
+/** The user files of a root that is given by its layers, by a running process's pid, or by a descriptor. */
+export function readUserFiles(
+  root: { layers: readonly string[] } | { pid: number } | { descriptor: number },
+): {
   passwd: string;
   group: string;
 } {
+  const filesIn = (descriptor: number): { passwd: string; group: string } => ({
+    passwd: readInside(descriptor, "/etc/passwd"),
+    group: readInside(descriptor, "/etc/group"),
+  });
+  if ("descriptor" in root) return filesIn(root.descriptor);
   const descriptor =
     "pid" in root
       ? openSync(`/proc/${root.pid}/root`, O_PATH | constants.O_DIRECTORY)
       : openLayers(root.layers);
   try {
-    return { passwd: readInside(descriptor, "/etc/passwd"), group: readInside(descriptor, "/etc/group") };
+    return filesIn(descriptor);
   } finally {
     closeSync(descriptor);
   }

@@ -1,5 +1,5 @@
 // Starts what plans describe and takes away what they made: the engine's one way to the kernel.
-import { mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { join } from "node:path";
@@ -17,7 +17,9 @@ import {
   parseExitRecord,
   removeCgroup,
 } from "@tsd/kernel-bindings";
+import { rootPlan } from "./plan.ts";
 import { SeccompCompiler } from "./seccomp/profile.ts";
+import type { RootedSpec } from "./spec.ts";
 
 /** Where a container's traces are, all named after its id. */
 export interface ContainerPlaces {
@@ -85,6 +87,18 @@ export class Runtime {
     return { ...this.#launcher.launch(launched, clients), plan: launched };
   }
 
+  /** Shows the root of a container that does not run, until it is closed; gone with this daemon at the latest. */
+  async holdRoot(spec: RootedSpec): Promise<{ pid: number; close: () => Promise<void> }> {
+    const { monitor } = this.launch(rootPlan(spec), []);
+    const { pid } = await monitor.started;
+    const close = async (): Promise<void> => {
+      monitor.signal(9);
+      await monitor.exited;
+      monitor.release();
+    };
+    return { pid, close };
+  }
+
   attach(socket: string, streams: AttachStreams): Socket {
     return attachToMonitor(socket, streams);
   }
@@ -105,6 +119,8 @@ export class Runtime {
 
   /** Ends every process in the container's group, and waits until they are gone. */
   async killAll(cgroup: string): Promise<void> {
+    // Nobody dies frozen.
+    if (this.cgroups.isFrozen(cgroup)) this.cgroups.freeze(cgroup, false);
     for (let attempt = 0; attempt < 200; attempt++) {
       const pids = this.cgroups.processes(cgroup);
       if (pids.length === 0) return;
@@ -120,19 +136,37 @@ export class Runtime {
     throw new Error(`processes in ${cgroup} do not end`);
   }
 
-  /** Takes away all that a start made outside the container's own namespaces. May be called at any time, and twice. */
+  /** Takes away all that a start made outside the container's own namespaces, but for what its monitor wrote down. May
+   * be called at any time, and twice. */
   async release(places: ContainerPlaces): Promise<void> {
     await this.killAll(places.cgroup);
     for (let attempt = 0; !removeCgroup(this.cgroups, places.cgroup); attempt++) {
       if (attempt >= 200) throw new Error(`control group ${places.cgroup} stays busy`);
       await (attempt < 20 ? nextTurn() : delay(10));
     }
+  }
+
+  /** Takes away what monitors wrote down, once it is known. */
+  forget(places: ContainerPlaces): void {
     rmSync(places.directory, { recursive: true, force: true });
   }
 
-  /** Directories in the exec root that belong to no container that `isKnown` knows. */
-  async strays(isKnown: (prefix: string) => boolean): Promise<string[]> {
-    const found = await readdir(join(this.settings.execRoot, "c"));
-    return found.filter((name) => !isKnown(name)).map((name) => join(this.settings.execRoot, "c", name));
+  /** Whether a start has left anything that release and forget would take away. */
+  hasTraces(places: ContainerPlaces): boolean {
+    return existsSync(places.directory);
+  }
+
+  /** Ends and removes whatever belongs to no container that `isKnown` knows; returns how much that was. */
+  async sweep(isKnown: (prefix: string) => boolean): Promise<number> {
+    const parent = this.settings.cgroupParent;
+    const groups = this.cgroups.children(parent).filter((name) => /^[0-9a-f]{64}$/.test(name));
+    const directories = await readdir(join(this.settings.execRoot, "c"));
+    const strays = new Set([...groups, ...directories].filter((name) => !isKnown(name.slice(0, 16))));
+    for (const name of strays) {
+      const places = this.places(name);
+      await this.release(places);
+      this.forget(places);
+    }
+    return strays.size;
   }
 }

@@ -119,6 +119,9 @@ export interface ContainerSpec {
   process: ProcessSpec;
 }
 
+/** The part of a specification that makes a root. */
+export type RootedSpec = Pick<ContainerSpec, "root" | "files" | "mounts" | "init">;
+
 /** An exec: a process in the namespaces of a running container. */
 export interface ExecSpec {
   id: string;

@@ -1,5 +1,10 @@
 // Containers in SQLite.
-import type { ContainerRecord, ContainerState, ContainerStore } from "../engine/containers/record.ts";
+import {
+  type ContainerRecord,
+  type ContainerState,
+  type ContainerStore,
+  initialState,
+} from "../engine/containers/record.ts";
 import { type Db, prepare } from "./database.ts";
 
 export function containerStore(db: Db): ContainerStore {
@@ -12,13 +17,15 @@ export function containerStore(db: Db): ContainerStore {
     "INSERT INTO containers (id, name, definition, state) VALUES (?, ?, ?, ?)",
   );
   const save = prepare<unknown[]>(db, "UPDATE containers SET state = ? WHERE id = ?");
+  const define = prepare<unknown[]>(db, "UPDATE containers SET name = ?, definition = ? WHERE id = ?");
   const remove = prepare<unknown[]>(db, "DELETE FROM containers WHERE id = ?");
   return {
     all: () =>
       all.all().map(
         (row): ContainerRecord => ({
           definition: JSON.parse(row.definition),
-          state: JSON.parse(row.state),
+          // A record of an older version lacks the newer fields.
+          state: { ...initialState, ...(JSON.parse(row.state) as ContainerState) },
         }),
       ),
     insert: ({ definition, state }) => {
@@ -26,6 +33,9 @@ export function containerStore(db: Db): ContainerStore {
     },
     saveState: (id: string, state: ContainerState) => {
       save.run(JSON.stringify(state), id);
+    },
+    saveDefinition: (definition) => {
+      define.run(definition.name, JSON.stringify(definition), definition.id);
     },
     delete: (id) => {
       remove.run(id);

@@ -1,7 +1,10 @@
 // Control groups, versions 1 and 2 behind one port: where they are, and limits as files to write.
-import { readFileSync, rmdirSync } from "node:fs";
+import { readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { KernelError } from "../errors.ts";
 import type { Step } from "../plan/vocabulary.ts";
+import { keyedNumbers, numbersIn, readIfThere } from "./files.ts";
+import { type CgroupStatistics, statisticsV1, statisticsV2 } from "./statistics.ts";
 
 /** Limits in one vocabulary for both versions; what is undefined stays the kernel's default. */
 export interface CgroupLimits {
@@ -36,17 +39,72 @@ export interface Cgroups {
   readonly controllers: readonly { name: string; mountPoint: string }[];
   /** Every directory of the group, for release. */
   directories(group: string): string[];
-  /** Processes in the group (host pids). */
+  /** The names of the groups below one. */
+  children(group: string): string[];
+  /** Processes in the group and below it (host pids). */
   processes(group: string): number[];
   /** How many of its processes the kernel killed for want of memory. */
   oomKills(group: string): number;
+  /** The files and values by which limits are changed while the group is in use, in an order the kernel takes. */
+  changes(group: string, limits: CgroupLimits): LimitChange[];
+  /** Asks for the group to be frozen or thawed; `isFrozen` says when it is. */
+  freeze(group: string, frozen: boolean): void;
+  isFrozen(group: string): boolean;
+  statistics(group: string): CgroupStatistics;
+  /** The file a process joins the group's device rules by, if they are a control group's. */
+  deviceTasks(group: string): string | undefined;
   has(controller: string): boolean;
 }
+
+/** One limit as a kernel file's value. */
+export interface LimitChange {
+  path: string;
+  value: string;
+}
+
+const write = ({ path, value }: LimitChange): void => {
+  try {
+    writeFileSync(path, value);
+  } catch (error) {
+    throw new KernelError("write", -((error as NodeJS.ErrnoException).errno ?? 0), path);
+  }
+};
+
+/** Writes all the values or none: what the kernel takes no more of is put back. Throws a KernelError naming the file. */
+export function applyLimits(changes: readonly LimitChange[]): void {
+  const done: LimitChange[] = [];
+  try {
+    for (const change of changes) {
+      const old = readFileSync(change.path, "utf8").trim();
+      write(change);
+      done.push({ path: change.path, value: old });
+    }
+  } catch (cause) {
+    for (const change of done.reverse()) write(change);
+    throw cause;
+  }
+}
+
+function subdirectories(directory: string): string[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** The directories below one, deepest first: what a system container has made in its group. */
+const descendants = (directory: string): string[] =>
+  subdirectories(directory).flatMap((name) => [...descendants(join(directory, name)), join(directory, name)]);
 
 /** Removes the group's directories; false when one is still busy: a process that was reaped keeps its group for the
  * moment until it is switched out for the last time. */
 export function removeCgroup(cgroups: Cgroups, group: string): boolean {
-  return cgroups.directories(group).every((directory) => {
+  const own = cgroups.directories(group);
+  return [...own.flatMap(descendants), ...own].every((directory) => {
     try {
       rmdirSync(directory);
       return true;
@@ -83,22 +141,6 @@ export function detectCgroups(mounts = readFileSync("/proc/self/mounts", "utf8")
   if (!unified) throw new Error("no control groups are mounted on this host");
   return new CgroupsV2(unified.path);
 }
-
-/** A kernel file's text, "" when it is not there. */
-function readIfThere(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
-    throw error;
-  }
-}
-
-const numbersIn = (file: string): number[] => readIfThere(file).split("\n").filter(Boolean).map(Number);
-
-/** The number after a key in a file of "key value" lines; 0 where file or key are missing. */
-const keyedNumber = (file: string, key: string): number =>
-  Number(new RegExp(`^${key} (\\d+)$`, "m").exec(readIfThere(file))?.[1] ?? 0);
 
 const knownControllers = new Set([
   "cpu",
@@ -194,12 +236,58 @@ class CgroupsV1 implements Cgroups {
     };
   }
 
+  children(group: string): string[] {
+    return subdirectories(join(this.#byController.get("pids") ?? "", group));
+  }
+
   processes(group: string): number[] {
-    return numbersIn(this.#file("pids", group, "cgroup.procs"));
+    const top = join(this.#byController.get("pids") ?? "", group);
+    return [top, ...descendants(top)].flatMap((directory) => numbersIn(join(directory, "cgroup.procs")));
   }
 
   oomKills(group: string): number {
-    return keyedNumber(this.#file("memory", group, "memory.oom_control"), "oom_kill");
+    return keyedNumbers(this.#file("memory", group, "memory.oom_control")).oom_kill ?? 0;
+  }
+
+  changes(group: string, limits: CgroupLimits): LimitChange[] {
+    const changes: LimitChange[] = [];
+    const set = (controller: string, name: string, value: string | number | undefined): void => {
+      if (value !== undefined)
+        changes.push({ path: this.#file(controller, group, name), value: String(value) });
+    };
+    // Memory alone may never be more than memory and swap: the one that makes room comes first.
+    const both = this.#file("memory", group, "memory.memsw.limit_in_bytes");
+    const present = Number(readIfThere(both) || 0);
+    const swapFirst =
+      limits.memorySwap === -1 ||
+      (limits.memorySwap !== undefined && limits.memory !== undefined && limits.memory > present);
+    if (swapFirst) set("memory", "memory.memsw.limit_in_bytes", limits.memorySwap);
+    set("memory", "memory.limit_in_bytes", limits.memory);
+    if (!swapFirst) set("memory", "memory.memsw.limit_in_bytes", limits.memorySwap);
+    set("memory", "memory.soft_limit_in_bytes", limits.memoryReservation);
+    set("cpu", "cpu.shares", limits.cpuShares);
+    set("cpu", "cpu.cfs_period_us", limits.cpuPeriod);
+    set("cpu", "cpu.cfs_quota_us", limits.cpuQuota);
+    set("cpuset", "cpuset.cpus", limits.cpusetCpus);
+    set("cpuset", "cpuset.mems", limits.cpusetMems);
+    set("pids", "pids.max", limits.pids === -1 ? "max" : limits.pids);
+    return changes;
+  }
+
+  freeze(group: string, frozen: boolean): void {
+    write({ path: this.#file("freezer", group, "freezer.state"), value: frozen ? "FROZEN" : "THAWED" });
+  }
+
+  isFrozen(group: string): boolean {
+    return readIfThere(this.#file("freezer", group, "freezer.state")).trim() === "FROZEN";
+  }
+
+  statistics(group: string): CgroupStatistics {
+    return statisticsV1((controller) => join(this.#byController.get(controller) ?? "", group));
+  }
+
+  deviceTasks(group: string): string | undefined {
+    return this.has("devices") ? this.#file("devices", group, "tasks") : undefined;
   }
 }
 
@@ -231,37 +319,69 @@ class CgroupsV2 implements Cgroups {
       const path = join(this.#root, ...parts.slice(0, depth), "cgroup.subtree_control");
       steps.push({ op: "write", path, value: wanted.map((controller) => `+${controller}`).join(" ") });
     }
-    const write = (file: string, value: string | number | undefined): void => {
-      if (value !== undefined)
-        steps.push({ op: "write", path: join(this.#root, group, file), value: String(value) });
+    for (const [file, value] of this.#limits(limits))
+      steps.push({ op: "write", path: join(this.#root, group, file), value });
+    return steps;
+  }
+
+  /** Limits as files of the group and their values. */
+  #limits(limits: CgroupLimits): [file: string, value: string][] {
+    const files: [string, string][] = [];
+    const set = (file: string, value: string | number | undefined): void => {
+      if (value !== undefined) files.push([file, String(value)]);
     };
     const orMax = (value: number | undefined): string | number | undefined => (value === -1 ? "max" : value);
-    write("memory.max", orMax(limits.memory));
-    if (limits.memorySwap !== undefined) write("memory.swap.max", swapOnly(limits.memory, limits.memorySwap));
-    write("memory.low", limits.memoryReservation);
+    set("memory.max", orMax(limits.memory));
+    if (limits.memorySwap !== undefined) set("memory.swap.max", swapOnly(limits.memory, limits.memorySwap));
+    set("memory.low", limits.memoryReservation);
     // 2…262144 to 1…10000, as the published conversion has it.
-    if (limits.cpuShares) write("cpu.weight", 1 + Math.floor(((limits.cpuShares - 2) * 9999) / 262142));
+    if (limits.cpuShares) set("cpu.weight", 1 + Math.floor(((limits.cpuShares - 2) * 9999) / 262142));
     if (limits.cpuQuota !== undefined || limits.cpuPeriod !== undefined)
-      write(
+      set(
         "cpu.max",
         `${limits.cpuQuota && limits.cpuQuota > 0 ? limits.cpuQuota : "max"} ${limits.cpuPeriod ?? 100000}`,
       );
-    write("cpuset.cpus", limits.cpusetCpus || undefined);
-    write("cpuset.mems", limits.cpusetMems || undefined);
-    write("pids.max", orMax(limits.pids));
-    return steps;
+    set("cpuset.cpus", limits.cpusetCpus || undefined);
+    set("cpuset.mems", limits.cpusetMems || undefined);
+    set("pids.max", orMax(limits.pids));
+    return files;
   }
 
   enter(group: string): Step {
     return { op: "cgroup.enter", files: [join(this.#root, group, "cgroup.procs")] };
   }
 
+  children(group: string): string[] {
+    return subdirectories(join(this.#root, group));
+  }
+
   processes(group: string): number[] {
-    return numbersIn(join(this.#root, group, "cgroup.procs"));
+    const top = join(this.#root, group);
+    return [top, ...descendants(top)].flatMap((directory) => numbersIn(join(directory, "cgroup.procs")));
   }
 
   oomKills(group: string): number {
-    return keyedNumber(join(this.#root, group, "memory.events"), "oom_kill");
+    return keyedNumbers(join(this.#root, group, "memory.events")).oom_kill ?? 0;
+  }
+
+  changes(group: string, limits: CgroupLimits): LimitChange[] {
+    return this.#limits(limits).map(([file, value]) => ({ path: join(this.#root, group, file), value }));
+  }
+
+  freeze(group: string, frozen: boolean): void {
+    write({ path: join(this.#root, group, "cgroup.freeze"), value: frozen ? "1" : "0" });
+  }
+
+  isFrozen(group: string): boolean {
+    return keyedNumbers(join(this.#root, group, "cgroup.events")).frozen === 1;
+  }
+
+  statistics(group: string): CgroupStatistics {
+    return statisticsV2(join(this.#root, group));
+  }
+
+  deviceTasks(): undefined {
+    return undefined;
   }
 }
 

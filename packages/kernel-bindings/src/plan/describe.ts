@@ -68,6 +68,7 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   "working-directory": (step) => `change to directory ${step.path}`,
   execute: (step) =>
     `execute ${[step.file, ...step.arguments.slice(1)].map((word) => JSON.stringify(word)).join(" ")}`,
+  hold: () => "stay, so that the namespaces can be looked into",
   "fail.monitor": (step) => `fail with errno ${step.errno} (a test)`,
   "fail.host": (step) => `fail with errno ${step.errno} (a test)`,
   "fail.child": (step) => `fail with errno ${step.errno} (a test)`,

@@ -141,6 +141,8 @@ export const vocabulary = {
     stage: "child",
     fields: { file: "string", arguments: "strings", environment: "strings" },
   },
+  /** Instead of a command: stays until its monitor ends it, so that its namespaces can be looked into. */
+  hold: { code: 70, stage: "child", fields: {} },
   /** Fail with an errno where they stand: the tests' way to see that a broken start leaves nothing behind. */
   "fail.monitor": { code: 90, stage: "monitor", fields: { errno: "number" } },
   "fail.host": { code: 91, stage: "host", fields: { errno: "number" } },

@@ -48,6 +48,8 @@ const healthcheck = z
     StartPeriod: integer,
     StartInterval: integer,
     Retries: integer,
+    /** Ours: what is done to a container that has become unhealthy: none, restart, stop, kill. */
+    OnFailure: text,
   })
   .nullish();
 
@@ -106,6 +108,8 @@ export type MountRequest = z.output<typeof mount>;
 export const hostConfigSchema = z.object({
   Binds: strings,
   ContainerIDFile: text,
+  /** Ours: "application", or "system" for a whole small system with an init of its own. */
+  Type: text,
   LogConfig: z
     .object({ Type: text, Config: texts })
     .nullish()
@@ -201,6 +205,27 @@ export const hostConfigSchema = z.object({
   MaskedPaths: z.array(z.string()).nullish(),
   ReadonlyPaths: z.array(z.string()).nullish(),
 });
+
+/** The body of POST /containers/{id}/update: what is missing, 0 or "" stays as it is. */
+export const containerUpdateSchema = hostConfigSchema
+  .pick({
+    CpuShares: true,
+    Memory: true,
+    NanoCpus: true,
+    CpuPeriod: true,
+    CpuQuota: true,
+    CpusetCpus: true,
+    CpusetMems: true,
+    MemoryReservation: true,
+    MemorySwap: true,
+    PidsLimit: true,
+    BlkioWeight: true,
+    KernelMemory: true,
+    CpuRealtimePeriod: true,
+    CpuRealtimeRuntime: true,
+  })
+  .extend({ RestartPolicy: z.object({ Name: text, MaximumRetryCount: integer }).nullish() });
+export type ContainerUpdate = z.output<typeof containerUpdateSchema>;
 
 const endpoint = z.looseObject({
   IPAMConfig: z.looseObject({ IPv4Address: text, IPv6Address: text, LinkLocalIPs: strings }).nullish(),

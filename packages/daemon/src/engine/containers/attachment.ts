@@ -1,7 +1,7 @@
 // A client attached to a process's streams: bytes both ways with back-pressure, half-closes kept, detach keys heeded.
 
 import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import type { Duplex, Transform } from "node:stream";
 import type { AttachStreams } from "@tsd/kernel-bindings";
 import { DetachDetector } from "./detach-keys.ts";
 
@@ -10,20 +10,24 @@ export class Attachment {
   readonly #client: Duplex;
   readonly #keys: readonly number[] | undefined;
   readonly #onDetach: () => void;
+  readonly #filter: Transform | undefined;
   #process: Socket | undefined;
   #gone = false;
 
-  /** `keys` are the detach keys, for a terminal with stdin; `onDetach` hears when they were typed. */
+  /** `keys` are the detach keys, for a terminal with stdin; `onDetach` hears when they were typed; the process's output
+   * goes through `filter` on its way to the client. */
   constructor(
     client: Duplex,
     streams: AttachStreams,
     keys: readonly number[] | undefined,
     onDetach: () => void,
+    filter?: Transform,
   ) {
     this.#client = client;
     this.streams = streams;
     this.#keys = keys;
     this.#onDetach = onDetach;
+    this.#filter = filter;
     client.on("error", () => this.#end());
     client.on("close", () => this.#end());
     // Until there is a process, a client that goes away must still be noticed; its input waits in the socket.
@@ -42,10 +46,12 @@ export class Attachment {
     }
     this.#process = process;
     process.on("error", () => this.#client.end());
-    process.pipe(this.#client);
+    if (this.#filter) process.pipe(this.#filter).pipe(this.#client);
+    else process.pipe(this.#client);
     process.on("close", () => {
-      // The process is done with its streams: whatever the client still sends goes nowhere.
-      if (!this.#client.writableEnded) this.#client.end();
+      // The process is done with its streams: whatever the client still sends goes nowhere. A filter ends the client
+      // when it has passed on what it holds.
+      if (!this.#client.writableEnded && !this.#filter) this.#client.end();
       this.#client.resume();
     });
     if (this.streams.stdin) this.#passInput(process);

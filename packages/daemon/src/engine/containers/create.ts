@@ -60,9 +60,38 @@ export function mergeImageDefaults(request: ContainerConfig, image: ImageDefault
     ExposedPorts:
       request.ExposedPorts || image.ExposedPorts ? { ...image.ExposedPorts, ...request.ExposedPorts } : null,
     Volumes: request.Volumes || image.Volumes ? { ...image.Volumes, ...request.Volumes } : null,
+    Healthcheck: mergeHealthcheck(request.Healthcheck, image.Healthcheck),
     StopSignal: request.StopSignal || image.StopSignal || "",
     Shell: request.Shell ?? image.Shell ?? null,
     OnBuild: request.OnBuild ?? image.OnBuild ?? null,
+  };
+}
+
+/** The request's healthcheck, completed by the image's. */
+function mergeHealthcheck(
+  own: ContainerConfig["Healthcheck"],
+  image: ImageDefaults["Healthcheck"],
+): ContainerConfig["Healthcheck"] {
+  if (!image?.Test?.length) return own;
+  const inherited = {
+    Test: image.Test,
+    Interval: image.Interval ?? 0,
+    Timeout: image.Timeout ?? 0,
+    StartPeriod: image.StartPeriod ?? 0,
+    StartInterval: image.StartInterval ?? 0,
+    Retries: image.Retries ?? 0,
+  };
+  if (!own) return { ...inherited, OnFailure: "" };
+  const or = (field: "Interval" | "Timeout" | "StartPeriod" | "StartInterval" | "Retries"): number =>
+    own[field] || inherited[field];
+  return {
+    Test: own.Test?.length ? own.Test : inherited.Test,
+    Interval: or("Interval"),
+    Timeout: or("Timeout"),
+    StartPeriod: or("StartPeriod"),
+    StartInterval: or("StartInterval"),
+    Retries: or("Retries"),
+    OnFailure: own.OnFailure,
   };
 }
 
@@ -99,6 +128,8 @@ function completeHostConfig(host: HostConfig): HostConfig {
 export interface VolumePlace {
   /** Makes the volume's directory if it is not there, and returns it. */
   ensure(name: string): Promise<string>;
+  /** Removes a volume that nothing uses. */
+  discard(name: string): Promise<void>;
 }
 
 /** Every mount that a request and its image ask for; one target twice is an error, an image's volume gives way. */

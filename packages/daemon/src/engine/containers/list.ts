@@ -2,6 +2,7 @@
 import { invalid } from "../errors.ts";
 import { parseTime } from "../timestamps.ts";
 import type { Container } from "./registry.ts";
+import { stateName } from "./view.ts";
 
 /** filters as clients send them: a JSON object of lists, or of maps whose keys are the values. */
 export type Filters = ReadonlyMap<string, readonly string[]>;
@@ -55,6 +56,7 @@ export const containerFilters = [
   "volume",
 ];
 
+const healths = ["none", "starting", "healthy", "unhealthy"];
 const statuses = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
 
 export interface ListOptions {
@@ -97,12 +99,14 @@ function predicates(filters: Filters, context: ListContext): ((container: Contai
   on("status", (wanted) => {
     for (const status of wanted)
       if (!statuses.includes(status)) throw invalid(`invalid filter 'status=${status}'`);
-    return (container) => wanted.includes(container.state.status);
+    return (container) => wanted.includes(stateName(container));
   });
   on("exited", (codes) => {
     for (const code of codes) if (!/^-?\d+$/.test(code)) throw invalid(`invalid filter 'exited=${code}'`);
     return (container) =>
-      container.state.status === "exited" && codes.includes(String(container.state.exitCode));
+      !container.running &&
+      container.state.startedAt !== "" &&
+      codes.includes(String(container.state.exitCode));
   });
   on("ancestor", (images) => {
     const ids = images.map((image) => context.imageId(image));
@@ -128,7 +132,11 @@ function predicates(filters: Filters, context: ListContext): ((container: Contai
     "network",
     (networks) => (container) => networks.includes(container.record.definition.hostConfig.NetworkMode),
   );
-  on("health", (values) => () => values.includes("none"));
+  on("health", (values) => {
+    for (const value of values)
+      if (!healths.includes(value)) throw invalid(`Unrecognised filter value for health: ${value}`);
+    return (container) => values.includes(container.state.health?.Status ?? "none");
+  });
   on("is-task", (values) => () => values.some((value) => ["false", "0"].includes(value)));
   for (const none of ["publish"]) on(none, () => () => false);
   on(

@@ -1,7 +1,23 @@
 // A container as the engine knows it, and where records are kept.
 import type { ContainerConfig, HostConfig } from "../../api/schemas/container-create.ts";
 
-export type ContainerStatus = "created" | "running" | "exited" | "dead";
+export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "exited" | "dead";
+
+/** One probe of a container's health; times are RFC 3339. */
+export interface HealthProbe {
+  Start: string;
+  End: string;
+  ExitCode: number;
+  Output: string;
+}
+
+/** A container's health as inspect shows it. */
+export interface Health {
+  Status: "starting" | "healthy" | "unhealthy";
+  FailingStreak: number;
+  /** The last five. */
+  Log: HealthProbe[];
+}
 
 /** What changes while a container lives. Times are RFC 3339 with nanoseconds, "" for never. */
 export interface ContainerState {
@@ -14,6 +30,14 @@ export interface ContainerState {
   finishedAt: string;
   /** The address it has on the default network while it runs. */
   address: string;
+  /** How often its restart policy has started it since somebody did. */
+  restartCount: number;
+  /** Somebody stopped or killed it since its last start: its policy does not start it again before the daemon does. */
+  manuallyStopped: boolean;
+  /** Its removal has begun, and is finished by the next daemon if not by this one. */
+  removal: "" | "container" | "with-volumes";
+  /** Undefined without a healthcheck. */
+  health?: Health | undefined;
 }
 
 /** A mount as it was resolved at create. */
@@ -57,6 +81,8 @@ export interface ContainerStore {
   insert(record: ContainerRecord): void;
   /** Writes the state of a container that was inserted. */
   saveState(id: string, state: ContainerState): void;
+  /** Writes a definition that was renamed or updated. */
+  saveDefinition(definition: ContainerDefinition): void;
   delete(id: string): void;
 }
 
@@ -69,4 +95,7 @@ export const initialState: Readonly<ContainerState> = {
   startedAt: "",
   finishedAt: "",
   address: "",
+  restartCount: 0,
+  manuallyStopped: false,
+  removal: "",
 };

@@ -2,7 +2,10 @@
 import type { Monitor } from "@tsd/kernel-bindings";
 import { conflict, EngineError, notFound } from "../errors.ts";
 import type { Attachment } from "./attachment.ts";
-import type { ContainerRecord, ContainerState, ContainerStore } from "./record.ts";
+import type { ContainerDefinition, ContainerRecord, ContainerState, ContainerStore } from "./record.ts";
+
+/** Milliseconds until a state that could not be written is tried again. */
+const SAVE_AGAIN = 1000;
 
 /** A container in memory: its record, and what only lives as long as this daemon. */
 export class Container {
@@ -14,11 +17,14 @@ export class Container {
   readonly waitingClients = new Set<Attachment>();
   readonly execIds = new Set<string>();
   removing = false;
-  /** True from a stop or kill until the next start: its exit was wanted. */
-  stopping = false;
+  /** The pending start by its restart policy, and how long the last one waited, in milliseconds. */
+  restartTimer: NodeJS.Timeout | undefined;
+  restartDelay = 0;
   #turn: Promise<unknown> = Promise.resolve();
   #exitWaiters = new Set<(exitCode: number) => void>();
   #removalWaiters = new Set<() => void>();
+  #saving: NodeJS.Timeout | undefined;
+  #whenSaved: (() => void)[] = [];
 
   constructor(record: ContainerRecord, store: ContainerStore) {
     this.record = record;
@@ -34,14 +40,47 @@ export class Container {
   get state(): Readonly<ContainerState> {
     return this.record.state;
   }
+  /** As Docker counts it: a paused container runs, and one that waits for its next restart does too. */
   get running(): boolean {
-    return this.record.state.status === "running";
+    return this.alive || this.record.state.status === "restarting";
+  }
+  /** It has a process. */
+  get alive(): boolean {
+    return this.record.state.status === "running" || this.record.state.status === "paused";
+  }
+  get paused(): boolean {
+    return this.record.state.status === "paused";
   }
 
-  /** Changes the state, and writes it down. */
+  /** Changes the state, and writes it down. Throws when it can't be written; the state is then as it was. */
   change(changes: Partial<ContainerState>): void {
+    const before = { ...this.record.state };
     Object.assign(this.record.state, changes);
+    try {
+      this.#save();
+    } catch (error) {
+      Object.assign(this.record.state, before);
+      throw error;
+    }
+  }
+
+  /** Changes the state to what has happened already: if the disk is full, it is written as soon as it is not. `saved` is
+   * called once it is. */
+  note(changes: Partial<ContainerState>, saved?: () => void): void {
+    Object.assign(this.record.state, changes);
+    if (saved) this.#whenSaved.push(saved);
+    try {
+      this.#save();
+    } catch {
+      clearTimeout(this.#saving);
+      this.#saving = setTimeout(() => this.note({}), SAVE_AGAIN).unref();
+    }
+  }
+
+  #save(): void {
     this.#store.saveState(this.id, this.record.state);
+    clearTimeout(this.#saving);
+    for (const saved of this.#whenSaved.splice(0)) saved();
   }
 
   /** Runs one operation on this container at a time, in the order in which they came. */
@@ -66,6 +105,7 @@ export class Container {
     return new Promise((resolve) => this.#removalWaiters.add(resolve));
   }
   announceRemoval(): void {
+    clearTimeout(this.#saving);
     for (const resolve of this.#removalWaiters) resolve();
     this.#removalWaiters.clear();
   }
@@ -133,6 +173,23 @@ export class ContainerRegistry {
     const container = new Container(record, this.#store);
     this.#index(container);
     return container;
+  }
+
+  /** Gives a container another name, at once and for good. */
+  rename(container: Container, name: string): void {
+    this.checkNameFree(name);
+    const { definition } = container.record;
+    this.#store.saveDefinition({ ...definition, name });
+    this.#byName.delete(definition.name);
+    definition.name = name;
+    this.#byName.set(name, container);
+  }
+
+  /** Changes what a container was created with. */
+  redefine(container: Container, changes: Partial<ContainerDefinition>): void {
+    const { definition } = container.record;
+    this.#store.saveDefinition({ ...definition, ...changes });
+    Object.assign(definition, changes);
   }
 
   delete(container: Container): void {

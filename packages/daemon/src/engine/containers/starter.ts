@@ -112,6 +112,12 @@ export class ContainerStarter {
     return { plan: launch.plan, launch, clients };
   }
 
+  /** Joins a client to a running container's streams. */
+  connect(container: Container, attachment: Attachment): void {
+    const { runtime } = this.#parts;
+    attachment.connect(runtime.attach(runtime.places(container.id).socket, attachment.streams));
+  }
+
   /** Takes back whatever a start has made, however far it came; also after an ordinary end. */
   async release(container: Container): Promise<void> {
     const { runtime, network } = this.#parts;
@@ -144,7 +150,7 @@ export class ContainerStarter {
   #partner(container: Container, reference: string): Container {
     const partner = this.#parts.registry.find(reference);
     if (partner === container) throw invalid("cannot join own namespace");
-    if (!partner.running) throw conflict(`cannot join namespace of a non running container: ${partner.id}`);
+    if (!partner.alive) throw conflict(`cannot join namespace of a non running container: ${partner.id}`);
     return partner;
   }
 
@@ -196,7 +202,7 @@ export class ContainerStarter {
 }
 
 /** A resolved mount as the plan wants it. */
-function mountSpec(mount: ContainerMount): MountSpec {
+export function mountSpec(mount: ContainerMount): MountSpec {
   if (mount.type === "tmpfs")
     return { type: "tmpfs", target: mount.target, ...parseTmpfs(mount.tmpfsOptions) };
   return {

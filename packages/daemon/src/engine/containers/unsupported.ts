@@ -10,7 +10,6 @@ const empty = (value: readonly unknown[] | object | null): boolean =>
 const notBuilt: readonly Check[] = [
   ["PortBindings", (host) => empty(host.PortBindings)],
   ["PublishAllPorts", (host) => !host.PublishAllPorts],
-  ["RestartPolicy", (host) => host.RestartPolicy.Name === "" || host.RestartPolicy.Name === "no"],
   ["VolumeDriver", (host) => host.VolumeDriver === "" || host.VolumeDriver === "local"],
   ["VolumesFrom", (host) => empty(host.VolumesFrom)],
   ["Links", (host) => empty(host.Links)],
@@ -49,8 +48,6 @@ export function refuseUnsupported(request: ContainerCreate): void {
     if (mount.TmpfsOptions?.Options?.length) refuse("HostConfig.Mounts.TmpfsOptions.Options");
   }
   if (request.MacAddress) refuse("MacAddress");
-  const test = request.Healthcheck?.Test;
-  if (test?.length && test[0] !== "NONE") refuse("Healthcheck");
   for (const [network, endpoint] of Object.entries(request.NetworkingConfig.EndpointsConfig)) {
     if (!["default", "bridge", "host", "none"].includes(network))
       refuse(`NetworkingConfig.EndpointsConfig.${network}`);

@@ -6,6 +6,7 @@ import { SpecificationError } from "../../runtime/errors.ts";
 import { parseSecurityOptions } from "../../runtime/security.ts";
 import { EngineError, invalid } from "../errors.ts";
 import { signalNumber } from "../signals.ts";
+import { validateHealthcheck } from "./health.ts";
 
 const MINIMUM_MEMORY = 6 << 20;
 
@@ -49,7 +50,8 @@ function checkCpuset(kind: "cpus" | "mems", requested: string, available: string
     throw invalid(`Requested ${name} are not available - requested ${requested}, available: ${available}`);
 }
 
-function checkResources(host: HostConfig): void {
+/** Throws for limits that can't be, or not together. */
+export function checkResources(host: HostConfig): void {
   const cpus = availableParallelism();
   if (host.Memory !== 0 && host.Memory < MINIMUM_MEMORY) throw invalid("Minimum memory limit allowed is 6MB");
   if (host.Memory > 0 && host.MemorySwap > 0 && host.MemorySwap < host.Memory)
@@ -81,7 +83,8 @@ function checkResources(host: HostConfig): void {
 
 const restartPolicies = ["", "no", "always", "on-failure", "unless-stopped"];
 
-function checkRestartPolicy(host: HostConfig): void {
+/** Throws for a restart policy that there is none of, or that contradicts itself. */
+export function checkRestartPolicy(host: HostConfig): void {
   const { Name, MaximumRetryCount } = host.RestartPolicy;
   if (!restartPolicies.includes(Name))
     throw invalid(
@@ -122,6 +125,9 @@ export function validateCreate(request: ContainerCreate): void {
     throw invalid(`invalid cgroup namespace mode: ${host.CgroupnsMode}`);
   if (!["", "host"].includes(host.UsernsMode))
     throw invalid(`invalid user namespace mode: ${host.UsernsMode}`);
+  if (!["", "application", "system"].includes(host.Type))
+    throw invalid(`invalid HostConfig.Type: ${host.Type}: neither application nor system`);
+  validateHealthcheck(request.Healthcheck);
   checkResources(host);
   checkRestartPolicy(host);
   specifying(() => {

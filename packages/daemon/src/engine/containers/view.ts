@@ -3,8 +3,8 @@
 import { macOfAddress } from "../../runtime/bridge.ts";
 import type { ImageRecord } from "../images/image.ts";
 import type { NetworkInfo } from "../networks/default-network.ts";
-import { parseTime, zeroTime } from "../timestamps.ts";
-import type { ContainerMount } from "./record.ts";
+import { milliseconds, zeroTime } from "../timestamps.ts";
+import type { ContainerMount, Health } from "./record.ts";
 import type { Container } from "./registry.ts";
 
 export interface ViewContext {
@@ -12,6 +12,13 @@ export interface ViewContext {
   directory: string;
   logPath: string;
   layers: readonly string[];
+  /** Bytes: of what the container changed, and of everything; undefined unless asked for. */
+  sizes?: Sizes | undefined;
+}
+
+export interface Sizes {
+  SizeRw: number;
+  SizeRootFs: number;
 }
 
 /** "3 minutes" as Docker says it. */
@@ -32,19 +39,24 @@ export function humanDuration(milliseconds: number): string {
   return `${Math.floor(hours / 24 / 365)} years`;
 }
 
-const milliseconds = (time: string): number => Number((parseTime(time) ?? 0n) / 1_000_000n);
+const healthText = (health: Health | undefined): string =>
+  health ? ` (${health.Status === "starting" ? "health: starting" : health.Status})` : "";
 
 /** The STATUS column: "Up 3 minutes", "Exited (0) 2 hours ago". */
 export function statusText(container: Container, now = Date.now()): string {
   const { state } = container;
   if (container.removing && !container.running) return "Removal In Progress";
-  if (state.status === "running") return `Up ${humanDuration(now - milliseconds(state.startedAt))}`;
+  if (container.alive)
+    return `Up ${humanDuration(now - milliseconds(state.startedAt))}${container.paused ? " (Paused)" : healthText(state.health)}`;
+  if (state.status === "restarting")
+    return `Restarting (${state.exitCode}) ${humanDuration(now - milliseconds(state.finishedAt))} ago`;
   if (state.status === "created") return "Created";
   if (state.status === "dead") return "Dead";
   return `Exited (${state.exitCode}) ${humanDuration(now - milliseconds(state.finishedAt))} ago`;
 }
 
-const stateName = (container: Container): string =>
+/** The one word for a container's state. */
+export const stateName = (container: Container): string =>
   container.removing && !container.running ? "removing" : container.state.status;
 
 const mountView = (mount: ContainerMount): object => ({
@@ -103,8 +115,8 @@ export function inspectView(container: Container, context: ViewContext): Record<
     State: {
       Status: stateName(container),
       Running: container.running,
-      Paused: false,
-      Restarting: false,
+      Paused: container.paused,
+      Restarting: state.status === "restarting",
       OOMKilled: state.oomKilled,
       Dead: state.status === "dead",
       Pid: state.pid,
@@ -112,6 +124,7 @@ export function inspectView(container: Container, context: ViewContext): Record<
       Error: state.error,
       StartedAt: state.startedAt || zeroTime,
       FinishedAt: state.finishedAt || zeroTime,
+      ...(state.health ? { Health: state.health } : {}),
     },
     Image: definition.imageId,
     ResolvConfPath: state.startedAt ? `${context.directory}/resolv.conf` : "",
@@ -119,7 +132,7 @@ export function inspectView(container: Container, context: ViewContext): Record<
     HostsPath: state.startedAt ? `${context.directory}/hosts` : "",
     LogPath: hostConfig.LogConfig.Type === "json-file" && state.startedAt ? context.logPath : "",
     Name: `/${definition.name}`,
-    RestartCount: 0,
+    RestartCount: state.restartCount,
     Driver: "overlay2",
     Platform: "linux",
     MountLabel: "",
@@ -127,6 +140,7 @@ export function inspectView(container: Container, context: ViewContext): Record<
     AppArmorProfile: "",
     ExecIDs: container.execIds.size > 0 ? [...container.execIds] : null,
     HostConfig: hostConfig,
+    ...context.sizes,
     GraphDriver: {
       Data: {
         LowerDir: context.layers.join(":"),
@@ -169,6 +183,7 @@ export function summaryView(
   container: Container,
   network: NetworkInfo,
   image: ImageRecord | undefined,
+  sizes?: Sizes,
 ): object {
   const { definition } = container.record;
   const { config, hostConfig } = definition;
@@ -182,6 +197,7 @@ export function summaryView(
     Command: [path, ...args.map(quoteIfSpaced)].join(" "),
     Created: Math.floor(milliseconds(definition.created) / 1000),
     Ports: [],
+    ...sizes,
     Labels: config.Labels,
     State: stateName(container),
     Status: statusText(container),

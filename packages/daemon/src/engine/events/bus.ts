@@ -48,16 +48,20 @@ function encode(message: EventMessage, nanoseconds: bigint): string {
   return JSON.stringify(message).replace(/"timeNano":[^,}]+/, `"timeNano":${nanoseconds}`);
 }
 
-const BATCH_MILLISECONDS = 50;
+/** Events that could not be written are kept for the next try; at most so many. */
+const MAXIMUM_UNSAVED = 10_000;
+const TRY_AGAIN_MILLISECONDS = 1000;
 
 export class EventBus implements EventSink {
   readonly #store: EventStore;
+  readonly #report: (problem: unknown, what: string) => void;
   readonly #listeners = new Set<(event: Kept) => void>();
   #unsaved: Kept[] = [];
-  #timer: NodeJS.Timeout | undefined;
+  #pending = false;
 
-  constructor(store: EventStore) {
+  constructor(store: EventStore, report: (problem: unknown, what: string) => void) {
     this.#store = store;
+    this.#report = report;
   }
 
   publish(event: EngineEvent): void {
@@ -77,18 +81,25 @@ export class EventBus implements EventSink {
     };
     const kept = { nanoseconds, text: encode(message, nanoseconds), message };
     this.#unsaved.push(kept);
-    // Written in batches, off the way of whoever caused the event.
-    this.#timer ??= setTimeout(() => this.flush(), BATCH_MILLISECONDS).unref();
+    // Written in one go with what else happens in this turn.
+    if (!this.#pending) setImmediate(() => this.flush());
+    this.#pending = true;
     for (const listener of this.#listeners) listener(kept);
   }
 
   /** Writes what is not written yet. */
   flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#pending = false;
     if (this.#unsaved.length === 0) return;
-    this.#store.append(this.#unsaved);
-    this.#unsaved = [];
+    try {
+      this.#store.append(this.#unsaved);
+      this.#unsaved = [];
+    } catch (error) {
+      this.#report(error, "writing events down");
+      this.#unsaved = this.#unsaved.slice(-MAXIMUM_UNSAVED);
+      this.#pending = true;
+      setTimeout(() => this.flush(), TRY_AGAIN_MILLISECONDS).unref();
+    }
   }
 
   /** Events from `since` to `until` as lines of JSON, past ones first, then live ones until `signal` aborts. A client

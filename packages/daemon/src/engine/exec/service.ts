@@ -1,6 +1,7 @@
-// Commands run in running containers: create, start (attached or not), resize, inspect.
+// Commands run in running containers: create, start (attached or not), resize, inspect; and healthchecks' probes.
 import { randomBytes } from "node:crypto";
-import type { Duplex } from "node:stream";
+import { existsSync } from "node:fs";
+import { Duplex } from "node:stream";
 import type { Launch, Monitor, Plan } from "@tsd/kernel-bindings";
 import type { ExecCreate } from "../../api/schemas/container-create.ts";
 import { execPlan } from "../../runtime/plan.ts";
@@ -14,38 +15,76 @@ import { describeLaunchFailure } from "../containers/launch-error.ts";
 import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
 import { conflict, invalid, notFound } from "../errors.ts";
+import type { ExecRecord, ExecStore } from "./store.ts";
 import { removeExecTraces } from "./traces.ts";
 
 /** An exec instance; it stays known for a while after its end, for whoever asks for its exit code. */
 export interface ExecInstance {
-  readonly id: string;
+  readonly record: ExecRecord;
   readonly container: Container;
-  readonly request: ExecCreate;
-  running: boolean;
-  started: boolean;
-  pid: number;
-  exitCode: number | null;
   monitor: Monitor | undefined;
+}
+
+export interface ExecServiceParts {
+  runtime: Runtime;
+  containers: ContainerService;
+  store: ExecStore;
+  report: (problem: unknown, what: string) => void;
 }
 
 /** The exit code of an exec whose command could not be started, whatever the reason. */
 const START_FAILED = 126;
+const LOST = 137;
+const SIGKILL = 9;
 const KEPT_AFTER_END = 5 * 60_000;
+const PROBE_OUTPUT = 4096;
 
 export class ExecService {
-  readonly #runtime: Runtime;
-  readonly #containers: ContainerService;
-  readonly #report: (problem: unknown, what: string) => void;
+  readonly #parts: ExecServiceParts;
   readonly #instances = new Map<string, ExecInstance>();
 
-  constructor(
-    runtime: Runtime,
-    containers: ContainerService,
-    report: (problem: unknown, what: string) => void,
-  ) {
-    this.#runtime = runtime;
-    this.#containers = containers;
-    this.#report = report;
+  constructor(parts: ExecServiceParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes up the instances of an earlier daemon: those that run are found again, the ends of the others are read. */
+  async adopt(): Promise<void> {
+    await Promise.all(this.#parts.store.all().map((record) => this.#adoptOne(record)));
+  }
+
+  async #adoptOne(record: ExecRecord): Promise<void> {
+    const { runtime, containers, store } = this.#parts;
+    if (!containers.registry.has(record.containerId)) {
+      store.delete(record.id);
+      return;
+    }
+    const container = containers.find(record.containerId);
+    const instance: ExecInstance = { record, container, monitor: undefined };
+    this.#instances.set(record.id, instance);
+    if (record.endedAt > 0) {
+      this.#forgetLater(instance);
+      return;
+    }
+    container.execIds.add(record.id);
+    const places = runtime.execPlaces(container.id, record.id);
+    const exit = await runtime.exitRecord(places.exitRecord);
+    if (!record.running && !exit && !existsSync(places.socket)) {
+      // It waits for its start; or it was on its way when the daemon died, and did not get there.
+      if (record.started) this.#ended(instance, START_FAILED);
+      return;
+    }
+    if (exit) {
+      this.#ended(instance, exit.exitCode);
+      return;
+    }
+    const monitor = runtime.adopt(places.socket);
+    const start = await monitor.started.catch(() => undefined);
+    if (!start) {
+      this.#ended(instance, (await runtime.exitRecord(places.exitRecord))?.exitCode ?? LOST);
+      return;
+    }
+    this.#save(instance, { started: true, running: true, pid: start.pid });
+    this.#follow(instance, monitor);
   }
 
   find(id: string): ExecInstance {
@@ -55,24 +94,26 @@ export class ExecService {
   }
 
   create(reference: string, request: ExecCreate): string {
-    const container = this.#containers.find(reference);
+    const container = this.#parts.containers.find(reference);
     if (!request.Cmd?.length) throw invalid("No exec command specified");
-    if (!container.running) throw conflict(`container ${container.id} is not running`);
+    checkExecutable(container, reference);
     for (const variable of request.Env ?? [])
       if (variable === "" || variable.startsWith("="))
         throw invalid(`invalid environment variable: ${variable}`);
     if (request.DetachKeys) parseDetachKeys(request.DetachKeys);
     const id = randomBytes(32).toString("hex");
-    this.#instances.set(id, {
+    const record: ExecRecord = {
       id,
-      container,
+      containerId: container.id,
       request,
-      running: false,
       started: false,
+      running: false,
       pid: 0,
       exitCode: null,
-      monitor: undefined,
-    });
+      endedAt: 0,
+    };
+    this.#parts.store.save(record);
+    this.#instances.set(id, { record, container, monitor: undefined });
     container.execIds.add(id);
     this.#announce(container, id, `exec_create: ${request.Cmd.join(" ")}`);
     return id;
@@ -81,9 +122,10 @@ export class ExecService {
   /** Throws when the instance can't be started now. */
   checkStartable(id: string): ExecInstance {
     const instance = this.find(id);
-    if (instance.exitCode !== null && !instance.running) throw conflict(`exec command ${id} has already run`);
-    if (instance.started) throw conflict(`Error: Exec command ${id} is already running`);
-    if (!instance.container.running) throw conflict(`container ${instance.container.id} is not running`);
+    const { exitCode, running, started } = instance.record;
+    if (exitCode !== null && !running) throw conflict(`exec command ${id} has already run`);
+    if (started) throw conflict(`Error: Exec command ${id} is already running`);
+    checkExecutable(instance.container, instance.container.id);
     return instance;
   }
 
@@ -93,8 +135,8 @@ export class ExecService {
     options: { consoleSize?: readonly number[] | undefined; client?: Duplex },
   ): Promise<void> {
     const instance = this.checkStartable(id);
-    const { container } = instance;
-    instance.started = true;
+    const { container, record } = instance;
+    record.started = true;
     let plan: Plan | undefined;
     let launch: Launch;
     try {
@@ -102,84 +144,154 @@ export class ExecService {
       launch = launched;
       plan = launched.plan;
       const { pid } = await launch.monitor.started;
-      instance.pid = pid;
+      this.#save(instance, { running: true, pid });
     } catch (cause) {
       const failure = describeLaunchFailure(cause, plan, "exec");
       this.#ended(instance, START_FAILED);
       throw failure.error;
     }
-    instance.running = true;
-    instance.monitor = launch.monitor;
-    this.#announce(container, id, `exec_start: ${instance.request.Cmd?.join(" ")}`);
-    launch.monitor.exited
-      .then((exit) => this.#ended(instance, exit?.exitCode ?? 137))
-      .catch((error) => this.#report(error, `end of exec ${id}`));
+    this.#announce(container, id, `exec_start: ${record.request.Cmd?.join(" ")}`);
+    this.#follow(instance, launch.monitor);
+  }
+
+  #follow(instance: ExecInstance, monitor: Monitor): void {
+    instance.monitor = monitor;
+    monitor.exited
+      .then((exit) => this.#ended(instance, exit?.exitCode ?? LOST))
+      .catch((error) => this.#parts.report(error, `end of exec ${instance.record.id}`));
+  }
+
+  /** Runs a command and collects what it says; exit code −1 when it takes longer than allowed. */
+  async probe(
+    container: Container,
+    command: readonly string[],
+    timeoutMilliseconds: number,
+  ): Promise<{ exitCode: number; output: string }> {
+    const id = this.create(container.id, {
+      AttachStdin: false,
+      AttachStdout: true,
+      AttachStderr: true,
+      ConsoleSize: null,
+      DetachKeys: "",
+      Tty: true,
+      Env: null,
+      Cmd: [...command],
+      Privileged: false,
+      User: "",
+      WorkingDir: "",
+    });
+    const instance = this.find(id);
+    let output = "";
+    let late = false;
+    const client = new Duplex({
+      read: () => undefined,
+      write: (chunk: Buffer, _encoding, done) => {
+        if (output.length < PROBE_OUTPUT) output += chunk.toString("utf8");
+        done();
+      },
+    });
+    const ended = new Promise((resolve) => client.on("finish", resolve).on("close", resolve));
+    await this.start(id, { client });
+    const timer = setTimeout(() => {
+      late = true;
+      instance.monitor?.signal(SIGKILL);
+    }, timeoutMilliseconds);
+    await ended;
+    await instance.monitor?.exited;
+    clearTimeout(timer);
+    const reason = `Health check exceeded timeout (${timeoutMilliseconds / 1000}s)`;
+    if (late) return { exitCode: -1, output: output ? `${reason}: ${output}` : reason };
+    return { exitCode: instance.record.exitCode ?? LOST, output: output.replaceAll("\r\n", "\n") };
   }
 
   #plan(instance: ExecInstance, consoleSize: readonly number[] | undefined): Plan {
-    const { container, request } = instance;
+    const { container, record } = instance;
+    const { runtime } = this.#parts;
     const { definition, state } = container.record;
-    const places = this.#runtime.places(container.id, definition.hostConfig.CgroupParent);
+    const places = runtime.places(container.id, definition.hostConfig.CgroupParent);
     const user = resolveUser(
-      request.User || definition.config.User,
+      record.request.User || definition.config.User,
       definition.hostConfig.GroupAdd ?? [],
       readUserFiles({ pid: state.pid }),
     );
-    const sized = consoleSize ? { ...request, ConsoleSize: [...consoleSize] } : request;
+    const sized = consoleSize ? { ...record.request, ConsoleSize: [...consoleSize] } : record.request;
     return execPlan(
-      specifyExec(this.#runtime, {
-        id: instance.id,
+      specifyExec(runtime, {
+        id: record.id,
         request: sized,
         pid: state.pid,
         config: definition.config,
         hostConfig: definition.hostConfig,
         places,
         user,
-        ...this.#runtime.execPlaces(container.id, instance.id),
+        ...runtime.execPlaces(container.id, record.id),
       }),
     );
   }
 
   #launch(instance: ExecInstance, plan: Plan, client: Duplex | undefined): Launch & { plan: Plan } {
-    const { request, container } = instance;
+    const { container } = instance;
+    const { id, request } = instance.record;
     const streams = {
       stdin: request.AttachStdin,
       stdout: request.AttachStdout,
       stderr: request.AttachStderr,
     };
-    if (!client) return this.#runtime.launch(plan, []);
-    const launch = this.#runtime.launch(plan, [streams]);
+    if (!client) return this.#parts.runtime.launch(plan, []);
+    const launch = this.#parts.runtime.launch(plan, [streams]);
     const keys = request.Tty && streams.stdin ? parseDetachKeys(request.DetachKeys) : undefined;
     const attachment = new Attachment(client, streams, keys, () =>
-      this.#announce(container, instance.id, "exec_detach"),
+      this.#announce(container, id, "exec_detach"),
     );
     const [stream] = launch.clients;
     if (stream) attachment.connect(stream);
     return launch;
   }
 
+  /** Writes down what has happened; a full disk does not undo it. */
+  #save(instance: ExecInstance, changes: Partial<ExecRecord>): void {
+    Object.assign(instance.record, changes);
+    try {
+      this.#parts.store.save(instance.record);
+    } catch (error) {
+      this.#parts.report(error, `state of exec ${instance.record.id}`);
+    }
+  }
+
   #ended(instance: ExecInstance, exitCode: number): void {
-    instance.running = false;
-    instance.exitCode = exitCode;
+    const { container, record } = instance;
+    this.#save(instance, { running: false, started: true, exitCode, endedAt: Date.now() });
     instance.monitor?.release();
     instance.monitor = undefined;
-    instance.container.execIds.delete(instance.id);
-    this.#announce(instance.container, instance.id, "exec_die", { exitCode: String(exitCode) });
-    removeExecTraces(this.#runtime.execPlaces(instance.container.id, instance.id)).catch((error) =>
-      this.#report(error, `traces of exec ${instance.id}`),
+    container.execIds.delete(record.id);
+    this.#announce(container, record.id, "exec_die", { exitCode: String(exitCode) });
+    removeExecTraces(this.#parts.runtime.execPlaces(container.id, record.id)).catch((error) =>
+      this.#parts.report(error, `traces of exec ${record.id}`),
     );
-    setTimeout(() => this.#instances.delete(instance.id), KEPT_AFTER_END).unref();
+    this.#forgetLater(instance);
+  }
+
+  #forgetLater({ record }: ExecInstance): void {
+    const left = Math.max(0, record.endedAt + KEPT_AFTER_END - Date.now());
+    setTimeout(() => {
+      this.#instances.delete(record.id);
+      try {
+        this.#parts.store.delete(record.id);
+      } catch (error) {
+        this.#parts.report(error, `forgetting exec ${record.id}`);
+      }
+    }, left).unref();
   }
 
   resize(id: string, columns: number, rows: number): void {
-    const instance = this.find(id);
-    if (!instance.running || !instance.monitor) throw conflict(`exec ${id} is not running`);
-    instance.monitor.resize(columns, rows);
+    const { record, monitor } = this.find(id);
+    if (!record.running || !monitor) throw conflict(`exec ${id} is not running`);
+    monitor.resize(columns, rows);
   }
 
   /** The body of GET /exec/{id}/json. */
   inspect(id: string): object {
-    const { request, container, running, exitCode, pid } = this.find(id);
+    const { request, running, exitCode, pid, containerId } = this.find(id).record;
     const [entrypoint = "", ...rest] = request.Cmd ?? [];
     return {
       ID: id,
@@ -196,7 +308,7 @@ export class ExecService {
       OpenStderr: request.AttachStderr,
       OpenStdout: request.AttachStdout,
       CanRemove: exitCode !== null,
-      ContainerID: container.id,
+      ContainerID: containerId,
       DetachKeys: "",
       Pid: pid,
     };
@@ -208,6 +320,14 @@ export class ExecService {
     action: string,
     attributes: Record<string, string> = {},
   ): void {
-    this.#containers.announce(container, action, { execID, ...attributes });
+    this.#parts.containers.announce(container, action, { execID, ...attributes });
   }
+}
+
+/** Throws Docker's words for a container in which nothing can be executed now. */
+function checkExecutable(container: Container, name: string): void {
+  if (container.paused) throw conflict(`Container ${name} is paused, unpause the container before exec`);
+  if (container.state.status === "restarting")
+    throw conflict(`Container ${name} is restarting, wait until the container is running`);
+  if (!container.alive) throw conflict(`container ${container.id} is not running`);
 }

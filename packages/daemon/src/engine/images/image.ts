@@ -11,7 +11,15 @@ export interface ImageDefaults {
   WorkingDir?: string | null;
   Labels?: Record<string, string> | null;
   StopSignal?: string | null;
-  Healthcheck?: { Test?: string[] | null } | null;
+  /** Times in nanoseconds. */
+  Healthcheck?: {
+    Test?: string[] | null;
+    Interval?: number;
+    Timeout?: number;
+    StartPeriod?: number;
+    StartInterval?: number;
+    Retries?: number;
+  } | null;
   Shell?: string[] | null;
   OnBuild?: string[] | null;
   ArgsEscaped?: boolean;

@@ -7,7 +7,7 @@ import { conflict, EngineError, invalid, notFound } from "../errors.ts";
 import type { EventSink } from "../events/event.ts";
 import { now } from "../timestamps.ts";
 import { applyChanges } from "./changes.ts";
-import type { ImageConfiguration, ImageRecord, ImageSource } from "./image.ts";
+import type { ImageConfiguration, ImageDefaults, ImageRecord, ImageSource } from "./image.ts";
 import { looksLikeId, parseReference, taggedName } from "./reference.ts";
 import type { ImageStore, StoredImage } from "./store.ts";
 
@@ -148,6 +148,50 @@ export class ImageService implements ImageSource {
       });
       if (name) this.#setName(name, id);
       this.#publish("import", id, name);
+      return id;
+    });
+  }
+
+  /** Makes an image of another one and one more layer, which counts once `whole` says that the tar was. */
+  commit(
+    base: ImageRecord,
+    changes: Readable,
+    options: {
+      config: ImageDefaults;
+      author: string;
+      comment: string;
+      createdBy: string;
+      reference: string | undefined;
+      whole: Promise<void>;
+    },
+  ): Promise<string> {
+    const name = options.reference ? taggedName(parseReference(options.reference)) : undefined;
+    return this.#exclusively(async () => {
+      const layer = await this.#unpack(changes);
+      try {
+        await options.whole;
+      } catch (error) {
+        await this.#parts.layers.discard(layer);
+        throw error;
+      }
+      await this.#keepLayer(layer, this.#chainIds(base.config).at(-1));
+      const created = now();
+      const { author, comment, createdBy } = options;
+      const id = this.#insert({
+        architecture: base.config.architecture,
+        os: base.config.os,
+        ...(base.config.variant ? { variant: base.config.variant } : {}),
+        created,
+        ...(author ? { author } : {}),
+        config: options.config,
+        rootfs: { type: "layers", diff_ids: [...base.config.rootfs.diff_ids, layer.diffId] },
+        history: [
+          ...(base.config.history ?? []),
+          { created, created_by: createdBy, comment, ...(author ? { author } : {}) },
+        ],
+      });
+      if (name) this.#setName(name, id);
+      this.#publish("create", id, name);
       return id;
     });
   }

@@ -73,14 +73,15 @@ export interface InfoParts {
 export function infoView(parts: InfoParts): object {
   const { cgroups } = parts.runtime;
   const all = parts.containers.registry.all();
-  const running = all.filter((container) => container.running).length;
+  const paused = all.filter((container) => container.paused).length;
+  const running = all.filter((container) => container.running).length - paused;
   const os = osRelease();
   return {
     ID: parts.id,
     Containers: all.length,
     ContainersRunning: running,
-    ContainersPaused: 0,
-    ContainersStopped: all.length - running,
+    ContainersPaused: paused,
+    ContainersStopped: all.length - running - paused,
     Images: parts.images.all().length,
     Driver: "overlay2",
     DriverStatus: [["Backing Filesystem", "overlayfs"]],

@@ -12,6 +12,7 @@ import type { Engine } from "../engine.ts";
 import { openStream } from "../hijack.ts";
 import { check, truthy } from "../validation.ts";
 import { atLeast } from "../version-prefix.ts";
+import { webSocketStream } from "../websocket.ts";
 
 const text = z.string().optional();
 const attachQuery = z.object({
@@ -39,6 +40,11 @@ interface ById {
 /** Multiplexed streams have had a type of their own since API 1.42. */
 export const streamType = (terminal: boolean, modern: boolean): string =>
   terminal || !modern ? "application/vnd.docker.raw-stream" : "application/vnd.docker.multiplexed-stream";
+
+function checkNotPaused(container: Container, name: string): void {
+  if (container.paused)
+    throw new EngineError("conflict", `container ${name} is paused, unpause the container before attach`);
+}
 
 export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
   const { containers } = engine;
@@ -71,6 +77,7 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
       stderr: truthy(query.stderr),
     };
     const type = streamType(container.record.definition.config.Tty, atLeast(request.raw, 42));
+    checkNotPaused(container, request.params.id);
     const socket = openStream(request, reply, type);
     if (truthy(query.logs)) {
       const options = {
@@ -86,6 +93,34 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
     }
     if (truthy(query.stream)) containers.attach(container.id, socket, streams, query.detachKeys ?? "");
     else socket.end();
+  });
+
+  app.route<ById>({
+    method: "GET",
+    url: "/containers/:id/attach/ws",
+    preValidation: async (request) => {
+      const query = check(attachQuery, request.query, "query");
+      if (query.detachKeys) parseDetachKeys(query.detachKeys);
+      checkNotPaused(containers.find(request.params.id), request.params.id);
+    },
+    handler: async () => {
+      throw invalid("attaching by WebSocket takes a request with Upgrade: websocket");
+    },
+    wsHandler: (socket, request) => {
+      const query = check(attachQuery, request.query, "query");
+      const container = containers.find((request.params as { id: string }).id);
+      const streams = {
+        stdin: truthy(query.stdin),
+        stdout: truthy(query.stdout),
+        stderr: truthy(query.stderr),
+      };
+      // Bytes as they come: a WebSocket's client has no use for the multiplexed format.
+      const multiplexed = !container.record.definition.config.Tty;
+      const client = webSocketStream(socket);
+      if (truthy(query.stream))
+        containers.attach(container.id, client, streams, query.detachKeys ?? "", multiplexed);
+      else client.end();
+    },
   });
 
   app.get<ById>("/containers/:id/logs", async (request, reply) => {

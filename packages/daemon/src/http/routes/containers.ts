@@ -4,8 +4,9 @@ import { z } from "zod";
 import { containerCreateSchema } from "../../api/schemas/container-create.ts";
 import { containerFilters, parseFilters, selectContainers } from "../../engine/containers/list.ts";
 import type { Container } from "../../engine/containers/registry.ts";
-import { inspectView, summaryView } from "../../engine/containers/view.ts";
+import { inspectView, type Sizes, summaryView } from "../../engine/containers/view.ts";
 import { EngineError, invalid } from "../../engine/errors.ts";
+import type { ImageRecord } from "../../engine/images/image.ts";
 import type { Engine } from "../engine.ts";
 import { check, truthy } from "../validation.ts";
 
@@ -39,7 +40,12 @@ export function windowSize(query: unknown): { columns: number; rows: number } {
 }
 
 export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
-  const { containers, images, network } = engine;
+  const { containers, archives, images, network } = engine;
+
+  const imageOf = (container: Container): ImageRecord | undefined =>
+    images.find(container.record.definition.imageId);
+  const sizesOf = (container: Container): Promise<Sizes> =>
+    archives.sizes(container, imageOf(container)?.size ?? 0);
 
   app.post("/containers/create", async (request, reply) => {
     const { name } = check(createQuery, request.query, "query");
@@ -60,15 +66,21 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
       find: (reference: string): Container => containers.find(reference),
       imageId: (reference: string): string | undefined => images.find(reference)?.id,
     };
-    return selectContainers(containers.registry.all(), options, context).map((container) =>
-      summaryView(container, network.info, images.find(container.record.definition.imageId)),
-    );
+    const chosen = selectContainers(containers.registry.all(), options, context);
+    const summary = (container: Container, sizes?: Sizes): object =>
+      summaryView(container, network.info, imageOf(container), sizes);
+    if (!truthy(query.size)) return chosen.map((container) => summary(container));
+    const found: object[] = [];
+    for (const container of chosen) found.push(summary(container, await sizesOf(container)));
+    return found;
   });
 
   app.get<ById>("/containers/:id/json", async (request) => {
     const container = containers.find(request.params.id);
-    const image = images.find(container.record.definition.imageId);
+    const { size } = check(listQuery, request.query, "query");
+    const image = imageOf(container);
     return inspectView(container, {
+      sizes: truthy(size) ? await sizesOf(container) : undefined,
       network: network.info,
       directory: containers.starter.directory(container.id),
       logPath: containers.starter.logPath(container.id),

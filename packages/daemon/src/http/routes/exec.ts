@@ -30,12 +30,12 @@ export const execRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { 
       await execs.start(id, { consoleSize });
       return reply.code(200).send();
     }
-    const type = streamType(instance.request.Tty, atLeast(request.raw, 42));
+    const type = streamType(instance.record.request.Tty, atLeast(request.raw, 42));
     const client = openStream(request, reply, type);
     await execs.start(id, { consoleSize, client }).catch((error: Error) => {
       // The stream has begun, so the reason goes there, and the exit code tells the rest.
       const line = { log: `${error.message}\r\n`, stream: "stdout", time: "" } as const;
-      client.end(encodeLogLine(line, { timestamps: false, terminal: instance.request.Tty }));
+      client.end(encodeLogLine(line, { timestamps: false, terminal: instance.record.request.Tty }));
     });
     return reply;
   });

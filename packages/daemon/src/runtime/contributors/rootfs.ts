@@ -1,13 +1,13 @@
 // Root: the overlay of the image's layers and the container's own, the mounts on it, and the change of root.
 import { MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, type Step } from "@tsd/kernel-bindings";
-import type { ContainerSpec, MountSpec } from "../spec.ts";
+import type { ContainerSpec, MountSpec, RootedSpec } from "../spec.ts";
 
 type BindMount = Extract<MountSpec, { type: "bind" }>;
 const propagations = { private: MS_PRIVATE, slave: MS_SLAVE, shared: MS_SHARED } as const;
 const INIT_TARGET = "/sbin/docker-init";
 
 /** Everything bound into the container, shallow targets first so that deeper ones land on top of them. */
-function binds(spec: ContainerSpec): BindMount[] {
+function binds(spec: RootedSpec): BindMount[] {
   const asked = spec.mounts.filter((mount) => mount.type === "bind");
   const taken = new Set(spec.mounts.map(({ target }) => target));
   const own = (source: string, target: string, readOnly: boolean): BindMount => ({
@@ -31,7 +31,7 @@ const depth = (target: string): number => target.split("/").filter(Boolean).leng
 const byDepth = (a: { target: string }, b: { target: string }): number => depth(a.target) - depth(b.target);
 
 /** Sources are taken while the host's tree, and its propagation, are still as they were. */
-export const bindSourceSteps = (spec: ContainerSpec): Step[] =>
+export const bindSourceSteps = (spec: RootedSpec): Step[] =>
   binds(spec).map(
     (bind, slot): Step =>
       bind.namespace
@@ -40,7 +40,7 @@ export const bindSourceSteps = (spec: ContainerSpec): Step[] =>
   );
 
 /** From here on nothing that is mounted reaches the host. */
-export const rootSteps = (spec: ContainerSpec): Step[] => [
+export const rootSteps = (spec: RootedSpec): Step[] => [
   { op: "propagation", path: "/", flags: MS_REC | MS_PRIVATE },
   {
     op: "root.overlay",
@@ -52,7 +52,7 @@ export const rootSteps = (spec: ContainerSpec): Step[] => [
   },
 ];
 
-export function mountSteps(spec: ContainerSpec): Step[] {
+export function mountSteps(spec: RootedSpec): Step[] {
   const attached = binds(spec).map((bind, slot) => ({ target: bind.target, step: bindStep(bind, slot) }));
   const tmpfs = spec.mounts.flatMap((mount) =>
     mount.type === "tmpfs" ? [{ target: mount.target, step: tmpfsStep(mount) }] : [],
@@ -84,7 +84,7 @@ export const maskSteps = (spec: ContainerSpec): Step[] => [
   ...spec.maskedPaths.map((path): Step => ({ op: "mask", path })),
 ];
 
-export const pivotSteps = (spec: ContainerSpec): Step[] => [
+export const pivotSteps = (spec: RootedSpec): Step[] => [
   { op: "pivot", attributes: spec.root.readOnly ? MOUNT_ATTR_RDONLY : 0 },
 ];
 

@@ -52,4 +52,8 @@ export const migrations: readonly Migration[] = [
     name: "facts",
     sql: `CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;`,
   },
+  {
+    name: "execs",
+    sql: `CREATE TABLE execs (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;`,
+  },
 ];

@@ -1,0 +1,84 @@
+// The daemon's start: finds the monitors of an earlier daemon again, learns what happened meanwhile, applies restart
+// policies, finishes what was half done, and removes what belongs to nobody.
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { ContainerLifecycle } from "./lifecycle.ts";
+import type { Container } from "./registry.ts";
+import { restartsWithDaemon } from "./restart-policy.ts";
+
+/** What was found, for the log. */
+export interface AdoptionReport {
+  adopted: number;
+  endedMeanwhile: number;
+  removalsFinished: number;
+  startsTakenBack: number;
+  strays: number;
+}
+
+/** Ends at once with what does not take time; restarts go on afterwards. */
+export async function adoptContainers(lifecycle: ContainerLifecycle): Promise<AdoptionReport> {
+  const report: AdoptionReport = {
+    adopted: 0,
+    endedMeanwhile: 0,
+    removalsFinished: 0,
+    startsTakenBack: 0,
+    strays: 0,
+  };
+  await Promise.all(
+    lifecycle.registry
+      .all()
+      .map((container) => container.exclusively(() => adoptOne(lifecycle, container, report))),
+  );
+  report.strays = await sweep(lifecycle);
+  return report;
+}
+
+async function adoptOne(
+  lifecycle: ContainerLifecycle,
+  container: Container,
+  report: AdoptionReport,
+): Promise<void> {
+  const { runtime } = lifecycle.parts;
+  const places = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
+  if (container.state.removal) {
+    container.removing = true;
+    await lifecycle.starter.release(container);
+    runtime.forget(places);
+    container.note({ status: "exited", pid: 0 });
+    await lifecycle.remove(container, container.state.removal === "with-volumes");
+    report.removalsFinished++;
+    return;
+  }
+  if (container.alive) {
+    if (await lifecycle.adopt(container)) report.adopted++;
+    else {
+      await lifecycle.ended(container, undefined);
+      report.endedMeanwhile++;
+    }
+    return;
+  }
+  if (runtime.hasTraces(places)) {
+    // A start that the last daemon did not live to see the end of: it counts as none.
+    await lifecycle.starter.release(container);
+    runtime.forget(places);
+    report.startsTakenBack++;
+  }
+  const { RestartPolicy } = container.record.definition.hostConfig;
+  if (container.state.status === "restarting" || restartsWithDaemon(RestartPolicy, container.state))
+    lifecycle.startSoon(container);
+}
+
+/** Removes processes, directories and files that belong to no container; returns how many. */
+async function sweep(lifecycle: ContainerLifecycle): Promise<number> {
+  const { runtime, root, trash } = lifecycle.parts;
+  const { registry } = lifecycle;
+  const strays = await runtime.sweep((prefix) => registry.findByIdPrefix(prefix) !== undefined);
+  let found = strays;
+  for (const name of await readdir(root)) {
+    if (registry.has(name)) continue;
+    found++;
+    await rm(join(root, name), { recursive: true, force: true });
+  }
+  await rm(trash, { recursive: true, force: true });
+  return found;
+}

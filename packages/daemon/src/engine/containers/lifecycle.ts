@@ -1,0 +1,313 @@
+// One container's life as it happens: start, end, the next start by its policy, removal. Callers see to it that one thing
+// happens to a container at a time (Container.exclusively).
+import { existsSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import type { Monitor, Plan, ProcessExit } from "@tsd/kernel-bindings";
+import type { Runtime } from "../../runtime/runtime.ts";
+import { conflict, notModified } from "../errors.ts";
+import type { EventSink } from "../events/event.ts";
+import type { ImageSource } from "../images/image.ts";
+import type { DefaultNetwork } from "../networks/default-network.ts";
+import { formatNanoseconds, milliseconds, now } from "../timestamps.ts";
+import type { VolumePlace } from "./create.ts";
+import { initialHealth } from "./health.ts";
+import { describeLaunchFailure } from "./launch-error.ts";
+import { type ContainerState, type ContainerStore, initialState } from "./record.ts";
+import { type Container, ContainerRegistry } from "./registry.ts";
+import { nextDelay, restartsAfterExit } from "./restart-policy.ts";
+import { ContainerStarter, type Start } from "./starter.ts";
+import { Trash } from "./trash.ts";
+
+export interface LifecycleParts {
+  store: ContainerStore;
+  runtime: Runtime;
+  images: ImageSource;
+  network: DefaultNetwork;
+  volumes: VolumePlace;
+  events: EventSink;
+  /** Where containers keep their directories, and removed ones wait for deletion. */
+  root: string;
+  trash: string;
+  /** Problems that no client waits for. */
+  report: (problem: unknown, what: string) => void;
+}
+
+/** Told when containers start and end: healthchecks and execs belong to a life. */
+export interface LifecycleObserver {
+  started(container: Container): void;
+  ended(container: Container): void;
+}
+
+const LOST = 137;
+const SIGHUP = 1;
+const SIGINT = 2;
+
+/** How a container ended, from what its monitor said or left; nothing means that the monitor itself was lost. */
+interface End {
+  exitCode: number;
+  finishedAt: string;
+  error: string;
+  dead: boolean;
+  /** A whole system asked to be started again (reboot). */
+  reboot: boolean;
+}
+
+export class ContainerLifecycle {
+  readonly registry: ContainerRegistry;
+  readonly starter: ContainerStarter;
+  readonly parts: LifecycleParts;
+  readonly #trash: Trash;
+  readonly #observers: LifecycleObserver[] = [];
+  /** Set while the daemon ends its containers: no policy starts them again before the next daemon. */
+  closing = false;
+
+  constructor(parts: LifecycleParts) {
+    this.parts = parts;
+    this.#trash = new Trash(parts.report);
+    this.registry = new ContainerRegistry(parts.store);
+    this.starter = new ContainerStarter({ ...parts, registry: this.registry });
+  }
+
+  observe(observer: LifecycleObserver): void {
+    this.#observers.push(observer);
+  }
+
+  announce(container: Container, action: string, attributes: Record<string, string> = {}): void {
+    const { config } = container.record.definition;
+    this.parts.events.publish({
+      Type: "container",
+      Action: action,
+      Actor: {
+        ID: container.id,
+        Attributes: { ...config.Labels, image: config.Image, name: container.name, ...attributes },
+      },
+    });
+  }
+
+  /** Starts a container. Throws with Docker's words; nothing of the start is left then. */
+  async start(container: Container, automatic = false): Promise<void> {
+    if (container.removing) throw conflict("container is marked for removal and cannot be started");
+    if (container.alive) throw notModified(`container ${container.id} is already running`);
+    this.cancelRestart(container);
+    let start: Start | undefined;
+    try {
+      start = this.starter.start(container);
+      const { pid, startedAt } = await start.launch.monitor.started;
+      container.change({
+        ...initialState,
+        address: container.state.address,
+        restartCount: automatic ? container.state.restartCount + 1 : 0,
+        finishedAt: container.state.finishedAt,
+        status: "running",
+        pid,
+        startedAt: formatNanoseconds(startedAt),
+        health: initialHealth(container.record.definition.config),
+      });
+    } catch (cause) {
+      start?.launch.monitor.release();
+      await this.#abandon(container, cause, start?.plan, automatic);
+    }
+    if (!start) return;
+    if (!automatic) container.restartDelay = 0;
+    this.#announceAttachments(container, true);
+    start.clients.forEach((client, index) => {
+      const stream = start.launch.clients[index];
+      container.waitingClients.delete(client);
+      if (stream) client.connect(stream);
+    });
+    for (const late of container.waitingClients) this.starter.connect(container, late);
+    container.waitingClients.clear();
+    this.announce(container, "start");
+    this.#follow(container, start.launch.monitor);
+  }
+
+  /** Takes a running container up: its end is waited for, its healthcheck runs. */
+  #follow(container: Container, monitor: Monitor): void {
+    container.monitor = monitor;
+    monitor.exited
+      .then((exit) => container.exclusively(() => this.ended(container, exit)))
+      .catch((error) => this.parts.report(error, `end of container ${container.id}`));
+    for (const observer of this.#observers) observer.started(container);
+  }
+
+  /** Finds the monitor of a container that an earlier daemon started; false when it is gone. */
+  async adopt(container: Container): Promise<boolean> {
+    const { runtime, network } = this.parts;
+    if (container.state.address) network.reserve(container.state.address);
+    const monitor = runtime.adopt(runtime.places(container.id).socket);
+    const alive = await monitor.started.then(
+      () => true,
+      () => false,
+    );
+    if (alive) this.#follow(container, monitor);
+    return alive;
+  }
+
+  /** A start that failed: everything it made goes, the reason stays. */
+  async #abandon(
+    container: Container,
+    cause: unknown,
+    plan: Plan | undefined,
+    automatic: boolean,
+  ): Promise<never> {
+    const { error, exitCode } = describeLaunchFailure(cause, plan, "container");
+    const { runtime } = this.parts;
+    await this.starter
+      .release(container)
+      .catch((problem) => this.parts.report(problem, "release after a failed start"));
+    runtime.forget(runtime.places(container.id));
+    const status = automatic ? "exited" : "created";
+    container.note({ status, pid: 0, exitCode, error: error.message });
+    for (const client of container.waitingClients) client.close();
+    container.waitingClients.clear();
+    container.announceExit(exitCode);
+    if (container.record.definition.hostConfig.AutoRemove) await this.remove(container, true);
+    throw error;
+  }
+
+  /** What happened, for the record. */
+  async #end(container: Container, exit: ProcessExit | undefined): Promise<End> {
+    const { runtime } = this.parts;
+    const known = exit ?? (await runtime.exitRecord(runtime.places(container.id).exitRecord));
+    if (!known) {
+      const error = "the container's monitor was lost (it was killed, or the machine was restarted)";
+      return { exitCode: LOST, finishedAt: now(), error, dead: true, reboot: false };
+    }
+    const system = container.record.definition.hostConfig.Type === "system";
+    // reboot(2) in a PID namespace ends its init by these signals (pid_namespaces(7)).
+    const reboot = system && known.signal === SIGHUP;
+    const halted = system && known.signal === SIGINT;
+    return {
+      exitCode: reboot || halted ? 0 : known.exitCode,
+      finishedAt: formatNanoseconds(known.exitedAt),
+      error: "",
+      dead: false,
+      reboot,
+    };
+  }
+
+  /** The process has ended, or its monitor has. */
+  async ended(container: Container, exit: ProcessExit | undefined): Promise<void> {
+    if (!container.alive) return;
+    const { runtime, report } = this.parts;
+    for (const observer of this.#observers) observer.ended(container);
+    const places = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
+    const end = await this.#end(container, exit);
+    const oomKilled = runtime.cgroups.oomKills(places.cgroup) > 0;
+    await this.starter.release(container).catch((error) => report(error, `release of ${container.id}`));
+    container.monitor?.release();
+    container.monitor = undefined;
+    const restarts = end.reboot ? !container.state.manuallyStopped : this.#restarts(container, end.exitCode);
+    const { exitCode, error, finishedAt } = end;
+    const changes: Partial<ContainerState> = { exitCode, error, finishedAt, oomKilled, pid: 0, address: "" };
+    const started = milliseconds(container.state.startedAt);
+    const status = restarts ? "restarting" : end.dead ? "dead" : "exited";
+    // What the monitor wrote down stays until we have written it down ourselves.
+    container.note({ ...changes, status }, () => runtime.forget(places));
+    if (oomKilled) this.announce(container, "oom");
+    const seconds = Math.max(0, Math.floor((milliseconds(finishedAt) - started) / 1000));
+    this.announce(container, "die", { exitCode: String(exitCode), execDuration: String(seconds) });
+    this.#announceAttachments(container, false);
+    container.announceExit(exitCode);
+    if (container.record.definition.hostConfig.AutoRemove && !restarts) await this.remove(container, true);
+    else if (restarts) this.#restartLater(container, end.reboot ? 0 : milliseconds(finishedAt) - started);
+  }
+
+  #restarts(container: Container, exitCode: number): boolean {
+    if (container.removing || this.closing) return false;
+    const { RestartPolicy } = container.record.definition.hostConfig;
+    return restartsAfterExit(RestartPolicy, { ...container.state, exitCode });
+  }
+
+  /** Starts a container that its policy wants running, after the delay of its back-off. */
+  #restartLater(container: Container, ranMilliseconds: number): void {
+    container.restartDelay = nextDelay(container.restartDelay, ranMilliseconds);
+    const again = (): Promise<void> =>
+      container.exclusively(async () => {
+        if (container.state.status !== "restarting" || this.closing) return;
+        await this.start(container, true);
+      });
+    container.restartTimer = setTimeout(() => {
+      again().catch((error) => {
+        this.parts.report(error, `restart of container ${container.id}`);
+        if (container.removing || !this.#restarts(container, container.state.exitCode)) return;
+        container.note({ status: "restarting", restartCount: container.state.restartCount + 1 });
+        this.#restartLater(container, 0);
+      });
+    }, container.restartDelay);
+  }
+
+  /** Starts a container that its policy wants running now that there is a daemon again. */
+  startSoon(container: Container): void {
+    container.note({ status: "restarting" });
+    this.#restartLater(container, 0);
+  }
+
+  /** Forgets about a start that was to come. */
+  cancelRestart(container: Container): void {
+    clearTimeout(container.restartTimer);
+    container.restartTimer = undefined;
+  }
+
+  /** Sends a signal; a frozen container is thawed, so that it can take it. */
+  signal(container: Container, signal: number, thaw: boolean): void {
+    container.monitor?.signal(signal);
+    this.announce(container, "kill", { signal: String(signal) });
+    if (!thaw || !container.paused) return;
+    const { runtime } = this.parts;
+    const { cgroup } = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
+    runtime.cgroups.freeze(cgroup, false);
+    container.note({ status: "running" });
+    this.announce(container, "unpause");
+  }
+
+  /** Takes a container that is not running out of the world: first out of sight, then, at leisure, off the disk. */
+  async remove(container: Container, volumes: boolean): Promise<void> {
+    if (!this.registry.has(container.id)) return; // --rm and rm at once
+    container.removing = true;
+    this.cancelRestart(container);
+    container.note({ removal: volumes ? "with-volumes" : "container" });
+    for (const client of container.waitingClients) client.close();
+    const waiting = join(this.parts.trash, container.id);
+    const directory = this.starter.directory(container.id);
+    if (existsSync(directory)) renameSync(directory, waiting);
+    const anonymous = volumes ? container.record.definition.mounts.filter((mount) => mount.anonymous) : [];
+    this.registry.delete(container);
+    this.announce(container, "destroy");
+    container.announceRemoval();
+    for (const { name } of anonymous) this.#announceVolume(name, "destroy", {});
+    this.#trash.discard(waiting, ...anonymous.map(({ source }) => join(source, "..")));
+  }
+
+  #announceVolume(name: string, action: string, attributes: Record<string, string>): void {
+    this.parts.events.publish({
+      Type: "volume",
+      Action: action,
+      Actor: { ID: name, Attributes: { driver: "local", ...attributes } },
+    });
+  }
+
+  /** A start and an end are events of the networks and volumes that a container uses, too. */
+  #announceAttachments(container: Container, begun: boolean): void {
+    const { mounts, hostConfig } = container.record.definition;
+    for (const mount of mounts)
+      if (mount.type === "volume")
+        this.#announceVolume(mount.name, begun ? "mount" : "unmount", {
+          container: container.id,
+          ...(begun
+            ? { destination: mount.target, "read/write": String(!mount.readOnly), propagation: "" }
+            : {}),
+        });
+    const mode = hostConfig.NetworkMode;
+    if (mode.startsWith("container:")) return;
+    const { id } = this.parts.network.info;
+    this.parts.events.publish({
+      Type: "network",
+      Action: begun ? "connect" : "disconnect",
+      Actor: {
+        ID: mode === "bridge" ? id : mode,
+        Attributes: { container: container.id, name: mode, type: mode === "none" ? "null" : mode },
+      },
+    });
+  }
+}

@@ -1,0 +1,233 @@
+// Operations on containers that exist: rename, update, pause, unpause, top, prune.
+import { execFile } from "node:child_process";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
+import { applyLimits, KernelError } from "@tsd/kernel-bindings";
+import type { ContainerUpdate, HostConfig } from "../../api/schemas/container-create.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
+import { cgroupLimits } from "../../runtime/specify.ts";
+import { conflict, EngineError, invalid } from "../errors.ts";
+import { parseNanoseconds } from "../events/time-parameter.ts";
+import { parseTime } from "../timestamps.ts";
+import { checkName } from "./create.ts";
+import { type Filters, matchesLabels } from "./list.ts";
+import type { Container } from "./registry.ts";
+import type { ContainerService } from "./service.ts";
+import { checkResources, checkRestartPolicy } from "./validate.ts";
+
+const run = promisify(execFile);
+const FREEZE_ATTEMPTS = 200;
+
+/** Fields of an update that are resources: what is 0, "" or missing stays as it is. */
+const resourceFields = [
+  "CpuShares",
+  "Memory",
+  "NanoCpus",
+  "CpuPeriod",
+  "CpuQuota",
+  "CpusetCpus",
+  "CpusetMems",
+  "MemoryReservation",
+  "MemorySwap",
+  "PidsLimit",
+] as const;
+
+export class ContainerOperations {
+  readonly #containers: ContainerService;
+  readonly #runtime: Runtime;
+
+  constructor(containers: ContainerService, runtime: Runtime) {
+    this.#containers = containers;
+    this.#runtime = runtime;
+  }
+
+  #cgroup(container: Container): string {
+    return this.#runtime.places(container.id, container.record.definition.hostConfig.CgroupParent).cgroup;
+  }
+
+  rename(reference: string, name: string | undefined): void {
+    const container = this.#containers.find(reference);
+    if (!name) throw invalid("Neither old nor new names may be empty");
+    const bare = ((): string => {
+      try {
+        return checkName(name.replace(/^\/*/, "/"));
+      } catch (error) {
+        throw invalid(`Error when allocating new name: ${(error as Error).message}`);
+      }
+    })();
+    const old = container.name;
+    if (bare === old) throw invalid("Renaming a container with the same name as its current name");
+    try {
+      this.#containers.registry.rename(container, bare);
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      throw conflict(`Error when allocating new name: ${error.message}`);
+    }
+    this.#containers.announce(container, "rename", { oldName: `/${old}` });
+  }
+
+  pause(reference: string): Promise<void> {
+    const container = this.#containers.find(reference);
+    return container.exclusively(async () => {
+      if (!container.running) throw conflict(`Container ${container.id} is not running`);
+      if (container.paused) throw conflict(`Container ${container.id} is already paused`);
+      if (container.state.status === "restarting")
+        throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
+      await this.#freeze(this.#cgroup(container));
+      container.note({ status: "paused" });
+      this.#containers.announce(container, "pause");
+    });
+  }
+
+  /** Version 1 stays FREEZING while tasks come and go: then it is thawed for a moment and tried again. */
+  async #freeze(group: string): Promise<void> {
+    const { cgroups } = this.#runtime;
+    for (let attempt = 0; attempt < FREEZE_ATTEMPTS; attempt++) {
+      if (attempt % 25 === 24) cgroups.freeze(group, false);
+      cgroups.freeze(group, true);
+      if (cgroups.isFrozen(group)) return;
+      await delay(Math.min(1 + attempt, 10));
+    }
+    cgroups.freeze(group, false);
+    throw new EngineError("system", `control group ${group} does not freeze`);
+  }
+
+  unpause(reference: string): Promise<void> {
+    const container = this.#containers.find(reference);
+    return container.exclusively(async () => {
+      if (!container.paused) throw conflict(`Container ${container.id} is not paused`);
+      this.#runtime.cgroups.freeze(this.#cgroup(container), false);
+      container.note({ status: "running" });
+      this.#containers.announce(container, "unpause");
+    });
+  }
+
+  /** Changes limits and restart policy, all or none; a running container's at once. */
+  update(reference: string, update: ContainerUpdate): Promise<{ Warnings: string[] | null }> {
+    const container = this.#containers.find(reference);
+    return container.exclusively(async () => {
+      const refuse = (reason: string): EngineError =>
+        conflict(`Cannot update container ${container.id}: ${reason}`);
+      if (container.removing) throw refuse('Container is marked for removal and cannot be "update".');
+      const before = container.record.definition.hostConfig;
+      const wanted = wantedResources(update);
+      const hostConfig: HostConfig = { ...before, ...wanted };
+      if (wanted.Memory && !wanted.MemorySwap && before.MemorySwap > 0 && wanted.Memory > before.MemorySwap)
+        throw refuse(
+          "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
+        );
+      if (update.RestartPolicy?.Name) {
+        hostConfig.RestartPolicy = update.RestartPolicy;
+        if (before.AutoRemove && update.RestartPolicy.Name !== "no")
+          throw refuse("Restart policy cannot be updated because AutoRemove is enabled for the container");
+      }
+      checkRestartPolicy(hostConfig);
+      checkResources(hostConfig);
+      this.#apply(container, hostConfig, wanted);
+      this.#containers.announce(container, "update");
+      return { Warnings: null };
+    });
+  }
+
+  #apply(container: Container, hostConfig: HostConfig, wanted: Partial<HostConfig>): void {
+    const { registry } = this.#containers;
+    const before = container.record.definition.hostConfig;
+    // Only what was asked for is written: what a system container did to its own group stays.
+    const asked = cgroupLimits({ ...noResources(hostConfig), ...wanted });
+    const { cgroups } = this.#runtime;
+    try {
+      registry.redefine(container, { hostConfig });
+      if (container.alive) applyLimits(cgroups.changes(this.#cgroup(container), asked));
+    } catch (error) {
+      registry.redefine(container, { hostConfig: before });
+      if (error instanceof KernelError)
+        throw new EngineError("system", `Cannot update container ${container.id}: ${error.message}`);
+      throw error;
+    }
+  }
+
+  /** GET /containers/{id}/top: the host's ps, for the processes of the container's control group. */
+  async top(reference: string, psArguments: string): Promise<{ Titles: string[]; Processes: string[][] }> {
+    const container = this.#containers.find(reference);
+    if (!container.alive) throw conflict(`container ${container.id} is not running`);
+    const pids = this.#runtime.cgroups.processes(this.#cgroup(container));
+    if (pids.length === 0) throw conflict(`container ${container.id} is not running`);
+    const words = (psArguments || "-ef").split(/\s+/).filter(Boolean);
+    const { stdout } = await run("ps", [...words, "-q", pids.join(",")])
+      // Some of ps's options don't go with a choice of processes.
+      .catch(() => run("ps", words))
+      .catch((error: Error & { stderr?: string }) => {
+        throw new EngineError("system", `ps: ${error.stderr?.trim() || error.message}`);
+      });
+    const result = parseProcesses(stdout, new Set(pids));
+    this.#containers.announce(container, "top");
+    return result;
+  }
+
+  /** POST /containers/prune: removes every container that does not run and passes the filters. */
+  async prune(
+    filters: Filters,
+    sizeOf: (container: Container) => Promise<number>,
+  ): Promise<{ ContainersDeleted: string[] | null; SpaceReclaimed: number }> {
+    const [until] = filters.get("until") ?? [];
+    const limit = parseNanoseconds(until);
+    const deleted: string[] = [];
+    let reclaimed = 0;
+    for (const container of this.#containers.registry.all()) {
+      const { created, config } = container.record.definition;
+      if (container.running || container.removing) continue;
+      if (limit !== undefined && (parseTime(created) ?? 0n) > limit) continue;
+      if (!matchesLabels(filters.get("label") ?? [], config.Labels)) continue;
+      if ((filters.get("label!") ?? []).some((label) => matchesLabels([label], config.Labels))) continue;
+      const size = await sizeOf(container);
+      await this.#containers.remove(container.id, { force: false, volumes: false });
+      deleted.push(container.id);
+      reclaimed += size;
+    }
+    return { ContainersDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed };
+  }
+}
+
+/** What an update asks to be changed. */
+function wantedResources(update: ContainerUpdate): Partial<HostConfig> {
+  const wanted: Record<string, unknown> = {};
+  for (const field of resourceFields) {
+    const value = update[field];
+    if (value !== 0 && value !== "" && value !== null && value !== undefined) wanted[field] = value;
+  }
+  return wanted as Partial<HostConfig>;
+}
+
+const noResources = (host: HostConfig): HostConfig => ({
+  ...host,
+  CpuShares: 0,
+  Memory: 0,
+  NanoCpus: 0,
+  CpuPeriod: 0,
+  CpuQuota: 0,
+  CpusetCpus: "",
+  CpusetMems: "",
+  MemoryReservation: 0,
+  MemorySwap: 0,
+  PidsLimit: null,
+});
+
+/** ps's table as titles and rows, of the wanted processes only. Throws when there is no PID among the columns. */
+export function parseProcesses(
+  text: string,
+  wanted: ReadonlySet<number>,
+): { Titles: string[]; Processes: string[][] } {
+  const [head = "", ...lines] = text.split("\n");
+  const Titles = head.trim().split(/\s+/);
+  const column = Titles.indexOf("PID");
+  if (column < 0) throw new EngineError("system", "Couldn't find PID field in ps output");
+  const Processes: string[][] = [];
+  for (const line of lines) {
+    if (!line.trim()) continue;
+    const words = line.trim().split(/\s+/);
+    // The last column is the command, with the spaces it has.
+    const row = [...words.slice(0, Titles.length - 1), words.slice(Titles.length - 1).join(" ")];
+    if (wanted.has(Number(row[column]))) Processes.push(row);
+  }
+  return { Titles, Processes };
+}

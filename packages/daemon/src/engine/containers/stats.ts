@@ -1,0 +1,165 @@
+// What a container uses, as GET /containers/{id}/stats tells it.
+import { readFileSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
+import type { BlockStatistic, CgroupStatistics } from "@tsd/kernel-bindings";
+import type { Runtime } from "../../runtime/runtime.ts";
+import { now, zeroTime } from "../timestamps.ts";
+import type { Container } from "./registry.ts";
+
+const SECOND = 1000;
+const NANOSECONDS_PER_TICK = 1e7;
+
+interface Sample {
+  read: string;
+  cpu: object;
+  view: object;
+}
+
+/** The processors' time altogether, in nanoseconds: user, nice, system, idle, iowait, irq, softirq, steal (proc(5)). */
+function systemTime(): number {
+  const [, ...ticks] = (readFileSync("/proc/stat", "utf8").split("\n", 1)[0] ?? "").trim().split(/\s+/);
+  return ticks.slice(0, 8).reduce((sum, tick) => sum + Number(tick), 0) * NANOSECONDS_PER_TICK;
+}
+
+/** Counters of the interfaces in a process's network namespace but the loopback (proc(5), /proc/pid/net/dev). */
+function networks(pid: number): Record<string, object> {
+  const found: Record<string, object> = {};
+  for (const line of readFileSync(`/proc/${pid}/net/dev`, "utf8").split("\n").slice(2)) {
+    const match = /^\s*([^:]+):\s*(.*)$/.exec(line);
+    const name = match?.[1];
+    // Tunnels that some kernels put into each namespace have nothing to do with the container.
+    if (!name || !/^eth\d+$/.test(name)) continue;
+    const counts = (match[2] ?? "").trim().split(/\s+/).map(Number);
+    const at = (index: number): number => counts[index] ?? 0;
+    found[name] = {
+      rx_bytes: at(0),
+      rx_packets: at(1),
+      rx_errors: at(2),
+      rx_dropped: at(3),
+      tx_bytes: at(8),
+      tx_packets: at(9),
+      tx_errors: at(10),
+      tx_dropped: at(11),
+    };
+  }
+  return found;
+}
+
+const block = (entries: readonly BlockStatistic[]): object[] =>
+  entries.map(({ major, minor, operation, value }) => ({ major, minor, op: operation, value }));
+
+function cpuView({ cpu }: CgroupStatistics): object {
+  return {
+    cpu_usage: {
+      total_usage: cpu.total,
+      ...(cpu.perProcessor ? { percpu_usage: cpu.perProcessor } : {}),
+      usage_in_kernelmode: cpu.system,
+      usage_in_usermode: cpu.user,
+    },
+    system_cpu_usage: systemTime(),
+    online_cpus: availableParallelism(),
+    throttling_data: {
+      periods: cpu.throttling.periods,
+      throttled_periods: cpu.throttling.throttledPeriods,
+      throttled_time: cpu.throttling.throttledTime,
+    },
+  };
+}
+
+const noCpu = {
+  cpu_usage: { total_usage: 0, usage_in_kernelmode: 0, usage_in_usermode: 0 },
+  throttling_data: { periods: 0, throttled_periods: 0, throttled_time: 0 },
+};
+
+function sample(container: Container, runtime: Runtime): Sample {
+  const { definition, state } = container.record;
+  const { cgroup } = runtime.places(container.id, definition.hostConfig.CgroupParent);
+  const statistics = runtime.cgroups.statistics(cgroup);
+  const { memory, pids } = statistics;
+  const own = !["host", "none"].includes(definition.hostConfig.NetworkMode);
+  return {
+    read: now(),
+    cpu: cpuView(statistics),
+    view: {
+      pids_stats: { current: pids.current, ...(pids.limit === undefined ? {} : { limit: pids.limit }) },
+      blkio_stats: {
+        io_service_bytes_recursive: block(statistics.block.bytes),
+        io_serviced_recursive: block(statistics.block.operations),
+        io_queue_recursive: [],
+        io_service_time_recursive: [],
+        io_wait_time_recursive: [],
+        io_merged_recursive: [],
+        io_time_recursive: [],
+        sectors_recursive: [],
+      },
+      memory_stats: {
+        usage: memory.usage,
+        ...(memory.maximumUsage === undefined ? {} : { max_usage: memory.maximumUsage }),
+        stats: memory.details,
+        ...(memory.failures ? { failcnt: memory.failures } : {}),
+        limit: memory.limit ?? totalmem(),
+      },
+      ...(own ? { networks: networks(state.pid) } : {}),
+    },
+  };
+}
+
+/** The body's fields, in Docker's order. */
+function statsView(container: Container, present: Sample | undefined, previous: Sample | undefined): object {
+  return {
+    read: present?.read ?? zeroTime,
+    preread: previous?.read ?? zeroTime,
+    pids_stats: {},
+    blkio_stats: {
+      io_service_bytes_recursive: null,
+      io_serviced_recursive: null,
+      io_queue_recursive: null,
+      io_service_time_recursive: null,
+      io_wait_time_recursive: null,
+      io_merged_recursive: null,
+      io_time_recursive: null,
+      sectors_recursive: null,
+    },
+    num_procs: 0,
+    storage_stats: {},
+    cpu_stats: present?.cpu ?? noCpu,
+    precpu_stats: previous?.cpu ?? noCpu,
+    memory_stats: {},
+    ...present?.view,
+    name: `/${container.name}`,
+    id: container.id,
+  };
+}
+
+/** One sample; after two of them, a second apart, unless `oneShot`. */
+export async function singleStats(container: Container, runtime: Runtime, oneShot: boolean): Promise<object> {
+  if (!container.alive) return statsView(container, undefined, undefined);
+  if (oneShot) return statsView(container, sample(container, runtime), undefined);
+  const previous = sample(container, runtime);
+  await delay(SECOND);
+  return statsView(container, container.alive ? sample(container, runtime) : undefined, previous);
+}
+
+/** A sample each second, as lines of JSON, until the container is gone or `signal` aborts. */
+export async function* streamStats(
+  container: Container,
+  runtime: Runtime,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
+  let previous: Sample | undefined;
+  const removed = container.removed();
+  let gone = false;
+  removed.then(
+    () => {
+      gone = true;
+    },
+    () => undefined,
+  );
+  while (!signal.aborted && !gone) {
+    const present = container.alive ? sample(container, runtime) : undefined;
+    yield `${JSON.stringify(statsView(container, present, previous))}\n`;
+    previous = present;
+    await delay(SECOND, undefined, { signal }).catch(() => undefined);
+  }
+}

@@ -1,0 +1,158 @@
+// Packs and unpacks trees in a process of its own that is locked into their root (launcher/archive).
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+
+/** Where to work: descriptors of a root, and of a directory in it. They are the caller's to close, once the call that got
+ * them has returned. */
+export interface ArchivePlace {
+  root: number;
+  directory: number;
+  /** The tasks file of a devices control group: what may not be opened there, may not here. */
+  devices?: string | undefined;
+}
+
+/** What a layer's unpacking tells. */
+export interface UnpackedContents {
+  /** Bytes of file contents. */
+  size: number;
+  /** Directories that hide what is below them in lower layers: marking them takes a capability the process gave up. */
+  opaque: string[];
+}
+
+/** One thing in an upper directory: a whiteout, an opaque directory, a directory, or anything else. */
+export interface LayerItem {
+  kind: "w" | "o" | "d" | "f";
+  mode: number;
+  size: number;
+  /** Seconds since the epoch, with nine digits after the point. */
+  time: string;
+  inode: string;
+  /** From the directory on, with a slash in front. */
+  path: string;
+}
+
+/** The archive, the tree or the disk was not as it should be; the message says what. */
+export class ArchiveError extends Error {}
+
+/** An archive on its way out. */
+export interface Packing {
+  stream: Readable;
+  /** Rejects with ArchiveError when the archive is not whole. */
+  done: Promise<void>;
+  /** Ends it early. */
+  cancel(): void;
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  const errors: Buffer[] = [];
+  child.stderr?.on("data", (chunk: Buffer) => errors.push(chunk));
+  const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (...end) => resolve(end));
+  });
+  if (code === 0) return;
+  throw new ArchiveError(
+    Buffer.concat(errors).toString("utf8").trim() || `archiver ended with ${signal ?? code}`,
+  );
+}
+
+export class Archiver {
+  readonly #program: string;
+  constructor(program: string) {
+    this.#program = program;
+  }
+
+  #spawn(words: readonly string[], place: ArchivePlace): ChildProcess {
+    const devices = place.devices ? ["--devices", place.devices] : [];
+    return spawn(this.#program, [...devices, ...words], {
+      stdio: ["pipe", "pipe", "pipe", place.root, place.directory],
+      env: {},
+    });
+  }
+
+  #pack(words: readonly string[], place: ArchivePlace): Packing {
+    const child = this.#spawn(words, place);
+    child.stdin?.end();
+    const done = ended(child);
+    done.catch(() => undefined); // heard of by whoever awaits it
+    return { stream: child.stdout as Readable, done, cancel: () => child.kill("SIGKILL") };
+  }
+
+  /** A tar of `base` (a name in the directory, "." for itself), which is called `name` in it. */
+  pack(place: ArchivePlace, base: string, name: string): Packing {
+    return this.#pack(["pack", base, name], place);
+  }
+
+  /** A tar of all that is in the directory. */
+  packContents(place: ArchivePlace): Packing {
+    return this.#pack(["pack-contents"], place);
+  }
+
+  /** A tar of an overlay's upper directory, with its whiteouts as the OCI image specification has them. */
+  packLayer(place: ArchivePlace): Packing {
+    return this.#pack(["pack-layer"], place);
+  }
+
+  /** What is in an overlay's upper directory. */
+  async listLayer(place: ArchivePlace): Promise<LayerItem[]> {
+    const { stream, done } = this.#pack(["list-layer"], place);
+    const chunks: Buffer[] = [];
+    for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
+    await done;
+    return Buffer.concat(chunks)
+      .toString("utf8")
+      .split("\0")
+      .filter(Boolean)
+      .map((record) => {
+        const [kind = "f", mode = "", size, time = "", inode = "", ...path] = record.split(" ");
+        return {
+          kind: kind as LayerItem["kind"],
+          mode: Number.parseInt(mode, 8),
+          size: Number(size),
+          time,
+          inode,
+          path: path.join(" "),
+        };
+      });
+  }
+
+  /** Unpacks a tar into the directory, which messages call `path`. */
+  async unpack(
+    place: ArchivePlace,
+    path: string,
+    source: Readable,
+    options: { owner?: { uid: number; gid: number } | undefined; sameKind: boolean },
+  ): Promise<void> {
+    const owner = options.owner ? ["--owner", `${options.owner.uid}:${options.owner.gid}`] : [];
+    const words = [...owner, ...(options.sameKind ? ["--same-kind"] : []), "unpack", path];
+    const child = this.#spawn(words, place);
+    child.stdout?.resume();
+    await this.#feed(child, source);
+  }
+
+  /** Unpacks an image's layer: at most `maximum` bytes of contents. */
+  async unpackLayer(place: ArchivePlace, source: Readable, maximum: number): Promise<UnpackedContents> {
+    const child = this.#spawn(["--maximum", String(maximum), "unpack-layer"], place);
+    const output: Buffer[] = [];
+    child.stdout?.on("data", (chunk: Buffer) => output.push(chunk));
+    await this.#feed(child, source);
+    return JSON.parse(Buffer.concat(output).toString("utf8")) as UnpackedContents;
+  }
+
+  async #feed(child: ChildProcess, source: Readable): Promise<void> {
+    const done = ended(child);
+    done.catch(() => undefined);
+    const problem = await pipeline(source, child.stdin as NonNullable<ChildProcess["stdin"]>).catch(
+      (error: NodeJS.ErrnoException) => error,
+    );
+    // A source that broke off must not pass for a whole archive.
+    if (problem && problem.code !== "EPIPE") child.kill("SIGKILL");
+    const failure = await done.then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    if (problem && problem.code !== "EPIPE") throw problem;
+    if (failure) throw failure;
+  }
+}

@@ -1,0 +1,32 @@
+// Reading control group files: numbers, and lines of "key value".
+import { readFileSync } from "node:fs";
+
+/** A kernel file's text, "" when it is not there (the group is gone, or this kernel lacks it). */
+export function readIfThere(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENODEV") return "";
+    throw error;
+  }
+}
+
+export const numbersIn = (file: string): number[] =>
+  readIfThere(file).split("\n").filter(Boolean).map(Number);
+
+/** The number in a file; undefined for "max" and where there is no file. */
+export function numberIn(file: string): number | undefined {
+  const text = readIfThere(file).trim();
+  return text === "" || text === "max" ? undefined : Number(text);
+}
+
+/** All lines of "key value". */
+export function keyedNumbers(file: string): Record<string, number> {
+  const values: Record<string, number> = {};
+  for (const line of readIfThere(file).split("\n")) {
+    const [key, value] = line.split(" ");
+    if (key && value) values[key] = Number(value);
+  }
+  return values;
+}
