@@ -12,6 +12,7 @@ import { HealthMonitors } from "./engine/containers/health.ts";
 import { ContainerOperations } from "./engine/containers/operations.ts";
 import { ContainerRoots } from "./engine/containers/roots.ts";
 import { ContainerService } from "./engine/containers/service.ts";
+import { ensureSkeleton } from "./engine/containers/skeleton.ts";
 import { EventBus } from "./engine/events/bus.ts";
 import { ExecService } from "./engine/exec/service.ts";
 import { Commits } from "./engine/images/commit.ts";
@@ -88,6 +89,7 @@ export async function compose(
     volumes,
     events,
     root: join(dataRoot, "containers"),
+    skeleton: ensureSkeleton(join(dataRoot, "skeleton")),
     trash: join(dataRoot, "trash"),
     report,
   });
@@ -110,7 +112,7 @@ export async function compose(
   );
   lifecycle.observe(health);
   const operations = new ContainerOperations(containers, runtime);
-  const roots = new ContainerRoots(runtime, images, containers.starter);
+  const roots = new ContainerRoots(runtime, containers.starter);
   const archives = new ContainerArchives(containers, roots, archiver);
   const commits = new Commits(containers, operations, archives, images);
   await images.open();
@@ -131,7 +133,6 @@ export async function compose(
       network,
       volumes,
       events,
-      runtime,
       spool: join(dataRoot, "spool"),
       info,
       shutdown: async ({ stopContainers }) => {

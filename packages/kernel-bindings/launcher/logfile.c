@@ -83,15 +83,21 @@ size_t logfile_escape(const char *bytes, size_t length, char *out) {
     return (size_t)(at - out);
 }
 
-static int write_all(int file, const char *bytes, size_t length) {
-    while (length) {
-        ssize_t size = write(file, bytes, length);
+/* Writes all of it, or (a full disk) whole records only; the bytes that are in the file now, `error` telling why not all. */
+static size_t write_records(int file, const char *bytes, size_t length, int *error) {
+    size_t written = 0;
+    *error = 0;
+    while (written < length) {
+        ssize_t size = write(file, bytes + written, length - written);
         if (size < 0 && errno == EINTR) continue;
-        if (size < 0) return -1;
-        bytes += size;
-        length -= (size_t)size;
+        if (size < 0) { *error = errno; break; }
+        written += (size_t)size;
     }
-    return 0;
+    size_t whole = written;
+    while (whole < length && whole && bytes[whole - 1] != '\n') whole--;
+    struct stat status;
+    if (whole != written && fstat(file, &status) == 0) (void)!ftruncate(file, status.st_size - (off_t)(written - whole));
+    return whole;
 }
 
 /* path.2 → path.3, path.1 → path.2, path → path.1; a new path. */
@@ -113,10 +119,10 @@ static int rotate(struct logfile *log) {
 
 static int flush(struct logfile *log) {
     if (!batched) return 0;
-    int result = write_all(log->file, batch, batched);
-    log->size += batched;
+    int error;
+    log->size += write_records(log->file, batch, batched, &error);
     batched = 0;
-    return result;
+    return error ? (errno = error, -1) : 0;
 }
 
 static size_t timestamp(char *out, size_t room) {

@@ -9,7 +9,6 @@ import type { Commits } from "../engine/images/commit.ts";
 import type { ImageService } from "../engine/images/service.ts";
 import type { DefaultNetwork } from "../engine/networks/default-network.ts";
 import type { LocalVolumes } from "../engine/volumes.ts";
-import type { Runtime } from "../runtime/runtime.ts";
 
 export interface Engine {
   containers: ContainerService;
@@ -23,7 +22,6 @@ export interface Engine {
   events: EventBus;
   /** Where archives are spooled while they load. */
   spool: string;
-  runtime: Runtime;
   info(): object;
   /** Ends the daemon; with its containers, or without. Resolves when they have ended. */
   shutdown(options: { stopContainers: boolean }): Promise<void>;

@@ -27,6 +27,7 @@ export interface LifecycleParts {
   events: EventSink;
   /** Where containers keep their directories, and removed ones wait for deletion. */
   root: string;
+  skeleton: string;
   trash: string;
   /** Problems that no client waits for. */
   report: (problem: unknown, what: string) => void;

@@ -33,8 +33,9 @@ export function logSettings(config: {
   Config: Readonly<Record<string, string>>;
 }): { maximumSize: number; maximumFiles: number } | undefined {
   if (config.Type === "none") return undefined;
+  const driver = config.Type || "json-file";
   for (const name of Object.keys(config.Config))
-    if (!known.has(name)) throw invalid(`unknown log opt '${name}' for json-file log driver`);
+    if (!known.has(name)) throw invalid(`unknown log opt '${name}' for ${driver} log driver`);
   const size = config.Config["max-size"];
   const files = Number(config.Config["max-file"] ?? (size === undefined ? DEFAULT_FILES : 1));
   if (!Number.isInteger(files) || files < 1) throw invalid("max-file cannot be less than 1");

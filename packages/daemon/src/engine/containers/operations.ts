@@ -13,6 +13,7 @@ import { checkName } from "./create.ts";
 import { type Filters, matchesLabels } from "./list.ts";
 import type { Container } from "./registry.ts";
 import type { ContainerService } from "./service.ts";
+import { singleStats, streamStats } from "./stats.ts";
 import { checkResources, checkRestartPolicy } from "./validate.ts";
 
 const run = promisify(execFile);
@@ -69,7 +70,7 @@ export class ContainerOperations {
   pause(reference: string): Promise<void> {
     const container = this.#containers.find(reference);
     return container.exclusively(async () => {
-      if (!container.running) throw conflict(`Container ${container.id} is not running`);
+      if (!container.running) throw conflict(`container ${container.id} is not running`);
       if (container.paused) throw conflict(`Container ${container.id} is already paused`);
       if (container.state.status === "restarting")
         throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
@@ -95,7 +96,8 @@ export class ContainerOperations {
   unpause(reference: string): Promise<void> {
     const container = this.#containers.find(reference);
     return container.exclusively(async () => {
-      if (!container.paused) throw conflict(`Container ${container.id} is not paused`);
+      // Docker's status for it, too.
+      if (!container.paused) throw new EngineError("system", `Container ${container.id} is not paused`);
       this.#runtime.cgroups.freeze(this.#cgroup(container), false);
       container.note({ status: "running" });
       this.#containers.announce(container, "unpause");
@@ -162,6 +164,14 @@ export class ContainerOperations {
     const result = parseProcesses(stdout, new Set(pids));
     this.#containers.announce(container, "top");
     return result;
+  }
+
+  stats(reference: string, oneShot: boolean): Promise<object> {
+    return singleStats(this.#containers.find(reference), this.#runtime, oneShot);
+  }
+
+  streamStats(reference: string, signal: AbortSignal): AsyncGenerator<string> {
+    return streamStats(this.#containers.find(reference), this.#runtime, signal);
   }
 
   /** POST /containers/prune: removes every container that does not run and passes the filters. */

@@ -3,7 +3,6 @@ import { closeSync, constants, openSync } from "node:fs";
 import { O_PATH } from "@tsd/kernel-bindings";
 import { openLayers } from "../../runtime/rootview.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import type { ImageSource } from "../images/image.ts";
 import type { Container } from "./registry.ts";
 import { type ContainerStarter, mountSpec } from "./starter.ts";
 
@@ -16,19 +15,16 @@ export interface OpenRoot {
 
 export class ContainerRoots {
   readonly #runtime: Runtime;
-  readonly #images: ImageSource;
   readonly #starter: ContainerStarter;
 
-  constructor(runtime: Runtime, images: ImageSource, starter: ContainerStarter) {
+  constructor(runtime: Runtime, starter: ContainerStarter) {
     this.#runtime = runtime;
-    this.#images = images;
     this.#starter = starter;
   }
 
   /** The container's changes, topmost, and its image's layers. */
   layers(container: Container): string[] {
-    const image = this.#images.get(container.record.definition.imageId);
-    return [this.upper(container), ...this.#images.layerDirectories(image)];
+    return [this.upper(container), ...this.#starter.layersBelow(container)];
   }
 
   /** The directory of what the container has changed. */

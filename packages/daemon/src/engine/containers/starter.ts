@@ -27,6 +27,8 @@ export interface StarterParts {
   registry: ContainerRegistry;
   /** Where containers keep their directories. */
   root: string;
+  /** The lowest layer of every root. */
+  skeleton: string;
 }
 
 /** A container on its way: the plan, and what the launcher said. */
@@ -64,6 +66,12 @@ export class ContainerStarter {
     mkdirSync(join(directory, "work"), { mode: 0o700 });
   }
 
+  /** The layers below a container's own files, topmost first. */
+  layersBelow(container: Container): string[] {
+    const { images, skeleton } = this.#parts;
+    return [...images.layerDirectories(images.get(container.record.definition.imageId)), skeleton];
+  }
+
   /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */
   start(container: Container): Start {
     const { runtime, images, network } = this.#parts;
@@ -71,8 +79,7 @@ export class ContainerStarter {
     const { hostConfig } = definition;
     const config = { ...definition.config, Hostname: this.#hostname(container) };
     const namespaces = this.#namespaces(container);
-    const image = images.get(definition.imageId);
-    const layers = images.layerDirectories(image);
+    const layers = images.layerDirectories(images.get(definition.imageId));
     const directory = this.directory(container.id);
     const user = this.#user(container, layers);
     const interfaces: InterfaceSpec[] =
@@ -94,7 +101,7 @@ export class ContainerStarter {
       config,
       hostConfig,
       command: commandOf(config),
-      layers,
+      layers: [...layers, this.#parts.skeleton],
       directory,
       places,
       user,

@@ -112,7 +112,7 @@ export function validateCreate(request: ContainerCreate): void {
   if (request.StopSignal) signalNumber(request.StopSignal);
   if (request.StopTimeout !== null && request.StopTimeout < -1)
     throw invalid(`invalid StopTimeout: ${request.StopTimeout}`);
-  if (host.LogConfig.Type && !["json-file", "none"].includes(host.LogConfig.Type))
+  if (host.LogConfig.Type && !["json-file", "local", "none"].includes(host.LogConfig.Type))
     throw invalid(
       `error looking up logging plugin ${host.LogConfig.Type}: plugin "${host.LogConfig.Type}" not found`,
     );

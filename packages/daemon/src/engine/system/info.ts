@@ -89,7 +89,7 @@ export function infoView(parts: InfoParts): object {
       Volume: ["local"],
       Network: ["bridge", "host", "null"],
       Authorization: null,
-      Log: ["json-file", "none"],
+      Log: ["json-file", "local", "none"],
     },
     MemoryLimit: cgroups.has("memory"),
     SwapLimit: cgroups.has("memory"),

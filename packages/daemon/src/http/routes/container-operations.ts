@@ -4,7 +4,6 @@ import type { FastifyPluginAsync } from "fastify";
 import { z } from "zod";
 import { containerUpdateSchema } from "../../api/schemas/container-create.ts";
 import { parseFilters } from "../../engine/containers/list.ts";
-import { singleStats, streamStats } from "../../engine/containers/stats.ts";
 import { invalid } from "../../engine/errors.ts";
 import type { Engine } from "../engine.ts";
 import { check, truthy } from "../validation.ts";
@@ -20,7 +19,7 @@ interface ById {
 }
 
 export const containerOperationRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
-  const { containers, operations, archives, runtime } = engine;
+  const { operations, archives } = engine;
 
   app.get<ById>("/containers/:id/top", async (request) => {
     const { ps_args } = check(topQuery, request.query, "query");
@@ -35,19 +34,20 @@ export const containerOperationRoutes: FastifyPluginAsync<{ engine: Engine }> = 
 
   app.get<ById>("/containers/:id/stats", async (request, reply) => {
     const query = check(statsQuery, request.query, "query");
-    const container = containers.find(request.params.id);
+    const { id } = request.params;
     const oneShot = truthy(query["one-shot"]);
     const streaming = query.stream === undefined || truthy(query.stream);
     if (oneShot && streaming && query.stream !== undefined)
       throw invalid("cannot have stream=true and one-shot=true");
-    if (!streaming || oneShot) return singleStats(container, runtime, oneShot);
+    if (!streaming || oneShot) return operations.stats(id, oneShot);
     const gone = new AbortController();
+    const lines = operations.streamStats(id, gone.signal);
     reply.raw.on("close", () => gone.abort());
     reply.type("application/json");
     reply.raw.writeHead(200, reply.getHeaders() as Record<string, string>);
     reply.raw.flushHeaders();
     reply.hijack();
-    Readable.from(streamStats(container, runtime, gone.signal), { objectMode: false })
+    Readable.from(lines, { objectMode: false })
       .on("error", (error) => {
         request.log.error({ err: error }, "reading statistics");
         reply.raw.destroy();
