@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { DetachDetector, parseDetachKeys } from "./containers/detach-keys.ts";
 import { parseFilters } from "./containers/list.ts";
+import { encodeLogLine } from "./containers/log-encoding.ts";
 import { parseSize } from "./containers/log-settings.ts";
-import { encodeLogLine } from "./containers/logs.ts";
 import { humanDuration } from "./containers/view.ts";
 import { applyChanges } from "./images/changes.ts";
 import { parseReference, taggedName } from "./images/reference.ts";

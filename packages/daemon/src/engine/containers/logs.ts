@@ -1,69 +1,88 @@
-// Reads a container's json-file log: rotated files, tail, since and until, and following it while it grows.
+// Reads a container's log files: rotated ones, from the tail on, and following while they grow and are rotated.
 import { watch } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { parseTime } from "../timestamps.ts";
+import { type EncodingOptions, LogEncoder } from "./log-encoding.ts";
 
-export interface LogOptions {
-  stdout: boolean;
-  stderr: boolean;
-  timestamps: boolean;
+export interface LogOptions extends EncodingOptions {
   follow: boolean;
   /** Lines from the end; undefined for all. */
   tail: number | undefined;
-  /** Nanoseconds since the epoch; undefined for no bound. */
-  since: bigint | undefined;
-  until: bigint | undefined;
 }
 
-/** One line of the log, or a part of a long one (no newline at its end). */
-export interface LogLine {
-  log: string;
-  stream: "stdout" | "stderr";
-  time: string;
+/** The life of the container whose log is followed. */
+export interface LogLife {
+  alive: boolean;
+  /** Calls back at the next exit; returns what takes that back. */
+  onExit(listener: () => void): () => void;
 }
 
-const CHUNK = 65536;
+const CHUNK = 256 * 1024;
+const NEWLINE = 10;
 
-/** The files of a log that exist, oldest first. */
-async function logFiles(path: string): Promise<string[]> {
-  const found = [path];
-  for (let index = 1; await exists(`${path}.${index}`); index++) found.unshift(`${path}.${index}`);
-  return found;
-}
-
-const exists = (path: string): Promise<boolean> =>
+const inodeOf = (path: string): Promise<number | undefined> =>
   stat(path).then(
-    () => true,
-    () => false,
+    ({ ino }) => ino,
+    () => undefined,
   );
 
-/** Whole lines of a file from an offset on; `rest` keeps what is unfinished between calls. */
-class LineReader {
-  readonly #file: FileHandle;
+/** The files of a log that exist, oldest first. */
+async function logFiles(path: string): Promise<{ path: string; inode: number }[]> {
+  const found: { path: string; inode: number }[] = [];
+  for (let index = 0; ; index++) {
+    const name = index === 0 ? path : `${path}.${index}`;
+    const inode = await inodeOf(name);
+    if (inode === undefined && index > 0) return found;
+    if (inode !== undefined) found.unshift({ path: name, inode });
+  }
+}
+
+/** One log file, read in runs of whole lines; what is unfinished waits for its rest. */
+class LogFile {
+  readonly inode: number;
+  readonly path: string;
+  readonly #handle: FileHandle;
   #offset: number;
   #rest: Buffer = Buffer.alloc(0);
 
-  constructor(file: FileHandle, offset: number) {
-    this.#file = file;
+  private constructor(handle: FileHandle, path: string, inode: number, offset: number) {
+    this.#handle = handle;
+    this.path = path;
+    this.inode = inode;
     this.#offset = offset;
   }
 
-  /** What is there now; ends at the end of the file. */
-  async *lines(): AsyncGenerator<string> {
-    const buffer = Buffer.allocUnsafe(CHUNK);
+  /** Undefined when the file is gone, or another one by now. */
+  static async open(path: string, inode: number, offset = 0): Promise<LogFile | undefined> {
+    const handle = await open(path, "r").catch(() => undefined);
+    if (!handle) return undefined;
+    if ((await handle.stat()).ino === inode) return new LogFile(handle, path, inode, offset);
+    await handle.close();
+    return undefined;
+  }
+
+  /** The next whole lines; undefined at the end of what there is. */
+  async read(): Promise<Buffer | undefined> {
     for (;;) {
-      const { bytesRead } = await this.#file.read(buffer, 0, CHUNK, this.#offset);
-      if (bytesRead === 0) return;
+      const buffer = Buffer.allocUnsafe(CHUNK);
+      const { bytesRead } = await this.#handle.read(buffer, 0, CHUNK, this.#offset);
+      if (bytesRead === 0) return undefined;
       this.#offset += bytesRead;
-      let chunk = this.#rest.length
-        ? Buffer.concat([this.#rest, buffer.subarray(0, bytesRead)])
-        : Buffer.from(buffer.subarray(0, bytesRead));
-      for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10)) {
-        yield chunk.toString("utf8", 0, at);
-        chunk = chunk.subarray(at + 1);
+      const fresh = buffer.subarray(0, bytesRead);
+      const end = fresh.lastIndexOf(NEWLINE) + 1;
+      if (end === 0) {
+        this.#rest = Buffer.concat([this.#rest, fresh]);
+        continue;
       }
-      this.#rest = chunk;
+      const lines = this.#rest.length
+        ? Buffer.concat([this.#rest, fresh.subarray(0, end)])
+        : fresh.subarray(0, end);
+      this.#rest = Buffer.from(fresh.subarray(end));
+      return lines;
     }
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
   }
 }
 
@@ -78,7 +97,7 @@ async function tailOffset(path: string, count: number): Promise<{ offset: number
       const start = Math.max(0, end - CHUNK);
       await file.read(buffer, 0, end - start, start);
       for (let at = end - start - 1; at >= 0; at--) {
-        if (buffer[at] !== 10 || start + at === size - 1) continue;
+        if (buffer[at] !== NEWLINE || start + at === size - 1) continue;
         lines++;
         if (lines === count) return { offset: start + at + 1, lines };
       }
@@ -90,103 +109,122 @@ async function tailOffset(path: string, count: number): Promise<{ offset: number
   }
 }
 
-/** Which files to read, and where in the first of them. */
-async function startOf(path: string, tail: number | undefined): Promise<{ files: string[]; offset: number }> {
+/** The file to begin with, and where in it. */
+async function firstFile(path: string, tail: number | undefined): Promise<LogFile | undefined> {
   const files = await logFiles(path);
-  if (tail === undefined) return { files, offset: 0 };
+  if (tail === undefined) return oldest(files);
   let wanted = tail;
-  for (let index = files.length - 1; index >= 0; index--) {
-    const file = files[index] ?? path;
-    if (wanted === 0) return { files: files.slice(index), offset: (await stat(file)).size };
-    const { offset, lines } = await tailOffset(file, wanted);
+  for (const file of [...files].reverse()) {
+    if (wanted === 0) return LogFile.open(file.path, file.inode, (await stat(file.path)).size);
+    const { offset, lines } = await tailOffset(file.path, wanted);
     wanted -= lines;
-    if (wanted <= 0) return { files: files.slice(index), offset };
+    if (wanted <= 0) return LogFile.open(file.path, file.inode, offset);
   }
-  return { files, offset: 0 };
+  return oldest(files);
 }
 
-/** Says when to look again: the file changed, or nothing more will come. */
+const oldest = async (files: readonly { path: string; inode: number }[]): Promise<LogFile | undefined> =>
+  files[0] && LogFile.open(files[0].path, files[0].inode);
+
+/** The file that was begun after this one was rotated away; undefined while this is the present one. */
+async function successor(path: string, file: LogFile): Promise<LogFile | undefined> {
+  // The present one is looked at first: mostly it is still this.
+  if ((await inodeOf(path)) === file.inode) return undefined;
+  for (;;) {
+    const files = await logFiles(path);
+    const at = files.findIndex(({ inode }) => inode === file.inode);
+    const next = files[at + 1]; // where this one is deleted by now, the oldest that is left
+    if (!next) return undefined;
+    const opened = await LogFile.open(next.path, next.inode);
+    if (opened) return opened;
+  }
+}
+
+/** Says when to look again: the file changed or was rotated, or nothing more will come. */
 class Ticker {
   #wake: (() => void) | undefined;
-  #changed = false;
+  #changed = true; // what came before we began to watch
+  #ended: boolean;
   #watcher: ReturnType<typeof watch> | undefined;
-  readonly #ended: () => boolean;
+  readonly #stop: (() => void)[] = [];
 
-  constructor(path: string, ended: () => boolean, whenEnded: Promise<unknown>, signal: AbortSignal) {
-    this.#ended = ended;
-    const tick = () => {
+  constructor(path: string, life: LogLife, signal: AbortSignal) {
+    this.#ended = !life.alive;
+    const tick = (): void => {
       this.#changed = true;
       this.#wake?.();
     };
-    this.#watcher = watch(path, tick);
-    this.#watcher.on("error", tick);
-    whenEnded.then(tick, tick);
-    signal.addEventListener("abort", tick, { once: true });
+    const end = (): void => {
+      this.#ended = true;
+      tick();
+    };
+    try {
+      this.#watcher = watch(path, tick);
+      this.#watcher.on("error", tick);
+    } catch {
+      // Rotated away in this moment: the look that follows finds its successor.
+    }
+    this.#stop.push(life.onExit(end));
+    signal.addEventListener("abort", end, { once: true });
+    this.#stop.push(() => signal.removeEventListener("abort", end));
   }
 
   /** Resolves when there may be more; false when there can't be. */
   async next(): Promise<boolean> {
-    if (this.#changed) {
-      this.#changed = false;
-      return true;
-    }
-    if (this.#ended()) return false;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
+    if (!this.#changed && !this.#ended)
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    const changed = this.#changed;
     this.#changed = false;
-    return true;
+    return changed;
   }
 
   close(): void {
     this.#watcher?.close();
+    for (const stop of this.#stop) stop();
   }
 }
 
-/** The log's lines, parsed; while `running()` holds and `follow` is set it waits for more. Ends when `signal` aborts. */
+/** The log as a client gets it, many lines at a time; with `follow` until the container ends. Ends when `signal`
+ * aborts. Without `follow`, files that are begun while it is read are not read. */
 export async function* readLog(
   path: string,
   options: LogOptions,
-  life: { running: () => boolean; ended: Promise<unknown>; signal: AbortSignal },
-): AsyncGenerator<LogLine> {
-  if (!(await exists(path))) return;
-  const { files, offset } = await startOf(path, options.tail);
-  for (const [index, file] of files.entries()) {
-    const last = index === files.length - 1;
-    const handle = await open(file, "r").catch(() => undefined);
-    if (!handle) continue; // rotated away while we read the ones before it
-    try {
-      const reader = new LineReader(handle, index === 0 ? offset : 0);
-      const ticker =
-        last && options.follow ? new Ticker(file, () => !life.running(), life.ended, life.signal) : undefined;
-      try {
-        do {
-          for await (const text of reader.lines()) {
-            if (life.signal.aborted) return;
-            const line = JSON.parse(text) as LogLine;
-            if (!options[line.stream]) continue;
-            const time = parseTime(line.time) ?? 0n;
-            if (options.since !== undefined && time < options.since) continue;
-            if (options.until !== undefined && time > options.until) return;
-            yield line;
-          }
-          if (ticker && (await handle.stat()).nlink === 0) break;
-        } while (ticker && !life.signal.aborted && (await ticker.next()));
-      } finally {
-        ticker?.close();
+  life: LogLife,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  const encoder = new LogEncoder(options);
+  const lastInode = options.follow ? undefined : await inodeOf(path);
+  let file = await firstFile(path, options.tail);
+  let ticker: Ticker | undefined;
+  try {
+    while (file && !signal.aborted) {
+      const lines: Buffer | undefined = await file.read();
+      if (lines) {
+        const encoded = encoder.encode(lines);
+        if (encoded.length > 0) yield encoded;
+        if (encoder.finished) return;
+        continue;
       }
-    } finally {
-      await handle.close();
+      if (file.inode === lastInode) return;
+      const next: LogFile | undefined = await successor(path, file);
+      if (next) {
+        // It is complete now: what was written between our last look and its rotation is still to be read.
+        for (let rest = await file.read(); rest && !encoder.finished; rest = await file.read())
+          yield encoder.encode(rest);
+        ticker?.close();
+        ticker = undefined;
+        await file.close();
+        file = next;
+        continue;
+      }
+      if (!options.follow) return;
+      ticker ??= new Ticker(file.path, life, signal);
+      if (!(await ticker.next())) return;
     }
+  } finally {
+    ticker?.close();
+    await file?.close();
   }
-}
-
-/** A line as the API sends it: with a multiplexing header unless the container has a terminal. */
-export function encodeLogLine(line: LogLine, options: { timestamps: boolean; terminal: boolean }): Buffer {
-  const text = Buffer.from(options.timestamps ? `${line.time} ${line.log}` : line.log);
-  if (options.terminal) return text;
-  const header = Buffer.alloc(8);
-  header.writeUInt8(line.stream === "stderr" ? 2 : 1, 0);
-  header.writeUInt32BE(text.length, 4);
-  return Buffer.concat([header, text]);
 }

@@ -90,9 +90,14 @@ export class Container {
     return result;
   }
 
+  /** Calls back at the next exit; returns what takes that back. */
+  onExit(listener: (exitCode: number) => void): () => void {
+    this.#exitWaiters.add(listener);
+    return () => this.#exitWaiters.delete(listener);
+  }
   /** Resolves at the next exit with its code. */
   nextExit(): Promise<number> {
-    return new Promise((resolve) => this.#exitWaiters.add(resolve));
+    return new Promise((resolve) => this.onExit(resolve));
   }
   announceExit(exitCode: number): void {
     const waiters = this.#exitWaiters;

@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import type { FastifyPluginAsync } from "fastify";
 import { z } from "zod";
 import { parseDetachKeys } from "../../engine/containers/detach-keys.ts";
-import { encodeLogLine, type LogOptions, readLog } from "../../engine/containers/logs.ts";
+import { type LogOptions, readLog } from "../../engine/containers/logs.ts";
 import type { Container } from "../../engine/containers/registry.ts";
 import { EngineError, invalid } from "../../engine/errors.ts";
 import { parseNanoseconds } from "../../engine/events/time-parameter.ts";
@@ -49,21 +49,18 @@ function checkNotPaused(container: Container, name: string): void {
 export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
   const { containers } = engine;
 
-  /** The encoded lines of a container's log. */
-  const logChunks = async function* (
+  /** A container's log, encoded for its clients. */
+  const logChunks = (
     container: Container,
-    options: LogOptions,
+    options: Omit<LogOptions, "terminal">,
     signal: AbortSignal,
-  ): AsyncGenerator<Buffer> {
-    const terminal = container.record.definition.config.Tty;
-    const life = {
-      running: () => container.running,
-      ended: container.running ? container.nextExit() : Promise.resolve(0),
+  ): AsyncGenerator<Buffer> =>
+    readLog(
+      containers.starter.logPath(container.id),
+      { ...options, terminal: container.record.definition.config.Tty },
+      { alive: container.alive, onExit: (listener) => container.onExit(listener) },
       signal,
-    };
-    for await (const line of readLog(containers.starter.logPath(container.id), options, life))
-      yield encodeLogLine(line, { timestamps: options.timestamps, terminal });
-  };
+    );
 
   app.post<ById>("/containers/:id/attach", async (request, reply) => {
     const query = check(attachQuery, request.query, "query");
@@ -130,7 +127,7 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
     if (!truthy(query.stdout) && !truthy(query.stderr))
       throw invalid("Bad parameters: you must choose at least one stream");
     const tail = query.tail && /^\d+$/.test(query.tail) ? Number(query.tail) : undefined;
-    const options: LogOptions = {
+    const options = {
       stdout: truthy(query.stdout),
       stderr: truthy(query.stderr),
       timestamps: truthy(query.timestamps),

@@ -1,7 +1,7 @@
 // Routes: exec instances.
 import type { FastifyPluginAsync } from "fastify";
 import { execCreateSchema, execStartSchema } from "../../api/schemas/container-create.ts";
-import { encodeLogLine } from "../../engine/containers/logs.ts";
+import { encodeLogLine } from "../../engine/containers/log-encoding.ts";
 import type { Engine } from "../engine.ts";
 import { openStream } from "../hijack.ts";
 import { check } from "../validation.ts";
