@@ -276,7 +276,7 @@ static bool digest(struct monitor *monitor, struct connection *connection) {
         struct greeting greeting;
         if (connection->length < sizeof greeting) return true;
         memcpy(&greeting, connection->bytes, sizeof greeting);
-        if (greeting.magic != GREETING_MAGIC || greeting.version != PROTOCOL_VERSION) return false;
+        if (greeting.magic != GREETING_MAGIC || !greeting.version) return false;
         if (greeting.kind == GREETING_ATTACH) {
             streams_attach(&monitor->streams, connection->socket, greeting.flags);
             connection->socket = -1;
@@ -351,7 +351,7 @@ static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_
         connection->poll = &(*polls)[used++];
     }
     used += streams_poll(&monitor->streams, *polls + used);
-    if (poll(*polls, used, -1) < 0) return;
+    if (poll(*polls, used, streams_timeout(&monitor->streams)) < 0) return;
     streams_move(&monitor->streams);
     serve_connections(monitor);
     if (listener && listener->revents) accept_connection(monitor);

@@ -13,6 +13,7 @@
 
 #define CHUNK 65536
 #define HEADER 8
+#define HUNG_MILLISECONDS 50
 
 static char output[HEADER + CHUNK];
 
@@ -108,7 +109,11 @@ static void close_output(struct streams *streams, int index) {
 static bool take_output(struct streams *streams, int index) {
     ssize_t size = read(streams->outputs[index], output + HEADER, CHUNK);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-    if (size <= 0) { /* the end; for a terminal EIO */
+    if (size < 0 && errno == EIO && streams->terminal) {
+        streams->hung = true;
+        return false;
+    }
+    if (size <= 0) {
         close_output(streams, index);
         return false;
     }
@@ -169,7 +174,7 @@ size_t streams_poll(struct streams *streams, struct pollfd *polls) {
     streams->input_poll = NULL;
     for (int i = 0; i < 2; i++) {
         streams->output_polls[i] = NULL;
-        if (streams->outputs[i] < 0 || blocked) continue;
+        if (streams->outputs[i] < 0 || blocked || streams->hung) continue;
         *at = (struct pollfd){.fd = streams->outputs[i], .events = POLLIN};
         streams->output_polls[i] = at++;
     }
@@ -186,7 +191,13 @@ size_t streams_poll(struct streams *streams, struct pollfd *polls) {
     return (size_t)(at - polls);
 }
 
+int streams_timeout(const struct streams *streams) { return streams->hung ? HUNG_MILLISECONDS : -1; }
+
 void streams_move(struct streams *streams) {
+    if (streams->hung && !streams_pending(streams)) {
+        streams->hung = false;
+        take_output(streams, 0);
+    }
     for (struct client *client = streams->clients; client; client = client->next) {
         if (!client->poll) continue; /* attached since the poll */
         short events = client->poll->revents;

@@ -21,6 +21,7 @@ struct client {
 
 struct streams {
     bool terminal, stdin_once;
+    bool hung; /* nobody has the terminal open just now (an init that hangs it up and opens it anew) */
     int input, outputs[2]; /* pipes' ends, or the terminal's master in input and outputs[0]; -1 when closed */
     struct pollfd *input_poll, *output_polls[2];
     struct client *clients;
@@ -36,6 +37,8 @@ void streams_attach(struct streams *streams, int socket, unsigned flags);
 size_t streams_count(const struct streams *streams);
 /* Fills in what to wait for; returns the entries used. */
 size_t streams_poll(struct streams *streams, struct pollfd *polls);
+/* Milliseconds after which a poll is to end even if nothing came; -1 for never. */
+int streams_timeout(const struct streams *streams);
 /* Moves what can be moved after a poll. */
 void streams_move(struct streams *streams);
 /* After the process's end: takes what the pipes still hold, and ends the log. */

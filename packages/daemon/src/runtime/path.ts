@@ -32,7 +32,7 @@ export function locate(root: number, path: string): Located {
   try {
     if (asDirectory) return { directory, base: ".", name, status: fstatSync(directory), linkTarget: "" };
     const { status, target } = look(directory, posix.basename(absolute));
-    const linkTarget = target === undefined ? "" : follow(root, posix.resolve(parentPath, target));
+    const linkTarget = target === undefined ? "" : followLinks(root, posix.resolve(parentPath, target));
     return { directory, base: posix.basename(absolute), name, status, linkTarget };
   } catch (error) {
     closeSync(directory);
@@ -55,7 +55,7 @@ function look(directory: number, name: string): { status: Stats; target: string 
 }
 
 /** Where a path leads when links at its end are followed; a link to nothing leads to that nothing. */
-function follow(root: number, path: string): string {
+export function followLinks(root: number, path: string): string {
   let present = path;
   for (let count = 0; count < MAXIMUM_LINKS; count++) {
     let directory: number;

@@ -9,6 +9,7 @@ const cgroups: Cgroups = {
   controllers: [{ name: "", mountPoint: "/sys/fs/cgroup" }],
   create: (group) => [{ op: "directory", path: `/sys/fs/cgroup${group}`, mode: 0o755 }],
   enter: (group) => ({ op: "cgroup.enter", files: [`/sys/fs/cgroup${group}/cgroup.procs`] }),
+  subtree: () => undefined,
   directories: (group) => [`/sys/fs/cgroup${group}`],
   children: () => [],
   processes: () => [],
@@ -53,6 +54,7 @@ const spec: ContainerSpec = {
   cgroup: "/tsd/c",
   limits: {},
   deviceRules: [],
+  subtree: undefined,
   interfaces: [
     {
       name: "eth0",

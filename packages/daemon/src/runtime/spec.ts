@@ -1,5 +1,5 @@
 // What a container's launch plan is made from: everything decided, nothing left to look up.
-import type { CapabilityName, CgroupLimits, Cgroups, DeviceRule } from "@tsd/kernel-bindings";
+import type { CapabilityName, CgroupLimits, Cgroups, DeviceRule, Step, Subtree } from "@tsd/kernel-bindings";
 
 /** A namespace of its own, the host's, or that of the process whose /proc/<pid>/ns/<kind> is `path`. */
 export type NamespaceChoice = { kind: "private" } | { kind: "host" } | { kind: "join"; path: string };
@@ -103,6 +103,8 @@ export interface ContainerSpec {
   cgroup: string;
   limits: CgroupLimits;
   deviceRules: readonly DeviceRule[] | "all";
+  /** A whole system with its own init, which manages a subtree of control groups by itself. */
+  subtree: Subtree | undefined;
   interfaces: readonly InterfaceSpec[];
   root: { staging: string; layers: readonly string[]; upper: string; work: string; readOnly: boolean };
   /** Files of the engine's that appear in /etc, by their targets. */
@@ -132,5 +134,7 @@ export interface ExecSpec {
   pid: number;
   cgroups: Cgroups;
   cgroup: string;
+  /** The step by which it enters the control groups, where that is not the group's own. */
+  enter?: Step | undefined;
   process: ProcessSpec;
 }

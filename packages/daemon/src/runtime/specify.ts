@@ -1,6 +1,6 @@
 // From a container's configuration, and what the engine decided for it, to the specification its plan is made from.
 import type { CgroupLimits } from "@tsd/kernel-bindings";
-import { RLIM_INFINITY, rlimits } from "@tsd/kernel-bindings";
+import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, RLIM_INFINITY, rlimits } from "@tsd/kernel-bindings";
 import type { ContainerConfig, ExecCreate, HostConfig } from "../api/schemas/container-create.ts";
 import { containerCapabilities } from "./capabilities.ts";
 import { defaultDeviceRules, hostDevices, requestedDevices } from "./devices.ts";
@@ -99,13 +99,16 @@ function ulimits(host: HostConfig): RlimitSpec[] {
 
 /** A process of uid 0 has its capabilities at once; another's come from files it executes, within the bounding set. */
 function capabilitySets(host: {
+  Type: string;
   Privileged: boolean;
   CapAdd: readonly string[] | null;
   CapDrop: readonly string[] | null;
 }): CapabilitySets {
+  // An init ends its system by reboot(2), which in a PID namespace ends only that.
+  const own = host.Type === "system" ? ["SYS_BOOT"] : [];
   const granted = containerCapabilities({
     privileged: host.Privileged,
-    add: host.CapAdd ?? [],
+    add: [...own, ...(host.CapAdd ?? [])],
     drop: host.CapDrop ?? [],
   });
   return { bounding: granted, effective: granted, permitted: granted, inheritable: [], ambient: [] };
@@ -136,6 +139,27 @@ function processSpec(
     rlimits: ulimits(host),
     oomScoreAdj: host.OomScoreAdj ? { value: host.OomScoreAdj, tolerated: false } : undefined,
   };
+}
+
+/** What an init expects to be empty at its start. */
+function withSystemMounts(mounts: readonly MountSpec[]): MountSpec[] {
+  const taken = new Set(mounts.map(({ target }) => target));
+  const wanted: [target: string, mode: string][] = [
+    ["/run", "mode=755"],
+    ["/run/lock", "mode=1777"],
+    ["/tmp", "mode=1777"],
+  ];
+  const own = wanted
+    .filter(([target]) => !taken.has(target))
+    .map(
+      ([target, mode]): MountSpec => ({
+        type: "tmpfs",
+        target,
+        options: [mode],
+        attributes: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+      }),
+    );
+  return [...own, ...mounts];
 }
 
 const defaultSysctls: Readonly<Record<string, string>> = {
@@ -169,6 +193,7 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
     deviceRules: host.Privileged
       ? "all"
       : [...defaultDeviceRules, ...asked.rules, ...(host.DeviceCgroupRules ?? [])],
+    subtree: host.Type === "system" ? runtime.cgroups.subtree(places.cgroup) : undefined,
     interfaces: input.interfaces,
     root: {
       staging: runtime.staging,
@@ -178,7 +203,7 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
       readOnly: host.ReadonlyRootfs,
     },
     files: input.files,
-    mounts: input.mounts,
+    mounts: host.Type === "system" ? withSystemMounts(input.mounts) : input.mounts,
     devices: host.Privileged ? hostDevices() : asked.devices,
     shmSize: host.ShmSize,
     privileged: host.Privileged,

@@ -35,6 +35,9 @@ export interface Cgroups {
   /** Steps that make the group and set its limits, then those by which the process enters it. */
   create(group: string, limits: CgroupLimits, devices: readonly DeviceRule[] | "all"): Step[];
   enter(group: string): Step;
+  /** A subtree of version 2 that a system container may manage itself: it can't reach its own limits from there. Undefined
+   * where the host has no such hierarchy. */
+  subtree(group: string): Subtree | undefined;
   /** What the container sees at /sys/fs/cgroup: one directory and link set for version 1, one file system for 2. */
   readonly controllers: readonly { name: string; mountPoint: string }[];
   /** Every directory of the group, for release. */
@@ -117,6 +120,13 @@ export function removeCgroup(cgroups: Cgroups, group: string): boolean {
   });
 }
 
+/** A delegated subtree: the steps that make it, and the file by which a process enters it, beside or instead of the
+ * group itself. */
+export interface Subtree {
+  create: Step[];
+  enter: Step;
+}
+
 interface MountPoint {
   path: string;
   type: string;
@@ -136,8 +146,8 @@ function mountPoints(mounts: string): MountPoint[] {
 export function detectCgroups(mounts = readFileSync("/proc/self/mounts", "utf8")): Cgroups {
   const found = mountPoints(mounts);
   const hierarchies = found.filter(({ type }) => type === "cgroup");
-  if (hierarchies.length > 0) return new CgroupsV1(hierarchies);
   const unified = found.find(({ type }) => type === "cgroup2");
+  if (hierarchies.length > 0) return new CgroupsV1(hierarchies, unified?.path);
   if (!unified) throw new Error("no control groups are mounted on this host");
   return new CgroupsV2(unified.path);
 }
@@ -164,7 +174,11 @@ class CgroupsV1 implements Cgroups {
   readonly controllers: readonly { name: string; mountPoint: string }[];
   readonly #byController = new Map<string, string>();
 
-  constructor(hierarchies: readonly MountPoint[]) {
+  readonly #unified: string | undefined;
+
+  /** `unified` is where a hybrid host has version 2, without controllers. */
+  constructor(hierarchies: readonly MountPoint[], unified: string | undefined) {
+    this.#unified = unified;
     const seen = new Set<string>();
     const controllers: { name: string; mountPoint: string }[] = [];
     for (const { path, options } of hierarchies) {
@@ -184,7 +198,25 @@ class CgroupsV1 implements Cgroups {
   }
 
   directories(group: string): string[] {
+    const unified = this.#unified === undefined ? [] : [join(this.#unified, group)];
+    return [...this.#own(group), ...unified];
+  }
+
+  #own(group: string): string[] {
     return this.controllers.map(({ mountPoint }) => join(mountPoint, group));
+  }
+
+  subtree(group: string): Subtree | undefined {
+    if (this.#unified === undefined) return undefined;
+    const directory = join(this.#unified, group);
+    return {
+      create: [{ op: "directory", path: directory, mode: 0o755 }],
+      enter: { op: "cgroup.enter", files: [...this.#tasks(group), join(directory, "cgroup.procs")] },
+    };
+  }
+
+  #tasks(group: string): string[] {
+    return this.#own(group).map((directory) => join(directory, "tasks"));
   }
 
   #file(controller: string, group: string, file: string): string {
@@ -192,7 +224,7 @@ class CgroupsV1 implements Cgroups {
   }
 
   create(group: string, limits: CgroupLimits, devices: readonly DeviceRule[] | "all"): Step[] {
-    const steps: Step[] = this.directories(group).map((path) => ({ op: "directory", path, mode: 0o755 }));
+    const steps: Step[] = this.#own(group).map((path) => ({ op: "directory", path, mode: 0o755 }));
     const write = (controller: string, file: string, value: string | number | undefined): void => {
       if (value !== undefined)
         steps.push({ op: "write", path: this.#file(controller, group, file), value: String(value) });
@@ -230,10 +262,7 @@ class CgroupsV1 implements Cgroups {
   }
 
   enter(group: string): Step {
-    return {
-      op: "cgroup.enter",
-      files: this.directories(group).map((directory) => join(directory, "tasks")),
-    };
+    return { op: "cgroup.enter", files: this.#tasks(group) };
   }
 
   children(group: string): string[] {
@@ -311,13 +340,29 @@ class CgroupsV2 implements Cgroups {
     return [join(this.#root, group)];
   }
 
+  subtree(group: string): Subtree {
+    const own = join(this.#root, group);
+    const directory = join(own, "system");
+    return {
+      create: [
+        { op: "directory", path: directory, mode: 0o755 },
+        { op: "write", path: join(own, "cgroup.subtree_control"), value: this.#wanted() },
+      ],
+      enter: { op: "cgroup.enter", files: [join(directory, "cgroup.procs")] },
+    };
+  }
+
+  #wanted(): string {
+    const controllers = ["cpu", "cpuset", "io", "memory", "pids"].filter((name) => this.has(name));
+    return controllers.map((name) => `+${name}`).join(" ");
+  }
+
   create(group: string, limits: CgroupLimits, _devices: readonly DeviceRule[] | "all"): Step[] {
     const steps: Step[] = [{ op: "directory", path: join(this.#root, group), mode: 0o755 }];
-    const wanted = ["cpu", "cpuset", "io", "memory", "pids"].filter((controller) => this.has(controller));
     const parts = group.split("/").filter(Boolean);
     for (let depth = 0; depth < parts.length; depth++) {
       const path = join(this.#root, ...parts.slice(0, depth), "cgroup.subtree_control");
-      steps.push({ op: "write", path, value: wanted.map((controller) => `+${controller}`).join(" ") });
+      steps.push({ op: "write", path, value: this.#wanted() });
     }
     for (const [file, value] of this.#limits(limits))
       steps.push({ op: "write", path: join(this.#root, group, file), value });

@@ -10,6 +10,7 @@ import { invalid } from "../errors.ts";
 import type { ImageDefaults, ImageRecord } from "../images/image.ts";
 import { now } from "../timestamps.ts";
 import type { ContainerDefinition, ContainerMount } from "./record.ts";
+import { systemDefaults } from "./system.ts";
 import { specifying } from "./validate.ts";
 
 const SHM_SIZE = 64 << 20;
@@ -175,12 +176,18 @@ async function resolveMount(mount: RequestedMount, volumes: VolumePlace): Promis
 export async function defineContainer(
   request: ContainerCreate,
   image: ImageRecord,
+  layers: readonly string[],
   name: string,
   volumes: VolumePlace,
 ): Promise<ContainerDefinition> {
   const { HostConfig, NetworkingConfig, ...own } = request;
   const id = randomBytes(32).toString("hex");
-  const config = mergeImageDefaults(own, image.config.config ?? {});
+  const merged = mergeImageDefaults(own, image.config.config ?? {});
+  const asked = {
+    command: Boolean(own.Cmd?.length || own.Entrypoint?.length),
+    stopSignal: Boolean(own.StopSignal),
+  };
+  const config = HostConfig.Type === "system" ? systemDefaults(merged, asked, layers) : merged;
   commandOf(config);
   const hostConfig = completeHostConfig(HostConfig);
   const sharesName = hostConfig.UTSMode === "host" || hostConfig.NetworkMode === "host";

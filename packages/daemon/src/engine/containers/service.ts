@@ -66,7 +66,9 @@ export class ContainerService {
     if (bare) this.registry.checkNameFree(bare);
     this.#checkPartners(request.HostConfig);
     const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
-    const definition = await defineContainer(request, image, chosen, this.#parts.volumes);
+    const { images, volumes } = this.#parts;
+    const layers = images.layerDirectories(image);
+    const definition = await defineContainer(request, image, layers, chosen, volumes);
     try {
       this.starter.prepare(definition.id);
       const container = this.registry.add({ definition, state: { ...initialState } });

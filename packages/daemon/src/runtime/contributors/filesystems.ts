@@ -104,6 +104,8 @@ const shmSteps = (spec: ContainerSpec): Step[] =>
 /** The control groups as the container's cgroup namespace shows them. */
 function cgroupSteps(spec: ContainerSpec, readOnly: number): Step[] {
   const attributes = guarded | readOnly;
+  // What a system container manages itself it must be able to write; its limits are above what it sees.
+  if (spec.subtree) return [filesystem("cgroup2", "/sys/fs/cgroup", { attributes: guarded })];
   if (spec.cgroups.version === 2) return [filesystem("cgroup2", "/sys/fs/cgroup", { attributes })];
   const steps = [filesystem("tmpfs", "/sys/fs/cgroup", { options: ["mode=755"] })];
   for (const { name } of spec.cgroups.controllers) {
