@@ -88,6 +88,11 @@ export class TestDaemon {
     return this.#process?.pid ?? 0;
   }
 
+  get isRunning(): boolean {
+    const child = this.#process;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
+  }
+
   /** One API request; a body that is no string or Buffer is sent as JSON. */
   api(method: string, path: string, body?: unknown): Promise<Answer> {
     return new Promise((resolve, reject) => {

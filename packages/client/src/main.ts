@@ -15,6 +15,18 @@ const commands: Readonly<Record<string, Loader>> = {
   kill: async () => (await import("./commands/lifecycle.ts")).kill,
   rm: async () => (await import("./commands/lifecycle.ts")).rm,
   wait: async () => (await import("./commands/lifecycle.ts")).wait,
+  rename: async () => (await import("./commands/operations.ts")).rename,
+  update: async () => (await import("./commands/operations.ts")).update,
+  pause: async () => (await import("./commands/operations.ts")).pause,
+  unpause: async () => (await import("./commands/operations.ts")).unpause,
+  top: async () => (await import("./commands/operations.ts")).top,
+  diff: async () => (await import("./commands/operations.ts")).diff,
+  export: async () => (await import("./commands/operations.ts")).exportContainer,
+  commit: async () => (await import("./commands/operations.ts")).commit,
+  "container prune": async () => (await import("./commands/operations.ts")).prune,
+  "system shutdown": async () => (await import("./commands/operations.ts")).shutdown,
+  stats: async () => (await import("./commands/stats.ts")).stats,
+  cp: async () => (await import("./commands/cp.ts")).cp,
   ps: async () => (await import("./commands/ps.ts")).ps,
   logs: async () => (await import("./commands/logs.ts")).logs,
   attach: async () => (await import("./commands/attach.ts")).attach,
@@ -48,12 +60,23 @@ const groups: Readonly<Record<string, Readonly<Record<string, string>>>> = {
         "attach",
         "exec",
         "inspect",
+        "rename",
+        "update",
+        "pause",
+        "unpause",
+        "top",
+        "diff",
+        "export",
+        "commit",
+        "stats",
+        "cp",
       ].map((name) => [name, name]),
     ),
     ls: "ps",
     list: "ps",
     ps: "ps",
     remove: "rm",
+    prune: "container prune",
   },
   image: {
     ls: "images",
@@ -66,12 +89,12 @@ const groups: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     load: "load",
     inspect: "inspect",
   },
-  system: { events: "events", info: "info" },
+  system: { events: "events", info: "info", shutdown: "system shutdown" },
 };
 
 /** docker's commands that are still to come. */
 const later = new Set(
-  "build commit compose context cp diff export login logout network node pause plugin port pull push rename save search secret service stack stats swarm top unpause update volume builder buildx checkpoint config manifest trust".split(
+  "build compose context login logout network node plugin port pull push save search secret service stack swarm volume builder buildx checkpoint config manifest trust".split(
     " ",
   ),
 );

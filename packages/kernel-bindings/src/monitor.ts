@@ -83,6 +83,8 @@ export class Monitor {
     this.started.catch(() => undefined); // whoever waits for it hears of it; an abandoned start must not end the daemon
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", (error) => this.#rejectStarted(error));
+    // A monitor that is gone has nothing more to take, even on a connection that could be half open.
+    socket.on("end", () => socket.destroy());
     socket.on("close", () => {
       this.#rejectStarted(new KernelError("launch", 32, "the monitor ended before its process started"));
       this.#resolveExited(undefined);

@@ -65,7 +65,7 @@ export const run: Command = async (words, context) => {
   if (detached && flags.has("attach"))
     throw new UsageError("conflicting options: cannot specify both --attach and --detach", 1);
   const attached = attachedStreams(flags, detached);
-  const terminal = flags.bool("tty");
+  const terminal = flags.bool("tty") || flags.text("type") === "system";
   if (terminal && attached.stdin && !process.stdin.isTTY)
     throw new UsageError("the input device is not a TTY", 1);
   let id: string;

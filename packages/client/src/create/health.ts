@@ -25,7 +25,9 @@ export function healthcheck(
   flags: ParsedFlags,
 ): NonNullable<ContainerCreateRequest["Healthcheck"]> | undefined {
   const times = ["interval", "timeout", "start-period", "start-interval"].map((name) => `health-${name}`);
-  const asked = ["health-cmd", "health-retries", ...times].some((name) => flags.has(name));
+  const asked = ["health-cmd", "health-on-failure", "health-retries", ...times].some((name) =>
+    flags.has(name),
+  );
   if (flags.bool("no-healthcheck")) {
     if (asked) throw new UsageError("--no-healthcheck conflicts with --health-* options");
     return { Test: ["NONE"] };
@@ -45,5 +47,6 @@ export function healthcheck(
     StartPeriod,
     StartInterval,
     Retries,
+    OnFailure: flags.text("health-on-failure") ?? "",
   };
 }

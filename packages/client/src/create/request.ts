@@ -47,8 +47,10 @@ export function createRequest(
   ];
   const volumes = flags.list("volume");
   const anonymous = volumes.filter((volume) => !volume.includes(":"));
-  const tty = flags.bool("tty");
-  const interactive = flags.bool("interactive");
+  // A system has a console.
+  const system = flags.text("type") === "system";
+  const tty = system || flags.bool("tty");
+  const interactive = system || flags.bool("interactive");
   const labels = flags.list("label-file").flatMap((path) => readFile(path).split("\n").filter(Boolean));
   const entrypoint = flags.text("entrypoint");
   const network = networks(flags);
@@ -57,6 +59,7 @@ export function createRequest(
   const security = flags.list("security-opt");
   const unconfined = security.includes("systempaths=unconfined");
   const HostConfig: HostConfig = {
+    Type: text("type"),
     Binds: volumes.filter((volume) => volume.includes(":")).map(bind),
     Mounts: flags.list("mount").map(mount),
     Tmpfs: Object.fromEntries(

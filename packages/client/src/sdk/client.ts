@@ -5,7 +5,9 @@ import type { Readable } from "node:stream";
 import type {
   ContainerCreateRequest,
   ContainerInspect,
+  ContainerStats,
   ContainerSummary,
+  ContainerUpdateRequest,
   EventMessage,
   ExecCreateRequest,
   ExecInspect,
@@ -13,9 +15,11 @@ import type {
   ImageInspect,
   ImageRemoval,
   ImageSummary,
+  PathStat,
   SystemInfo,
   SystemVersion,
 } from "@tsd/daemon/api";
+import type { ResponseHead } from "./response-parser.ts";
 import { type Answer, collect, parseHost, type RequestOptions, request, type Target } from "./transport.ts";
 
 type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
@@ -31,6 +35,12 @@ function withQuery(path: string, query: Query): string {
 }
 
 const imagePath = (name: string): string => name.split("/").map(encodeURIComponent).join("/");
+
+/** The header that tells of a path in a container. */
+function pathStat(head: ResponseHead): PathStat {
+  const value = head.headers.get("x-docker-container-path-stat") ?? "";
+  return JSON.parse(Buffer.from(value, "base64").toString("utf8")) as PathStat;
+}
 
 /** An attached connection: what the process writes, and the way to its stdin. */
 export interface AttachedStream {
@@ -85,14 +95,26 @@ export class TsdClient {
     until?: string | undefined;
     filters?: string | undefined;
   }): AsyncGenerator<EventMessage> {
-    const { body } = await this.send({ path: withQuery("/events", query) });
+    yield* this.#lines<EventMessage>({ path: withQuery("/events", query) });
+  }
+
+  /** An answer of lines of JSON. */
+  async *#lines<T>(options: RequestOptions): AsyncGenerator<T> {
+    const { body } = await this.send(options);
     let rest = "";
     for await (const chunk of body as AsyncIterable<Buffer>) {
       const lines = (rest + chunk.toString("utf8")).split("\n");
       rest = lines.pop() ?? "";
-      for (const line of lines) if (line.trim()) yield JSON.parse(line) as EventMessage;
+      for (const line of lines) if (line.trim()) yield JSON.parse(line) as T;
     }
   }
+
+  /** Ends the daemon, and its containers if asked to. */
+  shutdown = (stopContainers: boolean): Promise<void> =>
+    this.#done({
+      method: "POST",
+      path: withQuery("/tsd/shutdown", { "stop-containers": stopContainers }),
+    });
 
   readonly containers = {
     create: (
@@ -150,6 +172,70 @@ export class TsdClient {
       const { body, socket } = await this.send({ method: "POST", path, upgrade: true });
       return { output: body, input: socket };
     },
+    rename: (id: string, name: string): Promise<void> =>
+      this.#done({
+        method: "POST",
+        path: withQuery(`/containers/${encodeURIComponent(id)}/rename`, { name }),
+      }),
+    update: (id: string, body: ContainerUpdateRequest): Promise<{ Warnings: string[] | null }> =>
+      this.#json({ method: "POST", path: `/containers/${encodeURIComponent(id)}/update`, body }),
+    pause: (id: string): Promise<void> =>
+      this.#done({ method: "POST", path: `/containers/${encodeURIComponent(id)}/pause` }),
+    unpause: (id: string): Promise<void> =>
+      this.#done({ method: "POST", path: `/containers/${encodeURIComponent(id)}/unpause` }),
+    top: (id: string, psArguments: string): Promise<{ Titles: string[]; Processes: string[][] }> =>
+      this.#json({
+        path: withQuery(`/containers/${encodeURIComponent(id)}/top`, { ps_args: psArguments }),
+      }),
+    changes: async (id: string): Promise<{ Path: string; Kind: number }[]> =>
+      (await this.#json<{ Path: string; Kind: number }[] | null>({
+        path: `/containers/${encodeURIComponent(id)}/changes`,
+      })) ?? [],
+    stats: (id: string): Promise<ContainerStats> =>
+      this.#json({ path: `/containers/${encodeURIComponent(id)}/stats?stream=0` }),
+    /** A sample each second. */
+    streamStats: (id: string): AsyncGenerator<ContainerStats> =>
+      this.#lines<ContainerStats>({ path: `/containers/${encodeURIComponent(id)}/stats?stream=1` }),
+    export: async (id: string): Promise<Readable> =>
+      (await this.send({ path: `/containers/${encodeURIComponent(id)}/export` })).body,
+    /** What a path in the container stands for. */
+    statPath: async (id: string, path: string): Promise<PathStat> => {
+      const { head, body } = await this.send({
+        method: "HEAD",
+        path: withQuery(`/containers/${encodeURIComponent(id)}/archive`, { path }),
+      });
+      body.resume();
+      return pathStat(head);
+    },
+    /** A tar of a path in the container. */
+    copyOut: async (id: string, path: string): Promise<{ stat: PathStat; archive: Readable }> => {
+      const { head, body } = await this.send({
+        path: withQuery(`/containers/${encodeURIComponent(id)}/archive`, { path }),
+      });
+      return { stat: pathStat(head), archive: body };
+    },
+    /** Unpacks a tar into a directory of the container. */
+    copyIn: (
+      id: string,
+      archive: Readable,
+      query: { path: string; noOverwriteDirNonDir?: boolean; copyUIDGID?: boolean },
+    ): Promise<void> =>
+      this.#done({
+        method: "PUT",
+        path: withQuery(`/containers/${encodeURIComponent(id)}/archive`, query),
+        stream: archive,
+      }),
+    commit: (query: {
+      container: string;
+      repo?: string;
+      tag?: string;
+      author?: string;
+      comment?: string;
+      changes?: readonly string[];
+      pause?: string;
+    }): Promise<{ Id: string }> => this.#json({ method: "POST", path: withQuery("/commit", query) }),
+    prune: (filters?: string): Promise<{ ContainersDeleted: string[] | null; SpaceReclaimed: number }> =>
+      this.#json({ method: "POST", path: withQuery("/containers/prune", { filters }) }),
     logs: async (id: string, options: LogsOptions): Promise<Readable> =>
       (await this.send({ path: withQuery(`/containers/${encodeURIComponent(id)}/logs`, { ...options }) }))
         .body,

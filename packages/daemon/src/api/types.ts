@@ -1,11 +1,46 @@
 // The bodies of the engine's API (Docker Engine API v1.51) that clients read and write.
 import type { z } from "zod";
-import type { containerCreateSchema, execCreateSchema } from "./schemas/container-create.ts";
+import type {
+  containerCreateSchema,
+  containerUpdateSchema,
+  execCreateSchema,
+} from "./schemas/container-create.ts";
 
 /** What POST /containers/create takes: everything is optional but the image. */
 export type ContainerCreateRequest = z.input<typeof containerCreateSchema>;
 /** What POST /containers/{id}/exec takes. */
 export type ExecCreateRequest = z.input<typeof execCreateSchema>;
+
+/** What POST /containers/{id}/update takes: what is left out stays as it is. */
+export type ContainerUpdateRequest = z.input<typeof containerUpdateSchema>;
+
+/** What X-Docker-Container-Path-Stat holds; mode is Go's FileMode. */
+export interface PathStat {
+  name: string;
+  size: number;
+  mode: number;
+  mtime: string;
+  linkTarget: string;
+}
+
+interface CpuStats {
+  cpu_usage: { total_usage: number };
+  system_cpu_usage?: number;
+  online_cpus?: number;
+}
+
+/** One sample of GET /containers/{id}/stats: the fields that a client needs. */
+export interface ContainerStats {
+  read: string;
+  name: string;
+  id: string;
+  pids_stats: { current?: number; limit?: number };
+  cpu_stats: CpuStats;
+  precpu_stats: CpuStats;
+  memory_stats: { usage?: number; limit?: number; stats?: Record<string, number> };
+  blkio_stats: { io_service_bytes_recursive: { op: string; value: number }[] | null };
+  networks?: Record<string, { rx_bytes: number; tx_bytes: number }>;
+}
 
 export interface MountPoint {
   Type: string;
