@@ -28,12 +28,16 @@ export class TestDaemon {
   readonly host: string;
   readonly namespace: string;
   readonly cgroupParent: string;
+  readonly dataRoot: string;
+  readonly #flags: readonly string[];
   /** The daemon's log so far. */
   log = "";
   #process: ChildProcess | undefined;
 
-  private constructor(name: string) {
+  private constructor(name: string, dataRoot: string | undefined, flags: readonly string[]) {
+    this.#flags = flags;
     this.root = mkdtempSync(join(tmpdir(), `tsd-${name}-`));
+    this.dataRoot = dataRoot ?? join(this.root, "data");
     this.socket = join(this.root, "tsd.sock");
     this.host = `unix://${this.socket}`;
     const id = this.root.split("-").at(-1) ?? "";
@@ -45,24 +49,24 @@ export class TestDaemon {
   static async start(
     name: string,
     program: readonly string[] = [daemonProgram],
-    flags: readonly string[] = [],
+    options: { flags?: readonly string[]; dataRoot?: string } = {},
   ): Promise<TestDaemon> {
-    const daemon = new TestDaemon(name);
+    const daemon = new TestDaemon(name, options.dataRoot, options.flags ?? []);
     await output("ip", ["netns", "add", daemon.namespace]);
     await output("nsenter", [`--net=/run/netns/${daemon.namespace}`, "ip", "link", "set", "lo", "up"]);
-    await daemon.launch(program, flags);
+    await daemon.launch(program);
     return daemon;
   }
 
-  async launch(program: readonly string[] = [daemonProgram], flags: readonly string[] = []): Promise<void> {
+  async launch(program: readonly string[] = [daemonProgram]): Promise<void> {
     const words = [
       `--net=/run/netns/${this.namespace}`,
       ...program,
       ...["-H", this.host],
-      ...["--data-root", join(this.root, "data")],
+      ...["--data-root", this.dataRoot],
       ...["--exec-root", join(this.root, "run")],
       ...["--cgroup-parent", this.cgroupParent],
-      ...flags,
+      ...this.#flags,
     ];
     mkdirSync(join(this.root, "run"), { recursive: true });
     const child = spawn("nsenter", words, { stdio: ["ignore", "pipe", "pipe"] });
@@ -162,7 +166,7 @@ export class TestDaemon {
     for (const directory of this.#cgroups()) found.push(`cgroup ${directory}`);
     const running = join(this.root, "run/c");
     if (existsSync(running)) for (const name of readdirSync(running)) found.push(`exec root entry ${name}`);
-    for (const name of readdirSync(join(this.root, "data/containers")))
+    for (const name of readdirSync(join(this.dataRoot, "containers")))
       found.push(`container directory ${name}`);
     for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
       try {

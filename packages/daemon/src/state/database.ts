@@ -27,7 +27,17 @@ function pragma(db: Db, text: string): unknown {
 /** Opens (or makes) the database at `path`. Throws for one that a newer version has written. WAL with NORMAL: what was
  * written survives the daemon's death; a power cut may take the last moments, never the whole. */
 export function openDatabase(path: string): Db {
+  try {
+    return openChecked(path);
+  } catch (error) {
+    throw new Error(`${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function openChecked(path: string): Db {
   const db = new Database(path);
+  const found = pragma(db, "quick_check(1)");
+  if (found !== "ok") throw new Error(`the database is damaged: ${found}`);
   pragma(db, "journal_mode = WAL");
   pragma(db, "synchronous = NORMAL");
   pragma(db, "foreign_keys = ON");
@@ -35,7 +45,7 @@ export function openDatabase(path: string): Db {
   if (version > migrations.length) {
     db.close();
     throw new Error(
-      `${path} was written by a newer version (schema ${version}, this one knows ${migrations.length})`,
+      `was written by a newer version (schema ${version}, this one knows ${migrations.length})`,
     );
   }
   for (const [index, { sql }] of migrations.entries()) {

@@ -58,9 +58,13 @@ async function adoptOne(
     return;
   }
   if (runtime.hasTraces(places)) {
-    // A start that the last daemon did not live to see the end of: it counts as none.
+    // A start that the last daemon did not live to tell of: if it got anywhere, it counts, else it is taken back.
+    if (await lifecycle.adoptStart(container)) {
+      report.adopted++;
+      return;
+    }
     await lifecycle.starter.release(container);
-    runtime.forget(places);
+    container.note({}, () => runtime.forget(places));
     report.startsTakenBack++;
   }
   const { RestartPolicy } = container.record.definition.hostConfig;

@@ -144,6 +144,31 @@ export class ContainerLifecycle {
     return alive;
   }
 
+  /** Finds out what became of a start that an earlier daemon did not live to tell of; false when nothing did. */
+  async adoptStart(container: Container): Promise<boolean> {
+    const { runtime } = this.parts;
+    const places = runtime.places(container.id);
+    const monitor = runtime.adopt(places.socket);
+    const running = await monitor.started.catch(() => undefined);
+    const exit = running ? undefined : await runtime.exitRecord(places.exitRecord);
+    if (!running && !exit) return false;
+    const { address } = container.state;
+    if (address) this.parts.network.reserve(address);
+    container.note({
+      ...initialState,
+      address,
+      status: "running",
+      pid: running?.pid ?? 0,
+      startedAt: formatNanoseconds(running?.startedAt ?? exit?.exitedAt ?? 0n),
+      health: initialHealth(container.record.definition.config),
+    });
+    this.#announceAttachments(container, true);
+    this.announce(container, "start");
+    if (running) this.#follow(container, monitor);
+    else await this.ended(container, exit);
+    return true;
+  }
+
   /** A start that failed: everything it made goes, the reason stays. */
   async #abandon(
     container: Container,

@@ -85,7 +85,8 @@ export class ContainerStarter {
     const interfaces: InterfaceSpec[] =
       hostConfig.NetworkMode === "bridge" ? [network.connect(container.id)] : [];
     const address = interfaces[0]?.addresses[0]?.address ?? "";
-    container.record.state.address = address;
+    // Written down first: whoever takes this start up must know what it holds.
+    if (address) container.change({ address });
     const places = runtime.places(container.id, hostConfig.CgroupParent);
     mkdirSync(places.directory, { recursive: true, mode: 0o700 });
     const files = writeEtcFiles(directory, {
@@ -132,7 +133,7 @@ export class ContainerStarter {
     await runtime.release(runtime.places(container.id, container.record.definition.hostConfig.CgroupParent));
     if (!address) return;
     network.disconnect(address);
-    container.record.state.address = "";
+    container.record.state.address = ""; // written down with what else the caller has to say
   }
 
   #user(container: Container, layers: readonly string[]): ResolvedUser {
