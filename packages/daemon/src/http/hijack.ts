@@ -6,37 +6,71 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 
 const MAXIMUM_BODY = 1 << 20;
 
-/** Reads the body of an upgrade request from its socket; what follows goes back to the socket, as the stream's start. */
-async function readBody(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<Buffer | undefined> {
-  const length = Number(request.headers["content-length"] ?? 0);
-  if (
-    !Number.isInteger(length) ||
-    length < 0 ||
-    length > MAXIMUM_BODY ||
-    request.headers["transfer-encoding"]
-  )
-    return undefined;
-  const chunks = [head];
-  let size = head.length;
-  while (size < length) {
-    const chunk = (await new Promise<Buffer | null>((resolve) => {
-      const onData = (data: Buffer) => settle(data);
-      const onEnd = () => settle(null);
-      const settle = (data: Buffer | null) => {
-        socket.pause();
-        socket.off("data", onData).off("end", onEnd).off("close", onEnd);
-        resolve(data);
-      };
-      socket.on("data", onData).on("end", onEnd).on("close", onEnd);
-      socket.resume();
-    })) as Buffer | null;
-    if (!chunk) return undefined;
-    chunks.push(chunk);
-    size += chunk.length;
+/** How long a body in chunks is waited for: a client that means to send none until it is answered sends none. */
+const FIRST_CHUNK_MILLISECONDS = 50;
+
+/** The next bytes of a socket; null at its end, or when there are none in time. */
+function nextBytes(socket: Duplex, milliseconds?: number): Promise<Buffer | null> {
+  return new Promise((resolve) => {
+    const onData = (data: Buffer): void => settle(data);
+    const onEnd = (): void => settle(null);
+    const timer = milliseconds === undefined ? undefined : setTimeout(onEnd, milliseconds);
+    const settle = (data: Buffer | null): void => {
+      clearTimeout(timer);
+      socket.pause();
+      socket.off("data", onData).off("end", onEnd).off("close", onEnd);
+      resolve(data);
+    };
+    socket.on("data", onData).on("end", onEnd).on("close", onEnd);
+    socket.resume();
+  });
+}
+
+/** A body in chunks (RFC 9112, 7.1) at the start of some bytes: what it holds and where it ends, or undefined while it is
+ * not whole. Throws for what is none. */
+export function parseChunks(bytes: Buffer): { body: Buffer; end: number } | undefined {
+  const parts: Buffer[] = [];
+  for (let at = 0; ; ) {
+    const line = bytes.indexOf("\r\n", at);
+    if (line < 0) return undefined;
+    const size = /^([0-9a-f]{1,6})(?:;.*)?$/i.exec(bytes.toString("latin1", at, line))?.[1];
+    if (size === undefined) throw new Error("malformed chunk");
+    const begin = line + 2;
+    const end = begin + Number.parseInt(size, 16);
+    if (bytes.length < end + 2) return undefined;
+    if (end === begin) return { body: Buffer.concat(parts), end: end + 2 };
+    parts.push(bytes.subarray(begin, end));
+    at = end + 2;
   }
-  const all = Buffer.concat(chunks);
-  if (all.length > length) socket.unshift(all.subarray(length));
-  return all.subarray(0, length);
+}
+
+/** Reads the body of an upgrade request from its socket; what follows goes back to the socket, as the stream's start.
+ * Undefined when there is something wrong with it. */
+async function readBody(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<Buffer | undefined> {
+  const chunked = request.headers["transfer-encoding"]?.toLowerCase() === "chunked";
+  const length = Number(request.headers["content-length"] ?? 0);
+  if (!Number.isInteger(length) || length < 0 || length > MAXIMUM_BODY) return undefined;
+  let bytes = head;
+  if (chunked && bytes.length === 0) {
+    const first = await nextBytes(socket, FIRST_CHUNK_MILLISECONDS);
+    if (!first) return Buffer.alloc(0);
+    bytes = first;
+  }
+  const whole = (): { body: Buffer; end: number } | undefined =>
+    chunked
+      ? parseChunks(bytes)
+      : bytes.length >= length
+        ? { body: bytes.subarray(0, length), end: length }
+        : undefined;
+  let found = whole();
+  while (!found) {
+    const more = bytes.length > MAXIMUM_BODY ? null : await nextBytes(socket);
+    if (!more) return undefined;
+    bytes = Buffer.concat([bytes, more]);
+    found = whole();
+  }
+  if (bytes.length > found.end) socket.unshift(bytes.subarray(found.end));
+  return found.body;
 }
 
 /** The request again, with its body: Node ends the first one at its headers. */
@@ -54,6 +88,7 @@ function requestWithBody(request: IncomingMessage, socket: Socket, body: Buffer)
   });
   // `headers` is computed from the raw ones on first use; these were, and are the same.
   Object.assign(whole.headers, headers);
+  delete whole.headers["transfer-encoding"];
   if (body.length > 0) whole.push(body);
   whole.push(null);
   return whole;
@@ -75,6 +110,13 @@ export function handleUpgrades(server: Server, app: FastifyInstance): void {
       if (isWebSocket(request)) for (const listener of webSockets) listener(request, socket, head);
       else upgrade(request, socket, head);
     });
+  });
+  // A WebSocket that is refused: Node reads no more requests from a connection that was to be upgraded.
+  app.addHook("onSend", async (request, reply, payload) => {
+    if (!isWebSocket(request.raw)) return payload;
+    reply.header("connection", "close");
+    reply.raw.on("finish", () => request.raw.socket.end());
+    return payload;
   });
   const upgrade: UpgradeListener = (request, socket, head) => {
     socket.on("error", () => socket.destroy());
