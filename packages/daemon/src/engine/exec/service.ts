@@ -23,6 +23,8 @@ export interface ExecInstance {
   readonly record: ExecRecord;
   readonly container: Container;
   monitor: Monitor | undefined;
+  /** While it is on its way. */
+  starting?: Promise<unknown> | undefined;
 }
 
 export interface ExecServiceParts {
@@ -143,7 +145,9 @@ export class ExecService {
       const launched = this.#launch(instance, this.#plan(instance, options.consoleSize), options.client);
       launch = launched;
       plan = launched.plan;
+      instance.starting = launch.monitor.started.catch(() => undefined);
       const { pid } = await launch.monitor.started;
+      instance.monitor = launch.monitor;
       this.#save(instance, { running: true, pid });
     } catch (cause) {
       const failure = describeLaunchFailure(cause, plan, "exec");
@@ -283,8 +287,11 @@ export class ExecService {
     }, left).unref();
   }
 
-  resize(id: string, columns: number, rows: number): void {
-    const { record, monitor } = this.find(id);
+  /** Sets the size of an exec's terminal; of one that is just starting, once it has. */
+  async resize(id: string, columns: number, rows: number): Promise<void> {
+    const instance = this.find(id);
+    await instance.starting;
+    const { record, monitor } = instance;
     if (!record.running || !monitor) throw conflict(`exec ${id} is not running`);
     monitor.resize(columns, rows);
   }

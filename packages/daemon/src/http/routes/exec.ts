@@ -42,7 +42,7 @@ export const execRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { 
 
   app.post<ById>("/exec/:id/resize", async (request, reply) => {
     const { columns, rows } = windowSize(request.query);
-    execs.resize(request.params.id, columns, rows);
+    await execs.resize(request.params.id, columns, rows);
     return reply.code(200).send();
   });
 
