@@ -1,10 +1,11 @@
 // Images: import with changes, load of every archive format, unpacking, tags, removal; a whole Debian.
-import { existsSync, mkdirSync, renameSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { archiveDirectory, layerTar, layoutArchive, savedArchive } from "../harness/archives.ts";
-import { eventually, output, run } from "../harness/command.ts";
+import { eventually, output } from "../harness/command.ts";
 import { TestDaemon } from "../harness/daemon.ts";
+import { debianRoot } from "../harness/debian.ts";
 
 let daemon: TestDaemon;
 const archives = archiveDirectory();
@@ -182,31 +183,13 @@ describe("removal", () => {
   });
 });
 
-/** debootstrap's result is kept for the next run on this machine. */
-const debianRoot = "/var/cache/tsd-test/debian-minbase.tar";
-
 describe("a Debian root", () => {
-  let here = existsSync(debianRoot);
-  beforeAll(async () => {
-    if (here) return;
-    const root = join(archives.path, "debian");
-    const made = await run("debootstrap", ["--variant=minbase", "bookworm", root], {
-      timeout: 240_000,
-    }).catch(() => ({ status: 1 }));
-    if (made.status !== 0) return;
-    mkdirSync("/var/cache/tsd-test", { recursive: true });
-    await output("tar", ["--numeric-owner", "--xattrs", "-C", root, "-cf", `${debianRoot}.new`, "."], {
-      timeout: 120_000,
-    });
-    renameSync(`${debianRoot}.new`, debianRoot);
-    here = true;
-  }, 400_000);
-
   it("runs apt-get, bash and a service", async (context) => {
-    if (!here) return context.skip("debootstrap could not make one here");
+    const root = await debianRoot();
+    if (!root) return context.skip("debootstrap could not make one here");
     const { status, stderr } = await daemon.cli(
       "sh",
-      ["-c", `${join(import.meta.dirname, "../../packages/client/bin/tsctl")} import ${debianRoot} debian`],
+      ["-c", `${join(import.meta.dirname, "../../packages/client/bin/tsctl")} import ${root} debian`],
       { timeout: 120_000 },
     );
     expect(`${stderr}${status}`).toBe("0");

@@ -75,7 +75,7 @@ export function execPlan(spec: ExecSpec): Plan {
     ...serveSteps(spec),
     { op: "pid-namespace.join", path: `/proc/${spec.pid}/ns/pid` },
     { op: "clone", flags: 0 },
-    spec.cgroups.enter(spec.cgroup),
+    spec.enter ?? spec.cgroups.enter(spec.cgroup),
     ...limitSteps(spec.process),
     ...join,
     ...terminalSteps(spec.streams, false),

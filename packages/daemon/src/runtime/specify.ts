@@ -249,6 +249,7 @@ export function specifyExec(runtime: Runtime, input: ExecInput): ExecSpec {
     pid: input.pid,
     cgroups: runtime.cgroups,
     cgroup: input.places.cgroup,
+    enter: host.Type === "system" ? runtime.cgroups.subtree(input.places.cgroup)?.join(input.pid) : undefined,
     process: processSpec(runtime, host, {
       arguments: request.Cmd ?? [],
       environment: processEnvironment(mergeEnvironment(config.Env ?? [], request.Env ?? []), {

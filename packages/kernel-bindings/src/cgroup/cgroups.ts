@@ -125,6 +125,8 @@ export function removeCgroup(cgroups: Cgroups, group: string): boolean {
 export interface Subtree {
   create: Step[];
   enter: Step;
+  /** How one more process joins: `pid` is the first one's, which may have moved on. */
+  join(pid: number): Step;
 }
 
 interface MountPoint {
@@ -209,9 +211,14 @@ class CgroupsV1 implements Cgroups {
   subtree(group: string): Subtree | undefined {
     if (this.#unified === undefined) return undefined;
     const directory = join(this.#unified, group);
+    const enter: Step = {
+      op: "cgroup.enter",
+      files: [...this.#tasks(group), join(directory, "cgroup.procs")],
+    };
     return {
       create: [{ op: "directory", path: directory, mode: 0o755 }],
-      enter: { op: "cgroup.enter", files: [...this.#tasks(group), join(directory, "cgroup.procs")] },
+      enter,
+      join: () => enter, // without controllers there may be processes beside groups
     };
   }
 
@@ -349,6 +356,11 @@ class CgroupsV2 implements Cgroups {
         { op: "write", path: join(own, "cgroup.subtree_control"), value: this.#wanted() },
       ],
       enter: { op: "cgroup.enter", files: [join(directory, "cgroup.procs")] },
+      // A group with controllers for those below it takes no processes: the first one's own group does.
+      join: (pid) => {
+        const path = /^0::(.*)$/m.exec(readIfThere(`/proc/${pid}/cgroup`))?.[1] ?? `${group}/system`;
+        return { op: "cgroup.enter", files: [join(this.#root, path, "cgroup.procs")] };
+      },
     };
   }
 
