@@ -1,12 +1,23 @@
 // The benchmark: tsd beside a real dockerd and a bare OCI runtime, in the same run on the same machine. Medians in
 // milliseconds and ratios, as a table and (with --json FILE) as JSON.
 //
+// TSD_PEER_RESTART: a command that kills the dockerd (which has live-restore on) and starts it again.
 // TSD_PEER_DOCKER_HOST: the dockerd's socket, with an image busybox in it. TSD_PEER_RUNC: a command that starts and ends
 // one bare container. Without them tsd is measured alone.
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { TestDaemon, tsctlProgram } from "../harness/daemon.ts";
 import { Connection, type Engine, execTrue, life, median, program, sleeper, times } from "./engine.ts";
+import {
+  attachThroughput,
+  logFollowing,
+  logWriting,
+  makeMany,
+  removeMany,
+  startMany,
+  stopAndRemove,
+  untilRunning,
+} from "./life.ts";
 
 interface Row {
   what: string;
@@ -133,6 +144,83 @@ try {
   add("one monitor, resident (PSS)", "kB", pss(monitor), undefined, "≤ 150");
   await ours.send("DELETE", `/containers/${box}?force=1`);
   if (theirs && theirBox) await theirs.send("DELETE", `/containers/${theirBox}?force=1`);
+
+  const rates = async (
+    what: string,
+    aim: string,
+    measure: (engine: Engine, connection: Connection) => Promise<number>,
+  ): Promise<void> => {
+    const own: number[] = [];
+    const others: number[] = [];
+    for (let round = 0; round < 3; round++) {
+      own.push(await measure(tsd, ours));
+      if (peer && theirs) others.push(await measure(peer, theirs));
+    }
+    const middle = (values: number[]): number => median(values.sort((a, b) => a - b));
+    add(what, "MB/s", middle(own), peer ? middle(others) : undefined, aim, true);
+  };
+  await rates("container's output into its log", "> 1", (_, connection) => logWriting(connection, 800_000));
+  await rates("log to a client that follows", "> 1", (engine, connection) =>
+    logFollowing(engine, connection, 800_000),
+  );
+  await rates("output to an attached client", "> 1", (engine, connection) =>
+    attachThroughput(engine, connection, 1_600_000),
+  );
+
+  const ends = { stop: [[], []], remove: [[], []] } as Record<"stop" | "remove", [number[], number[]]>;
+  for (let round = 0; round < 15; round++)
+    for (const [index, connection] of [ours, theirs].entries()) {
+      if (!connection) continue;
+      const { stop, remove } = await stopAndRemove(connection);
+      ends.stop[index as 0 | 1].push(stop);
+      ends.remove[index as 0 | 1].push(remove);
+    }
+  for (const [what, aim] of [
+    ["stop", "> 1"],
+    ["remove", "≥ 10"],
+  ] as const) {
+    const [own, others] = ends[what].map((values) => median(values.sort((a, b) => a - b)));
+    add(`${what} of a container`, "ms", own ?? 0, theirs ? others : undefined, aim);
+  }
+
+  const many = await makeMany(tsd, 1000);
+  const theirMany = peer ? await makeMany(peer, 1000) : [];
+  const lists = await both(
+    10,
+    async () => void (await ours.send("GET", "/containers/json?all=1")),
+    theirs && (async () => void (await theirs.send("GET", "/containers/json?all=1"))),
+  );
+  add("list of 1,000 containers", "ms", ...lists, "> 1");
+  await removeMany(tsd, many);
+  if (peer) await removeMany(peer, theirMany);
+
+  // A daemon that is killed and comes back to its containers. The peer needs live-restore, and a command to restart it.
+  const restart = process.env.TSD_PEER_RESTART;
+  const CONTAINERS = 100;
+  await startMany(tsd, CONTAINERS);
+  const comeBack: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    await daemon.end("SIGKILL");
+    const back = daemon.launch();
+    comeBack.push(await untilRunning(tsd, CONTAINERS));
+    await back;
+  }
+  let theirComeBack: number | undefined;
+  if (peer && restart) {
+    const ids = await startMany(peer, CONTAINERS);
+    const back = program("sh", ["-c", restart]);
+    theirComeBack = await untilRunning(peer, CONTAINERS);
+    await back;
+    await removeMany(peer, ids);
+  }
+  add(
+    `${CONTAINERS} containers taken up by a new daemon`,
+    "ms",
+    median(comeBack.sort((a, b) => a - b)),
+    theirComeBack,
+    "> 1",
+  );
+  await daemon.clear();
 
   await throughput(tsd, 1000);
   await new Promise((resolve) => setTimeout(resolve, 5000));

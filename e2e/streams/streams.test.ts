@@ -32,7 +32,7 @@ const descriptors = (): number => readdirSync(`/proc/${daemon.pid}/fd`).length;
 /** A connection that reads nothing of its answer. */
 function stubborn(head: string): Socket {
   const socket = connect(daemon.socket);
-  socket.write(`${head} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  socket.write(`${head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
   socket.pause();
   return socket;
 }
@@ -124,6 +124,15 @@ describe("followers", () => {
       ).toEqual(expected);
     await eventually("nothing stays open", () => descriptors() <= before + 5);
   }, 30_000);
+
+  it("come to an end, also when the container ended while they were still reading", async () => {
+    const id = await run("yes 01234567890123456789012345678901234567890123456789 | head -n 400000");
+    const reader = stubborn(`GET /containers/${id}/logs?follow=1&stdout=1`);
+    await daemon.api("POST", `/containers/${id}/wait`);
+    const ended = new Promise((resolve) => reader.on("end", resolve));
+    reader.resume();
+    await ended;
+  });
 
   it("get every line across rotation, while there are files to read them from", async () => {
     const id = await run(

@@ -19,6 +19,8 @@ struct failure {
     char path[256];
 };
 
+struct forward;
+
 struct context {
     const struct plan *plan;
     uint32_t step; /* index of the step being carried out */
@@ -41,6 +43,7 @@ struct context {
     /* places, as the plan named them; empty when it did not */
     const char *socket_path, *exit_path, *log_path;
     uint64_t log_size, log_files;
+    struct forward *forward;
 };
 
 /* Notes the failure of the present step, with errno as it stands; returns -1. */

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "forward.h"
+
 /* Room for the escaped line and for what stands around it. */
 #define RECORD_MAX (LOG_LINE_MAX * 6 + 128)
 #define BATCH_MAX (RECORD_MAX + 65536)
@@ -137,6 +139,7 @@ static size_t timestamp(char *out, size_t room) {
 static int record(struct logfile *log, const struct log_stream *stream, const char *line, size_t length) {
     if (batched + RECORD_MAX > BATCH_MAX && flush(log) < 0) return -1;
     if (log->maximum_size && log->size + batched >= log->maximum_size && (flush(log) < 0 || rotate(log) < 0)) return -1;
+    if (log->forward) forward_line(log->forward, stream == &log->streams[1], line, length);
     char time[40];
     size_t size = timestamp(time, sizeof time);
     char *at = batch + batched;

@@ -13,7 +13,10 @@ struct log_stream {
     char line[LOG_LINE_MAX];
 };
 
+struct forward;
+
 struct logfile {
+    struct forward *forward; /* where lines go besides the file, or NULL */
     const char *path;
     int file;
     uint64_t size, maximum_size, maximum_files; /* maximum_size 0: never rotated */

@@ -208,6 +208,7 @@ static void launch(struct monitor *monitor) {
     if (context->log_path && *context->log_path) {
         monitor->log_path = strdup(context->log_path);
         check(monitor, logfile_open(&monitor->log, monitor->log_path, context->log_size, context->log_files), "open", context->log_path);
+        monitor->log.forward = context->forward;
         monitor->streams.log = &monitor->log;
     }
     if (run_stage(context, STAGE_HOST) < 0) {

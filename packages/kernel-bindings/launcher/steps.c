@@ -5,12 +5,14 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "child.h"
 #include "context.h"
+#include "forward.h"
 #include "kernel.h"
 #include "mounts.h"
 
@@ -137,6 +139,29 @@ static int clone_child(struct context *context, const struct step *step) {
     return 0;
 }
 
+/* Keeps its own copies: the plan's bytes go once the process runs. */
+static int open_forward(struct context *context, const struct step *step) {
+    const struct field *fields = step->fields, *extra = &fields[5];
+    struct forward *forward = calloc(1, sizeof *forward);
+    if (!forward) return fail(context, "malloc", "log.forward");
+    forward->protocol = (enum forward_protocol)fields[0].number;
+    forward->format = (enum forward_format)fields[1].number;
+    forward->address = strdup(fields[2].string);
+    forward->tag = strdup(fields[3].string);
+    forward->facility = (unsigned)fields[4].number;
+    forward->fields = malloc(FORWARD_FIELDS_MAX);
+    if (!forward->address || !forward->tag || !forward->fields) return fail(context, "malloc", "log.forward");
+    for (size_t i = 0; i < extra->length; i++) {
+        size_t length = strlen(extra->list[i]);
+        if (strchr(extra->list[i], '\n') || forward->fields_length + length + 1 > FORWARD_FIELDS_MAX) continue;
+        memcpy(forward->fields + forward->fields_length, extra->list[i], length);
+        forward->fields_length += length;
+        forward->fields[forward->fields_length++] = '\n';
+    }
+    context->forward = forward;
+    return forward_open(forward) < 0 ? fail(context, "connect", forward->address) : 0;
+}
+
 int run_monitor_step(struct context *context, const struct step *step) {
     const struct field *fields = step->fields;
     switch (step->entry->op) {
@@ -156,6 +181,7 @@ int run_monitor_step(struct context *context, const struct step *step) {
         context->log_size = fields[1].number;
         context->log_files = fields[2].number;
         return 0;
+    case OP_LOG_FORWARD: return open_forward(context, step);
     case OP_DIRECTORY: return make_directories(context, fields[0].string, (mode_t)fields[1].number);
     case OP_WRITE: return write_file(context, fields[0].string, fields[1].string, fields[1].length);
     case OP_PID_NAMESPACE: return join_namespace(context, fields[0].string, CLONE_NEWPID);

@@ -54,6 +54,7 @@ const spec: ContainerSpec = {
   cgroup: "/tsd/c",
   limits: {},
   deviceRules: [],
+  forward: undefined,
   subtree: undefined,
   interfaces: [
     {

@@ -89,12 +89,25 @@ export interface StreamsSpec {
   rows: number;
 }
 
+/** A log service that gets each line, besides the log's file. */
+export interface LogForwardSpec {
+  protocol: "unix-datagram" | "unix-stream" | "udp" | "tcp";
+  format: "syslog" | "rfc3164" | "rfc5424" | "journal";
+  /** A socket's path, or "ADDRESS PORT". */
+  address: string;
+  tag: string;
+  facility: number;
+  /** journald's, as KEY=value. */
+  fields: readonly string[];
+}
+
 export interface ContainerSpec {
   id: string;
   /** Monitor's socket and exit record. */
   socket: string;
   exitRecord: string;
   log: { path: string; maximumSize: number; maximumFiles: number } | undefined;
+  forward: LogForwardSpec | undefined;
   streams: StreamsSpec;
   namespaces: NamespaceChoices;
   hostname: string;

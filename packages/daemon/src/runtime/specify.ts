@@ -12,6 +12,7 @@ import type {
   ContainerSpec,
   ExecSpec,
   InterfaceSpec,
+  LogForwardSpec,
   MountSpec,
   NamespaceChoices,
   ProcessSpec,
@@ -35,6 +36,7 @@ export interface ContainerInput {
   mounts: readonly MountSpec[];
   files: readonly { source: string; target: string }[];
   log: { path: string; maximumSize: number; maximumFiles: number } | undefined;
+  forward: LogForwardSpec | undefined;
 }
 
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -177,6 +179,7 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
     socket: places.socket,
     exitRecord: places.exitRecord,
     log: input.log,
+    forward: input.forward,
     streams: {
       terminal: config.Tty,
       openStdin: config.OpenStdin,

@@ -26,6 +26,7 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   stdio: (step) =>
     step.terminal ? "prepare a terminal" : `prepare pipes${step.openStdin ? ", stdin open" : ""}`,
   log: (step) => `log to ${step.path}, ${step.maximumSize} bytes × ${step.maximumFiles} files`,
+  "log.forward": (step) => `pass each line on to ${step.address}, as ${step.tag}`,
   directory: (step) => `make directory ${step.path}`,
   write: (step) => `write ${JSON.stringify(step.value)} to ${step.path}`,
   "pid-namespace.join": (step) => `join PID namespace ${step.path}`,

@@ -36,6 +36,19 @@ export const vocabulary = {
     stage: "monitor",
     fields: { path: "string", maximumSize: "number", maximumFiles: "number" },
   },
+  /** A log service that gets each line too: protocol and format are those of launcher/forward.h; fields are journald's. */
+  "log.forward": {
+    code: 8,
+    stage: "monitor",
+    fields: {
+      protocol: "number",
+      format: "number",
+      address: "string",
+      tag: "string",
+      facility: "number",
+      fields: "strings",
+    },
+  },
   /** A directory of the host's, with its parents. */
   directory: { code: 4, stage: "monitor", fields: { path: "string", mode: "number" } },
   /** A value written to a kernel file (a cgroup's limit). */

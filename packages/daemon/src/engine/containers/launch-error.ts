@@ -62,6 +62,10 @@ export function describeLaunchFailure(
         : `${prefix}chdir to cwd (${JSON.stringify(step.path)}) set in config.json failed: ${reason}: unknown`;
     return { error: new EngineError("system", text, { cause }), exitCode: 128 };
   }
+  if (step?.op === "log.forward") {
+    const text = `failed to create task for container: failed to initialize logging driver: dial ${cause.path}: ${message(cause.errno)}`;
+    return { error: new EngineError("system", text, { cause }), exitCode: 128 };
+  }
   if (step?.op === "bind") {
     const text = `${prefix}error during container init: error mounting to rootfs at "${step.target}": ${cause.call}: ${message(cause.errno)}: unknown: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type`;
     return {

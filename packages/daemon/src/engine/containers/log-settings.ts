@@ -1,5 +1,6 @@
 // The options of the json-file log driver, as numbers.
 import { invalid } from "../errors.ts";
+import { forwardOptions } from "./log-forward.ts";
 
 const units: Readonly<Record<string, number>> = { "": 1, b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
 
@@ -27,15 +28,18 @@ const known = new Set([
   "max-buffer-size",
 ]);
 
-/** How the monitor is to keep the log; undefined for none. Throws for options that json-file does not have. */
+/** How the monitor is to keep the log; undefined for none. What goes to a log service is kept in files too, so that it can
+ * be read. Throws for options that the driver does not have. */
 export function logSettings(config: {
   Type: string;
   Config: Readonly<Record<string, string>>;
 }): { maximumSize: number; maximumFiles: number } | undefined {
   if (config.Type === "none") return undefined;
   const driver = config.Type || "json-file";
+  const options = forwardOptions[driver];
   for (const name of Object.keys(config.Config))
-    if (!known.has(name)) throw invalid(`unknown log opt '${name}' for ${driver} log driver`);
+    if (options ? !options.includes(name) : !known.has(name))
+      throw invalid(`unknown log opt '${name}' for ${driver} log driver`);
   const size = config.Config["max-size"];
   const files = Number(config.Config["max-file"] ?? (size === undefined ? DEFAULT_FILES : 1));
   if (!Number.isInteger(files) || files < 1) throw invalid("max-file cannot be less than 1");

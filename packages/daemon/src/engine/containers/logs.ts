@@ -11,7 +11,8 @@ export interface LogOptions extends EncodingOptions {
 
 /** The life of the container whose log is followed. */
 export interface LogLife {
-  alive: boolean;
+  /** Whether it is still the life that was asked about. */
+  alive(): boolean;
   /** Calls back at the next exit; returns what takes that back. */
   onExit(listener: () => void): () => void;
 }
@@ -149,7 +150,7 @@ class Ticker {
   readonly #stop: (() => void)[] = [];
 
   constructor(path: string, life: LogLife, signal: AbortSignal) {
-    this.#ended = !life.alive;
+    this.#ended = !life.alive();
     const tick = (): void => {
       this.#changed = true;
       this.#wake?.();

@@ -11,12 +11,21 @@ import { checkName, defineContainer, inventName } from "./create.ts";
 import { Demultiplexer } from "./demultiplex.ts";
 import { parseDetachKeys } from "./detach-keys.ts";
 import { ContainerLifecycle, type LifecycleParts } from "./lifecycle.ts";
+import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
 import { initialState } from "./record.ts";
 import type { Container, ContainerRegistry } from "./registry.ts";
 import type { ContainerStarter } from "./starter.ts";
 import { refuseUnsupported } from "./unsupported.ts";
 import { validateCreate } from "./validate.ts";
+
+/** Throws for log options that can't be, before anything is made. */
+function checkLogConfig(request: ContainerCreate): void {
+  const { LogConfig } = request.HostConfig;
+  logSettings(LogConfig);
+  const example = { id: "0".repeat(64), name: "x", image: request.Image, imageId: "" };
+  logForward(LogConfig.Type, LogConfig.Config, { ...example, labels: {}, environment: [] });
+}
 
 const SIGKILL = 9;
 const DEFAULT_STOP_SIGNAL = "SIGTERM";
@@ -60,7 +69,7 @@ export class ContainerService {
     const bare = name ? checkName(name) : undefined;
     validateCreate(request);
     refuseUnsupported(request);
-    logSettings(request.HostConfig.LogConfig);
+    checkLogConfig(request);
     if (!request.Image) throw invalid("config cannot be empty in order to create a container");
     const image = this.#parts.images.get(request.Image);
     if (bare) this.registry.checkNameFree(bare);

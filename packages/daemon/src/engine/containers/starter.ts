@@ -16,6 +16,7 @@ import type { DefaultNetwork } from "../networks/default-network.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
 import { writeEtcFiles } from "./etc-files.ts";
+import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
 import type { ContainerMount } from "./record.ts";
 import type { Container, ContainerRegistry } from "./registry.ts";
@@ -111,6 +112,14 @@ export class ContainerStarter {
       mounts: [...definition.mounts.map(mountSpec), ...this.#sharedMemory(namespaces.ipc)],
       files,
       log: log && { path: this.logPath(container.id), ...log },
+      forward: logForward(hostConfig.LogConfig.Type, hostConfig.LogConfig.Config, {
+        id: container.id,
+        name: container.name,
+        image: config.Image,
+        imageId: definition.imageId,
+        labels: config.Labels,
+        environment: config.Env ?? [],
+      }),
     });
     const clients = [...container.waitingClients].filter(({ gone }) => !gone).slice(0, LAUNCH_CLIENTS);
     const launch = runtime.launch(

@@ -8,6 +8,8 @@ import { EngineError, invalid } from "../errors.ts";
 import { signalNumber } from "../signals.ts";
 import { validateHealthcheck } from "./health.ts";
 
+export const logDrivers = ["json-file", "local", "syslog", "journald", "none"];
+
 const MINIMUM_MEMORY = 6 << 20;
 
 /** Runs a check of the runtime's, turning its refusal into the engine's. */
@@ -112,7 +114,7 @@ export function validateCreate(request: ContainerCreate): void {
   if (request.StopSignal) signalNumber(request.StopSignal);
   if (request.StopTimeout !== null && request.StopTimeout < -1)
     throw invalid(`invalid StopTimeout: ${request.StopTimeout}`);
-  if (host.LogConfig.Type && !["json-file", "local", "none"].includes(host.LogConfig.Type))
+  if (host.LogConfig.Type && !logDrivers.includes(host.LogConfig.Type))
     throw invalid(
       `error looking up logging plugin ${host.LogConfig.Type}: plugin "${host.LogConfig.Type}" not found`,
     );

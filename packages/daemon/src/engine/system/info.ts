@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { arch, availableParallelism, hostname, release, totalmem } from "node:os";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { ContainerService } from "../containers/service.ts";
+import { logDrivers } from "../containers/validate.ts";
 import type { ImageService } from "../images/service.ts";
 import { now } from "../timestamps.ts";
 
@@ -89,7 +90,7 @@ export function infoView(parts: InfoParts): object {
       Volume: ["local"],
       Network: ["bridge", "host", "null"],
       Authorization: null,
-      Log: ["json-file", "local", "none"],
+      Log: logDrivers,
     },
     MemoryLimit: cgroups.has("memory"),
     SwapLimit: cgroups.has("memory"),

@@ -54,13 +54,18 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
     container: Container,
     options: Omit<LogOptions, "terminal">,
     signal: AbortSignal,
-  ): AsyncGenerator<Buffer> =>
-    readLog(
+  ): AsyncGenerator<Buffer> => {
+    const { startedAt } = container.state;
+    return readLog(
       containers.starter.logPath(container.id),
       { ...options, terminal: container.record.definition.config.Tty },
-      { alive: container.alive, onExit: (listener) => container.onExit(listener) },
+      {
+        alive: () => container.alive && container.state.startedAt === startedAt,
+        onExit: (listener) => container.onExit(listener),
+      },
       signal,
     );
+  };
 
   app.post<ById>("/containers/:id/attach", async (request, reply) => {
     const query = check(attachQuery, request.query, "query");

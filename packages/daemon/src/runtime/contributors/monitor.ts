@@ -7,4 +7,20 @@ export const serveSteps = (spec: { socket: string; exitRecord: string; streams: 
   { op: "stdio", ...spec.streams },
 ];
 
-export const logSteps = (spec: ContainerSpec): Step[] => (spec.log ? [{ op: "log", ...spec.log }] : []);
+/** The numbers of launcher/forward.h. */
+const protocols = ["unix-datagram", "unix-stream", "udp", "tcp"];
+const formats = ["syslog", "rfc3164", "rfc5424", "journal"];
+
+export const logSteps = (spec: ContainerSpec): Step[] => [
+  ...(spec.log ? [{ op: "log", ...spec.log } as const] : []),
+  ...(spec.forward
+    ? [
+        {
+          op: "log.forward",
+          ...spec.forward,
+          protocol: protocols.indexOf(spec.forward.protocol),
+          format: formats.indexOf(spec.forward.format),
+        } as const,
+      ]
+    : []),
+];
