@@ -14,6 +14,7 @@ import {
   logWriting,
   makeMany,
   removeMany,
+  removeRunning,
   startMany,
   stopAndRemove,
   untilRunning,
@@ -167,21 +168,34 @@ try {
     attachThroughput(engine, connection, 1_600_000),
   );
 
-  const ends = { stop: [[], []], remove: [[], []] } as Record<"stop" | "remove", [number[], number[]]>;
+  type Ending = "stop" | "remove" | "removeRunning";
+  const ends: Record<Ending, [number[], number[]]> = {
+    stop: [[], []],
+    remove: [[], []],
+    removeRunning: [[], []],
+  };
   for (let round = 0; round < 15; round++)
     for (const [index, connection] of [ours, theirs].entries()) {
       if (!connection) continue;
       const { stop, remove } = await stopAndRemove(connection);
       ends.stop[index as 0 | 1].push(stop);
       ends.remove[index as 0 | 1].push(remove);
+      ends.removeRunning[index as 0 | 1].push(await removeRunning(connection));
     }
-  for (const [what, aim] of [
-    ["stop", "> 1"],
-    ["remove", "≥ 10"],
+  for (const [ending, what, aim] of [
+    ["stop", "stop of a container", "> 1"],
+    ["removeRunning", "remove of a running container, by force", "≥ 10"],
+    ["remove", "remove of a stopped one (a ping: see below)", "≥ 10"],
   ] as const) {
-    const [own, others] = ends[what].map((values) => median(values.sort((a, b) => a - b)));
-    add(`${what} of a container`, "ms", own ?? 0, theirs ? others : undefined, aim);
+    const [own, others] = ends[ending].map((values) => median(values.sort((a, b) => a - b)));
+    add(what, "ms", own ?? 0, theirs ? others : undefined, aim);
   }
+  const pings = await both(
+    50,
+    async () => void (await ours.send("GET", "/_ping")),
+    theirs && (async () => void (await theirs.send("GET", "/_ping"))),
+  );
+  add("a ping: the way to the daemon and back", "ms", ...pings, "");
 
   const many = await makeMany(tsd, 1000);
   const theirMany = peer ? await makeMany(peer, 1000) : [];

@@ -1,5 +1,6 @@
 // The daemon's start: finds the monitors of an earlier daemon again, learns what happened meanwhile, applies restart
 // policies, finishes what was half done, and removes what belongs to nobody.
+import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ContainerLifecycle } from "./lifecycle.ts";
@@ -40,7 +41,8 @@ async function adoptOne(
 ): Promise<void> {
   const { runtime } = lifecycle.parts;
   const places = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
-  if (container.state.removal) {
+  if (container.state.removal || !existsSync(lifecycle.starter.directory(container.id))) {
+    // A removal that the last daemon did not live to finish.
     container.removing = true;
     await lifecycle.starter.release(container);
     runtime.forget(places);

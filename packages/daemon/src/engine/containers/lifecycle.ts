@@ -1,6 +1,6 @@
 // One container's life as it happens: start, end, the next start by its policy, removal. Callers see to it that one thing
 // happens to a container at a time (Container.exclusively).
-import { existsSync, renameSync } from "node:fs";
+import { renameSync } from "node:fs";
 import { join } from "node:path";
 import type { Monitor, Plan, ProcessExit } from "@tsd/kernel-bindings";
 import type { Runtime } from "../../runtime/runtime.ts";
@@ -292,12 +292,16 @@ export class ContainerLifecycle {
     if (!this.registry.has(container.id)) return; // --rm and rm at once
     container.removing = true;
     this.cancelRestart(container);
-    container.note({ removal: volumes ? "with-volumes" : "container" });
+    const anonymous = volumes ? container.record.definition.mounts.filter((mount) => mount.anonymous) : [];
+    // A record without a directory is one whose removal had begun; only volumes need more to be remembered than that.
+    if (anonymous.length > 0) container.note({ removal: "with-volumes" });
     for (const client of container.waitingClients) client.close();
     const waiting = join(this.parts.trash, container.id);
-    const directory = this.starter.directory(container.id);
-    if (existsSync(directory)) renameSync(directory, waiting);
-    const anonymous = volumes ? container.record.definition.mounts.filter((mount) => mount.anonymous) : [];
+    try {
+      renameSync(this.starter.directory(container.id), waiting);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
     this.registry.delete(container);
     this.announce(container, "destroy");
     container.announceRemoval();

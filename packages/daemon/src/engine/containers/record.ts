@@ -34,8 +34,8 @@ export interface ContainerState {
   restartCount: number;
   /** Somebody stopped or killed it since its last start: its policy does not start it again before the daemon does. */
   manuallyStopped: boolean;
-  /** Its removal has begun, and is finished by the next daemon if not by this one. */
-  removal: "" | "container" | "with-volumes";
+  /** Its removal, and that of its anonymous volumes, has begun: the next daemon finishes it if this one does not. */
+  removal: "" | "with-volumes";
   /** Undefined without a healthcheck. */
   health?: Health | undefined;
 }

@@ -203,12 +203,10 @@ export class ContainerService {
     const container = this.find(reference);
     if (container.removing) throw conflict(`removal of container ${reference} is already in progress`);
     if (container.running && !options.force) {
-      const { status } = container.state;
-      const advice =
-        status === "paused"
-          ? "unpause and then stop the container before removing or force remove"
-          : "stop the container before removing or force remove";
-      throw conflict(`cannot remove container "/${container.name}": container is ${status}: ${advice}`);
+      const reason = container.paused
+        ? "is paused and must be unpaused first"
+        : `is ${container.state.status}: stop the container before removing or force remove`;
+      throw conflict(`cannot remove container "/${container.name}": container ${reason}`);
     }
     container.removing = true;
     try {

@@ -1,0 +1,140 @@
+// The same docker commands against this engine and a real dockerd (TSD_PEER_DOCKER_HOST names its socket): equal output, once
+// what differs by nature (ids, times, addresses) is taken out.
+import { existsSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { run } from "../harness/command.ts";
+import { hasDocker, TestDaemon } from "../harness/daemon.ts";
+
+const peer = process.env.TSD_PEER_DOCKER_HOST ?? "";
+const hasPeer = hasDocker && existsSync(peer.replace("unix://", ""));
+
+let daemon: TestDaemon;
+beforeAll(async () => {
+  if (!hasPeer) return;
+  daemon = await TestDaemon.start("differential");
+  await daemon.importBusybox();
+});
+afterAll(async () => {
+  if (hasPeer) await daemon.stop();
+});
+
+/** Shell scripts; $C is a container name of their own. What each prints, and its exit statuses, are compared. */
+const scenarios: Readonly<Record<string, string>> = {
+  "run: output, status, errors": `
+    docker run --rm busybox echo hello; s
+    docker run --rm busybox sh -c 'echo err >&2; exit 7'; s
+    docker run --rm busybox /nosuch; s
+    docker run --rm busybox nosuch; s
+    docker run --rm busybox /etc; s
+    docker run --rm nosuchimage:nope true 2>&1 | head -c 30; s
+    docker run --rm --name 'b@d' busybox true; s`,
+  "create, start, ps, rename, rm": `
+    docker create --name $C -l a=b busybox sleep 1000 >/dev/null; s
+    docker ps -a --filter name=$C --format '{{.Names}} {{.Image}} {{.Command}} {{.Status}} {{.State}} {{.Ports}} {{.Labels}} {{.LocalVolumes}} {{.Networks}} {{.Mounts}} {{.Size}}'
+    docker start $C; s
+    docker ps --filter label=a=b --filter name=$C --format '{{.State}} {{.Status}}'
+    docker rename $C $C-new; s
+    docker rename $C-new $C-new; s
+    docker rename nosuch x; s
+    docker rm $C-new; s
+    docker rm -f $C-new; s
+    docker rm $C-new; s
+    docker ps -a --filter status=nope; s
+    docker ps -a --filter nope=1; s`,
+  "stop, kill, restart, wait": `
+    docker run -d --name $C --stop-timeout 1 busybox sh -c 'trap "exit 9" TERM; while :; do sleep 0.1; done' >/dev/null; s
+    sleep 0.3; docker stop $C; s; docker wait $C; docker inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}} {{.State.OOMKilled}}' $C
+    docker stop $C; s
+    docker start $C; docker kill -s KILL $C; s; docker wait $C; docker kill $C; s
+    docker kill -s NOPE $C; s
+    docker restart -t 0 $C; s; docker inspect -f '{{.State.Running}} {{.RestartCount}}' $C
+    docker wait nosuch; s; docker stop nosuch; s; docker start nosuch; s`,
+  "pause and what can't be done meanwhile": `
+    docker run -d --name $C busybox sleep 1000 >/dev/null
+    docker pause $C; s; docker pause $C; s
+    docker ps --filter name=$C --format '{{.State}}'; docker ps --filter status=paused --filter name=$C --format '{{.Names}}'
+    docker exec $C true; s; docker start $C; s; docker rm $C; s
+    docker attach $C; s
+    docker unpause $C; s; docker unpause $C; s
+    docker pause $C; docker stop -t 0 $C; s; docker inspect -f '{{.State.Status}} {{.State.Paused}}' $C
+    docker pause $C; s; docker pause nosuch; s`,
+  exec: `
+    docker run -d --name $C -e A=1 -w /tmp --user nobody busybox sleep 1000 >/dev/null
+    docker exec $C sh -c 'id -un; pwd; echo $A $B'; s
+    docker exec -e B=2 -w / -u root $C sh -c 'id -un; pwd; echo $A $B'; s
+    docker exec $C sh -c 'exit 42'; s; docker exec $C nosuch; s; docker exec -d $C true; s
+    echo piped | docker exec -i $C cat; s
+    docker exec -u nosuch $C true; s; docker exec -w /nosuch $C true; s
+    docker exec nosuch true; s; docker stop -t 0 $C >/dev/null; docker exec $C true; s`,
+  logs: `
+    docker run --name $C busybox sh -c 'for i in 1 2 3 4 5; do echo out $i; done; sleep 0.1; echo err >&2; sleep 0.1; printf unfinished' >/dev/null 2>&1; s
+    docker logs $C 2>/dev/null; s; docker logs $C 2>&1 >/dev/null; docker logs --tail 2 $C 2>/dev/null; docker logs --tail 0 $C; docker logs --since 1h $C 2>&1 | tail -1; echo; docker logs --until 1h $C
+    docker logs -f $C 2>/dev/null | head -2; docker logs -t $C 2>&1 | head -1 | cut -c1-5
+    docker logs nosuch; s; docker logs --since nonsense $C; s
+    docker run --name $C-none --log-driver none busybox echo x; docker logs $C-none; s; docker rm $C-none >/dev/null
+    docker run --log-driver nope busybox true; s; docker run --log-opt nope=1 busybox true; s`,
+  "diff, cp, export, commit": `
+    docker run --name $C busybox sh -c 'echo a > /new; mkdir /d; echo b > /d/f; rm /bin/vi; ln -s /new /link'; s
+    docker diff $C | sort; s; docker diff nosuch; s
+    docker cp $C:/d - | tar -tv | awk '{print $1, $2, $6}'; docker cp $C:/link - | tar -t; docker cp -L $C:/link - | tar -t; docker cp $C:/d/. - | tar -t
+    docker cp $C:/nope - ; s
+    echo in > /tmp/$C.in; docker cp /tmp/$C.in $C:/d/copied; s; docker cp $C:/d/copied - | tar -xO; docker cp /tmp/$C.in $C:/no/dir/; s; rm /tmp/$C.in
+    docker export $C | tar -t | grep -E '^(new|d/|etc/hosts|bin/vi|link|.dockerenv)' | sort
+    docker commit $C $C:image >/dev/null; s; docker run --rm $C:image cat /d/f; docker commit -c 'CMD cat /new' -c 'ENV X=y' -a me -m msg $C $C:image >/dev/null; s
+    docker run --rm $C:image; docker inspect -f '{{.Author}} {{.Comment}} {{json .Config.Cmd}} {{index .Config.Env 0}}' $C:image; docker rmi -f $C:image >/dev/null`,
+  "top and stats": `
+    docker run -d --name $C busybox sleep 1000 >/dev/null
+    docker top $C -o pid,user,args | sed 's/[0-9]\\{2,\\} /PID /'; s; docker top $C -o user | head -c 60; s
+    docker stats --no-stream --format '{{.Name}} {{.PIDs}}' $C | sed "s/$C/C/"; docker stop -t 0 $C >/dev/null; docker top $C; s; docker top nosuch; s`,
+  "update and inspect": `
+    docker run -d --name $C -m 64m --cpu-shares 200 busybox sleep 1000 >/dev/null
+    docker inspect -f '{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.CpuShares}} {{.HostConfig.RestartPolicy.Name}}' $C
+    docker update -m 128m --memory-swap 256m --cpu-shares 300 --pids-limit 77 --restart on-failure:4 $C; s
+    docker inspect -f '{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.CpuShares}} {{.HostConfig.PidsLimit}} {{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}' $C
+    docker update -m 1m $C; s; docker update -m 900m $C; s; docker update nosuch --cpus 1; s; docker update $C; s
+    docker update --cpus 0.5 $C; s; docker inspect -f '{{.HostConfig.NanoCpus}}' $C`,
+  "restart policies": `
+    docker run -d --name $C --restart on-failure:2 busybox sh -c 'exit 3' >/dev/null; sleep 2
+    docker inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} {{.State.Restarting}}' $C
+    docker run -d --name $C-b --restart always busybox true >/dev/null; sleep 1.2; docker stop $C-b; s; docker inspect -f '{{.State.Status}} {{.State.Restarting}}' $C-b; docker rm -f $C-b
+    docker run --rm --restart always busybox true; s; docker run --restart nope busybox true; s`,
+  healthchecks: `
+    docker run -d --name $C --health-cmd 'test -e /ok' --health-interval 300ms --health-retries 2 busybox sleep 1000 >/dev/null
+    docker inspect -f '{{.State.Health.Status}}' $C; sleep 1.5; docker inspect -f '{{.State.Health.Status}}' $C
+    docker ps --filter name=$C --filter health=unhealthy --format '{{.State}}'; docker exec $C touch /ok; sleep 1
+    docker inspect -f '{{.State.Health.Status}} {{.State.Health.FailingStreak}} {{(index .State.Health.Log 0).ExitCode}} {{json .Config.Healthcheck}}' $C
+    docker run --health-interval 1us --health-cmd true busybox true; s; docker run --health-retries=-1 --health-cmd true busybox true; s; docker run --no-healthcheck --health-cmd true busybox true; s`,
+  events: `
+    S=$(date +%s.%N); docker run --name $C -v $C:/v busybox true; docker rename $C $C-x; docker rm $C-x >/dev/null; docker volume rm $C >/dev/null 2>&1
+    docker events --since $S --until $(date +%s.%N) --filter type=container --format '{{.Type}} {{.Action}} {{.Actor.Attributes.image}} {{.Actor.Attributes.exitCode}}'`,
+  prune: `
+    docker create --name $C -l prune=$C busybox >/dev/null; docker container prune -f --filter label=prune=$C | wc -l; docker inspect $C; s
+    docker container prune -f --filter nope=1; s`,
+};
+
+function normalise(text: string, name: string): string {
+  return text
+    .replaceAll(name, "C")
+    .replace(/\b[0-9a-f]{64}\b/g, "ID64")
+    .replace(/\b[0-9a-f]{12}\b/g, "ID12")
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
+    .replace(/Up (\d+|Less than a|About a) \w+/g, "Up SOMETIME")
+    .replace(/(runc|tsd) create failed/g, "RUNTIME create failed")
+    .replace(/^(Successfully copied).*$/gm, "$1")
+    // What docker's own goroutines say when it leaves early.
+    .replace(/^time=.*closed pipe"\n/gm, "")
+    .replace(/[ \t]+$/gm, "");
+}
+
+describe.skipIf(!hasPeer)("docker against both", () => {
+  it.each(Object.entries(scenarios))("%s", { timeout: 120_000 }, async (title, script) => {
+    const name = `diff-${title.replace(/\W+/g, "").slice(0, 12).toLowerCase()}`;
+    const whole = `s() { echo "status $?"; }; C=${name}; exec 2>&1; ${script.trim().replace(/\n\s*/g, "\n")}\ndocker rm -f $C $C-new $C-x $C-b >/dev/null 2>&1 || true`;
+    const of = async (host: string): Promise<string[]> => {
+      const { stdout } = await run("sh", ["-c", whole], { env: { DOCKER_HOST: host }, timeout: 100_000 });
+      return normalise(stdout, name).split("\n");
+    };
+    const [ours, theirs] = [await of(daemon.host), await of(peer)];
+    expect(ours).toEqual(theirs);
+  });
+});
