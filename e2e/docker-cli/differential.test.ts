@@ -113,17 +113,19 @@ const scenarios: Readonly<Record<string, string>> = {
 };
 
 function normalise(text: string, name: string): string {
-  return text
-    .replaceAll(name, "C")
-    .replace(/\b[0-9a-f]{64}\b/g, "ID64")
-    .replace(/\b[0-9a-f]{12}\b/g, "ID12")
-    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
-    .replace(/Up (\d+|Less than a|About a) \w+/g, "Up SOMETIME")
-    .replace(/(runc|tsd) create failed/g, "RUNTIME create failed")
-    .replace(/^(Successfully copied).*$/gm, "$1")
-    // What docker's own goroutines say when it leaves early.
-    .replace(/^time=.*closed pipe"\n/gm, "")
-    .replace(/[ \t]+$/gm, "");
+  return (
+    text
+      .replaceAll(name, "C")
+      .replace(/\b[0-9a-f]{64}\b/g, "ID64")
+      .replace(/\b[0-9a-f]{12}\b/g, "ID12")
+      .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
+      .replace(/Up (\d+|Less than a|About a) \w+/g, "Up SOMETIME")
+      .replace(/(runc|tsd) create failed/g, "RUNTIME create failed")
+      .replace(/^(Successfully copied).*$/gm, "$1")
+      // What docker's own goroutines say when it leaves early.
+      .replace(/^time=.*closed pipe"\n/gm, "")
+      .replace(/[ \t]+$/gm, "")
+  );
 }
 
 describe.skipIf(!hasPeer)("docker against both", () => {

@@ -390,8 +390,8 @@ export const badOperations: readonly BadRequest[] = [
     what: "a checkpoint",
     path: "/containers/{}/checkpoints",
     body: { CheckpointID: "x" },
-    status: 400,
-    message: /^checkpoints are not supported/,
+    status: 501,
+    message: "not implemented: checkpoints",
     differs: "an experimental feature there",
   },
   {

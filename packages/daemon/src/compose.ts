@@ -80,7 +80,7 @@ export async function compose(
     mtu: settings.mtu,
     firewall: settings.iptables,
   });
-  const volumes = new LocalVolumes(join(dataRoot, "volumes"));
+  const volumes = new LocalVolumes(join(dataRoot, "volumes"), events);
   const containers = new ContainerService({
     store: containerStore(db),
     runtime,
@@ -111,6 +111,7 @@ export async function compose(
     report,
   );
   lifecycle.observe(health);
+  lifecycle.observe(execs);
   const operations = new ContainerOperations(containers, runtime);
   const roots = new ContainerRoots(runtime, containers.starter);
   const archives = new ContainerArchives(containers, roots, archiver);

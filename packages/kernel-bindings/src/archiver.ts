@@ -141,18 +141,19 @@ export class Archiver {
   }
 
   async #feed(child: ChildProcess, source: Readable): Promise<void> {
-    const done = ended(child);
-    done.catch(() => undefined);
-    const problem = await pipeline(source, child.stdin as NonNullable<ChildProcess["stdin"]>).catch(
-      (error: NodeJS.ErrnoException) => error,
-    );
-    // A source that broke off must not pass for a whole archive.
-    if (problem && problem.code !== "EPIPE") child.kill("SIGKILL");
-    const failure = await done.then(
+    const done = ended(child).then(
       () => undefined,
       (error: Error) => error,
     );
-    if (problem && problem.code !== "EPIPE") throw problem;
+    const problem = await pipeline(source, child.stdin as NonNullable<ChildProcess["stdin"]>).then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    // A source that broke off must not pass for a whole archive. A process that has ended by itself has said why.
+    const broken = problem !== undefined && child.exitCode === null && child.kill("SIGKILL");
+    const failure = await done;
+    if (broken && child.signalCode) throw problem;
     if (failure) throw failure;
+    if (problem) throw problem;
   }
 }

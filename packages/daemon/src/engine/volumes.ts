@@ -3,16 +3,26 @@ import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { VolumePlace } from "./containers/create.ts";
 import { notFound } from "./errors.ts";
+import type { EventSink } from "./events/event.ts";
 
 export class LocalVolumes implements VolumePlace {
   readonly #root: string;
-  constructor(root: string) {
+  readonly #events: EventSink;
+
+  constructor(root: string, events: EventSink) {
     this.#root = root;
+    this.#events = events;
   }
 
   async ensure(name: string): Promise<string> {
     const directory = join(this.#root, name, "_data");
-    await mkdir(directory, { recursive: true, mode: 0o755 });
+    const made = await mkdir(directory, { recursive: true, mode: 0o755 });
+    if (made)
+      this.#events.publish({
+        Type: "volume",
+        Action: "create",
+        Actor: { ID: name, Attributes: { driver: "local" } },
+      });
     return directory;
   }
 

@@ -206,6 +206,9 @@ void unpack(const struct unpack_options *options) {
     if (archive_write_close(unpacker.disk) < ARCHIVE_WARN) give_up("%s", archive_error_string(unpacker.disk));
     archive_write_free(unpacker.disk);
     archive_read_free(unpacker.input);
+    /* What follows the end of the archive (padding) is taken too: whoever sends it must not find the pipe closed. */
+    char rest[4096];
+    while (read(STDIN_FILENO, rest, sizeof rest) > 0) continue;
     if (!options->layer) return;
     printf("{\"size\":%llu,\"opaque\":[", (unsigned long long)unpacker.written);
     for (size_t i = 0; i < unpacker.opaque_count; i++) {

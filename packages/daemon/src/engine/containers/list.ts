@@ -69,6 +69,8 @@ export interface ListContext {
   find(reference: string): Container;
   /** The id of the image a reference names, or undefined. */
   imageId(reference: string): string | undefined;
+  /** The name of the network an id belongs to, or undefined. */
+  networkName(id: string): string | undefined;
 }
 
 const created = (container: Container): bigint => parseTime(container.record.definition.created) ?? 0n;
@@ -128,10 +130,10 @@ function predicates(filters: Filters, context: ListContext): ((container: Contai
           names.includes(name) || names.includes(target) || names.includes(source),
       ),
   );
-  on(
-    "network",
-    (networks) => (container) => networks.includes(container.record.definition.hostConfig.NetworkMode),
-  );
+  on("network", (networks) => (container) => {
+    const mode = container.record.definition.hostConfig.NetworkMode;
+    return networks.some((network) => network === mode || context.networkName(network) === mode);
+  });
   on("health", (values) => {
     for (const value of values)
       if (!healths.includes(value)) throw invalid(`Unrecognised filter value for health: ${value}`);

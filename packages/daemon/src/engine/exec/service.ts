@@ -10,8 +10,10 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import { specifyExec } from "../../runtime/specify.ts";
 import { resolveUser } from "../../runtime/user.ts";
 import { Attachment } from "../containers/attachment.ts";
+import { Demultiplexer } from "../containers/demultiplex.ts";
 import { parseDetachKeys } from "../containers/detach-keys.ts";
 import { describeLaunchFailure } from "../containers/launch-error.ts";
+import type { LifecycleObserver } from "../containers/lifecycle.ts";
 import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
 import { conflict, invalid, notFound } from "../errors.ts";
@@ -41,7 +43,7 @@ const SIGKILL = 9;
 const KEPT_AFTER_END = 5 * 60_000;
 const PROBE_OUTPUT = 4096;
 
-export class ExecService {
+export class ExecService implements LifecycleObserver {
   readonly #parts: ExecServiceParts;
   readonly #instances = new Map<string, ExecInstance>();
 
@@ -134,7 +136,12 @@ export class ExecService {
   /** Starts the command, with the client's stream if it wants one. Resolves when the process runs. */
   async start(
     id: string,
-    options: { consoleSize?: readonly number[] | undefined; client?: Duplex },
+    options: {
+      consoleSize?: readonly number[] | undefined;
+      client?: Duplex;
+      /** The client gets bytes without the multiplexed format's headers. */
+      plain?: boolean;
+    },
   ): Promise<void> {
     const instance = this.checkStartable(id);
     const { container, record } = instance;
@@ -142,7 +149,7 @@ export class ExecService {
     let plan: Plan | undefined;
     let launch: Launch;
     try {
-      const launched = this.#launch(instance, this.#plan(instance, options.consoleSize), options.client);
+      const launched = this.#launch(instance, this.#plan(instance, options.consoleSize), options);
       launch = launched;
       plan = launched.plan;
       instance.starting = launch.monitor.started.catch(() => undefined);
@@ -177,7 +184,7 @@ export class ExecService {
       AttachStderr: true,
       ConsoleSize: null,
       DetachKeys: "",
-      Tty: true,
+      Tty: false,
       Env: null,
       Cmd: [...command],
       Privileged: false,
@@ -195,7 +202,7 @@ export class ExecService {
       },
     });
     const ended = new Promise((resolve) => client.on("finish", resolve).on("close", resolve));
-    await this.start(id, { client });
+    await this.start(id, { client, plain: true });
     const timer = setTimeout(() => {
       late = true;
       instance.monitor?.signal(SIGKILL);
@@ -203,9 +210,10 @@ export class ExecService {
     await ended;
     await instance.monitor?.exited;
     clearTimeout(timer);
+    this.#forget(instance.record); // nobody else knows of it
     const reason = `Health check exceeded timeout (${timeoutMilliseconds / 1000}s)`;
     if (late) return { exitCode: -1, output: output ? `${reason}: ${output}` : reason };
-    return { exitCode: instance.record.exitCode ?? LOST, output: output.replaceAll("\r\n", "\n") };
+    return { exitCode: instance.record.exitCode ?? LOST, output };
   }
 
   #plan(instance: ExecInstance, consoleSize: readonly number[] | undefined): Plan {
@@ -233,7 +241,11 @@ export class ExecService {
     );
   }
 
-  #launch(instance: ExecInstance, plan: Plan, client: Duplex | undefined): Launch & { plan: Plan } {
+  #launch(
+    instance: ExecInstance,
+    plan: Plan,
+    { client, plain }: { client?: Duplex; plain?: boolean },
+  ): Launch & { plan: Plan } {
     const { container } = instance;
     const { id, request } = instance.record;
     const streams = {
@@ -244,8 +256,12 @@ export class ExecService {
     if (!client) return this.#parts.runtime.launch(plan, []);
     const launch = this.#parts.runtime.launch(plan, [streams]);
     const keys = request.Tty && streams.stdin ? parseDetachKeys(request.DetachKeys) : undefined;
-    const attachment = new Attachment(client, streams, keys, () =>
-      this.#announce(container, id, "exec_detach"),
+    const attachment = new Attachment(
+      client,
+      streams,
+      keys,
+      () => this.#announce(container, id, "exec_detach"),
+      plain ? new Demultiplexer() : undefined,
     );
     const [stream] = launch.clients;
     if (stream) attachment.connect(stream);
@@ -277,14 +293,30 @@ export class ExecService {
 
   #forgetLater({ record }: ExecInstance): void {
     const left = Math.max(0, record.endedAt + KEPT_AFTER_END - Date.now());
-    setTimeout(() => {
-      this.#instances.delete(record.id);
-      try {
-        this.#parts.store.delete(record.id);
-      } catch (error) {
-        this.#parts.report(error, `forgetting exec ${record.id}`);
-      }
-    }, left).unref();
+    setTimeout(() => this.#forget(record), left).unref();
+  }
+
+  #forget({ id }: ExecRecord): void {
+    if (!this.#instances.delete(id)) return;
+    try {
+      this.#parts.store.delete(id);
+    } catch (error) {
+      this.#parts.report(error, `forgetting exec ${id}`);
+    }
+  }
+
+  started(): void {
+    // What is executed in a container begins when a client says so.
+  }
+
+  /** Instances that were never started go with their container's life. */
+  ended(container: Container): void {
+    for (const id of container.execIds) {
+      const instance = this.#instances.get(id);
+      if (!instance || instance.record.started) continue;
+      container.execIds.delete(id);
+      this.#forget(instance.record);
+    }
   }
 
   /** Sets the size of an exec's terminal; of one that is just starting, once it has. */

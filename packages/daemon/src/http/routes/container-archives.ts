@@ -5,7 +5,7 @@ import type { FastifyPluginAsync, FastifyReply } from "fastify";
 import { z } from "zod";
 import { configSchema } from "../../api/schemas/container-create.ts";
 import type { PathStat } from "../../engine/containers/archives.ts";
-import { invalid } from "../../engine/errors.ts";
+import { invalid, notImplemented } from "../../engine/errors.ts";
 import type { Engine } from "../engine.ts";
 import { check, truthy } from "../validation.ts";
 
@@ -104,7 +104,7 @@ export const containerArchiveRoutes: FastifyPluginAsync<{ engine: Engine }> = as
       url,
       handler: async (request) => {
         engine.containers.find(request.params.id);
-        throw invalid("checkpoints are not supported: this engine does not freeze processes to disk");
+        throw notImplemented("not implemented: checkpoints");
       },
     });
 };

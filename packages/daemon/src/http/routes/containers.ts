@@ -65,6 +65,8 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
     const context = {
       find: (reference: string): Container => containers.find(reference),
       imageId: (reference: string): string | undefined => images.find(reference)?.id,
+      networkName: (id: string): string | undefined =>
+        id.length >= 12 && network.info.id.startsWith(id) ? "bridge" : undefined,
     };
     const chosen = selectContainers(containers.registry.all(), options, context);
     const summary = (container: Container, sizes?: Sizes): object =>

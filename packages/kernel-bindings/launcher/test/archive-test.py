@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Tests of tsd-archive, built with the sanitizers: a tree there and back, layers, archives that climb, and damaged ones.
+Usage: archive-test.py PROGRAM (as root: the program locks itself into a root)."""
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+PROGRAM = os.path.abspath(sys.argv[1])
+SANITIZER = 99
+MUTATIONS = 400
+checks = 0
+
+
+def check(condition, what):
+    global checks
+    checks += 1
+    if not condition:
+        sys.exit(f"archive: {what}")
+
+
+def archive(root, words, place=None, data=b""):
+    """Runs the program with its two descriptors; its result, and what it wrote."""
+    descriptors = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in (root, place or root)]
+
+    def arrange():
+        high = [os.dup2(descriptor, 200 + index) for index, descriptor in enumerate(descriptors)]
+        for index, descriptor in enumerate(high):
+            os.dup2(descriptor, 3 + index)
+
+    # Leaks are the kernel's to clean up in a program that ends; the symbolizer could not be executed anyway.
+    environment = {"ASAN_OPTIONS": f"exitcode={SANITIZER}:detect_leaks=0:symbolize=0", "UBSAN_OPTIONS": f"exitcode={SANITIZER}"}
+    done = subprocess.run([PROGRAM, *words], input=data, capture_output=True, env=environment, preexec_fn=arrange, close_fds=False)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    check(done.returncode != SANITIZER, f"{words}: {done.stderr.decode()}")
+    return done
+
+
+def tar_of(entries):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content, more in entries:
+            info = tarfile.TarInfo(name)
+            for key, value in more.items():
+                setattr(info, key, value)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def there_and_back(directory):
+    source, target = os.path.join(directory, "source"), os.path.join(directory, "target")
+    os.makedirs(os.path.join(source, "sub", "x" * 200))
+    os.mkdir(target)
+    for name, text in (("file", b"one"), ("sub/deep", b"two" * 50000), (os.fsencode("odd\udcff").decode("utf-8", "surrogateescape"), b"3")):
+        with open(os.path.join(source, name), "wb") as file:
+            file.write(text)
+    os.link(os.path.join(source, "file"), os.path.join(source, "hard"))
+    os.symlink("/etc/passwd", os.path.join(source, "link"))
+    os.mkfifo(os.path.join(source, "fifo"))
+    os.setxattr(os.path.join(source, "file"), "user.note", b"\xff\x00bytes")
+    packed = archive(source, ["pack-contents"])
+    check(packed.returncode == 0, packed.stderr)
+    unpacked = archive(target, ["unpack", "/"], data=packed.stdout)
+    check(unpacked.returncode == 0, unpacked.stderr)
+    check(sorted(os.listdir(target)) == sorted(os.listdir(source)), "names differ")
+    check(os.getxattr(os.path.join(target, "file"), "user.note") == b"\xff\x00bytes", "attribute differs")
+    check(os.stat(os.path.join(target, "file")).st_nlink == 2, "hard link lost")
+    check(os.readlink(os.path.join(target, "link")) == "/etc/passwd", "link differs")
+    one = archive(source, ["pack", "sub", "called"])
+    names = tarfile.open(fileobj=io.BytesIO(one.stdout)).getnames()
+    check(names[0] == "called" and "called/deep" in names, names)
+    return packed.stdout
+
+
+def layers(directory):
+    root = os.path.join(directory, "layer")
+    os.mkdir(root)
+    data = tar_of([
+        ("d/", b"", {"type": tarfile.DIRTYPE, "mode": 0o755}),
+        ("d/.wh..wh..opq", b"", {}),
+        ("d/new", b"n", {"uid": 7}),
+        (".wh.gone", b"", {}),
+        ("../../climbs", b"c", {}),
+    ])
+    done = archive(root, ["--maximum", "100", "unpack-layer"], data=data)
+    check(done.returncode == 0, done.stderr)
+    check(json.loads(done.stdout) == {"size": 2, "opaque": ["d"]}, done.stdout)
+    check(os.stat(os.path.join(root, "gone")).st_rdev == 0, "no whiteout")
+    check(os.path.exists(os.path.join(root, "climbs")), "a climbing name must stay inside")
+    check(not os.path.exists(os.path.join(directory, "climbs")), "a name climbed out")
+    too_large = archive(root, ["--maximum", "3", "unpack-layer"], data=tar_of([("big", b"12345", {})]))
+    check(too_large.returncode == 1 and b"larger than 3 bytes" in too_large.stderr, too_large.stderr)
+    listed = archive(root, ["list-layer"]).stdout.split(b"\0")
+    check(any(line.startswith(b"w ") and line.endswith(b"/gone") for line in listed), listed)
+    packed = archive(root, ["pack-layer"])
+    names = tarfile.open(fileobj=io.BytesIO(packed.stdout)).getnames()
+    check(".wh.gone" in names, names)
+
+
+def escapes(directory):
+    root = os.path.join(directory, "jail")
+    os.mkdir(root)
+    data = tar_of([
+        ("out", b"", {"type": tarfile.SYMTYPE, "linkname": directory}),
+        ("out/planted", b"p", {}),
+        ("hard", b"", {"type": tarfile.LNKTYPE, "linkname": "../../../../../../etc/passwd"}),
+    ])
+    archive(root, ["unpack", "/"], data=data)
+    check(not os.path.exists(os.path.join(directory, "planted")), "a link led out")
+    kinds = archive(root, ["--same-kind", "unpack", "/there"], data=tar_of([("d", b"x", {})]))
+    check(kinds.returncode == 0, kinds.stderr)
+    os.mkdir(os.path.join(root, "e"))
+    kinds = archive(root, ["--same-kind", "unpack", "/there"], data=tar_of([("e", b"x", {})]))
+    check(b'cannot overwrite directory "e"' in kinds.stderr, kinds.stderr)
+
+
+def damaged(directory, sample):
+    random.seed(7)
+    root = os.path.join(directory, "damaged")
+    os.mkdir(root)
+    for _ in range(MUTATIONS):
+        data = bytearray(sample[: random.randrange(1, min(len(sample), 20000))])
+        for _ in range(random.randrange(1, 20)):
+            data[random.randrange(len(data))] = random.randrange(256)
+        archive(root, ["--maximum", "1000000", random.choice(["unpack-layer", "unpack"]), *(["/"] if random.random() < 0.5 else [])], data=bytes(data))
+
+
+with tempfile.TemporaryDirectory(prefix="tsd-archive-test-") as scratch:
+    tar = there_and_back(scratch)
+    layers(scratch)
+    escapes(scratch)
+    damaged(scratch, tar)
+print(f"archive: {checks} checks")
