@@ -149,10 +149,9 @@ export class Archiver {
       () => undefined,
       (error: Error) => error,
     );
-    // A source that broke off must not pass for a whole archive. A process that has ended by itself has said why.
-    const broken = problem !== undefined && child.exitCode === null && child.kill("SIGKILL");
+    // Whatever went wrong, its input has ended now, and so will it: its own words are the best. A source that broke off
+    // between two entries must not pass for a whole archive.
     const failure = await done;
-    if (broken && child.signalCode) throw problem;
     if (failure) throw failure;
     if (problem) throw problem;
   }
