@@ -1,5 +1,6 @@
 // Reading control group files: numbers, and lines of "key value".
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 
 /** A kernel file's text, "" when it is not there (the group is gone, or this kernel lacks it). */
 export function readIfThere(file: string): string {
@@ -30,3 +31,19 @@ export function keyedNumbers(file: string): Record<string, number> {
   }
   return values;
 }
+
+/** The names of the directories in one; none where it is not there. */
+export function subdirectories(directory: string): string[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** The directories below one, deepest first: what a system container has made in its group. */
+export const descendants = (directory: string): string[] =>
+  subdirectories(directory).flatMap((name) => [...descendants(join(directory, name)), join(directory, name)]);

@@ -6,7 +6,7 @@ import { applyLimits, KernelError } from "@tsd/kernel-bindings";
 import type { ContainerUpdate, HostConfig } from "../../api/schemas/container-create.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { cgroupLimits } from "../../runtime/specify.ts";
-import { conflict, EngineError, invalid } from "../errors.ts";
+import { conflict, EngineError, invalid, notImplemented } from "../errors.ts";
 import { parseNanoseconds } from "../events/time-parameter.ts";
 import { parseTime } from "../timestamps.ts";
 import { checkName } from "./create.ts";
@@ -32,6 +32,8 @@ const resourceFields = [
   "MemorySwap",
   "PidsLimit",
 ] as const;
+
+const notBuilt = ["BlkioWeight", "KernelMemory", "CpuRealtimePeriod", "CpuRealtimeRuntime"] as const;
 
 export class ContainerOperations {
   readonly #containers: ContainerService;
@@ -111,6 +113,7 @@ export class ContainerOperations {
       const refuse = (reason: string): EngineError =>
         conflict(`Cannot update container ${container.id}: ${reason}`);
       if (container.removing) throw refuse('Container is marked for removal and cannot be "update".');
+      for (const field of notBuilt) if (update[field]) throw notImplemented(`not implemented: ${field}`);
       const before = container.record.definition.hostConfig;
       const wanted = wantedResources(update);
       const hostConfig: HostConfig = { ...before, ...wanted };

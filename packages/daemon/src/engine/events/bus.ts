@@ -48,6 +48,7 @@ function encode(message: EventMessage, nanoseconds: bigint): string {
   return JSON.stringify(message).replace(/"timeNano":[^,}]+/, `"timeNano":${nanoseconds}`);
 }
 
+const BATCH_MILLISECONDS = 3;
 /** Events that could not be written are kept for the next try; at most so many. */
 const MAXIMUM_UNSAVED = 10_000;
 const TRY_AGAIN_MILLISECONDS = 1000;
@@ -81,8 +82,8 @@ export class EventBus implements EventSink {
     };
     const kept = { nanoseconds, text: encode(message, nanoseconds), message };
     this.#unsaved.push(kept);
-    // Written in one go with what else happens in this turn.
-    if (!this.#pending) setImmediate(() => this.flush());
+    // Written in one go with what else happens in this moment, off the way of whoever caused it.
+    if (!this.#pending) setTimeout(() => this.flush(), BATCH_MILLISECONDS).unref();
     this.#pending = true;
     for (const listener of this.#listeners) listener(kept);
   }

@@ -1,0 +1,71 @@
+// The port behind which control groups of versions 1 and 2 are alike: limits, and what can be done with a group.
+import type { Step } from "../plan/vocabulary.ts";
+import type { CgroupStatistics } from "./statistics.ts";
+
+/** Limits in one vocabulary for both versions; what is undefined stays the kernel's default. */
+export interface CgroupLimits {
+  /** Bytes; −1 for no limit. */
+  memory?: number | undefined;
+  /** Memory plus swap in bytes, as Docker counts it; −1 for no limit. */
+  memorySwap?: number | undefined;
+  memoryReservation?: number | undefined;
+  memorySwappiness?: number | undefined;
+  oomKillDisable?: boolean | undefined;
+  /** Relative weight, 2 to 262144; 1024 is the default. */
+  cpuShares?: number | undefined;
+  /** Microseconds of processor time per period; −1 for no limit. */
+  cpuQuota?: number | undefined;
+  cpuPeriod?: number | undefined;
+  cpusetCpus?: string | undefined;
+  cpusetMems?: string | undefined;
+  /** −1 for no limit. */
+  pids?: number | undefined;
+}
+
+/** A device rule as devices.allow reads it: "c 1:3 rwm", "a *:* rwm". */
+export type DeviceRule = string;
+
+/** A container's place in the host's control groups. */
+export interface Cgroups {
+  readonly version: 1 | 2;
+  /** Steps that make the group and set its limits, then those by which the process enters it. */
+  create(group: string, limits: CgroupLimits, devices: readonly DeviceRule[] | "all"): Step[];
+  enter(group: string): Step;
+  /** A subtree of version 2 that a system container may manage itself: it can't reach its own limits from there. Undefined
+   * where the host has no such hierarchy. */
+  subtree(group: string): Subtree | undefined;
+  /** What the container sees at /sys/fs/cgroup: one directory and link set for version 1, one file system for 2. */
+  readonly controllers: readonly { name: string; mountPoint: string }[];
+  /** Every directory of the group, for release. */
+  directories(group: string): string[];
+  /** The names of the groups below one. */
+  children(group: string): string[];
+  /** Processes in the group and below it (host pids). */
+  processes(group: string): number[];
+  /** How many of its processes the kernel killed for want of memory. */
+  oomKills(group: string): number;
+  /** The files and values by which limits are changed while the group is in use, in an order the kernel takes. */
+  changes(group: string, limits: CgroupLimits): LimitChange[];
+  /** Asks for the group to be frozen or thawed; `isFrozen` says when it is. */
+  freeze(group: string, frozen: boolean): void;
+  isFrozen(group: string): boolean;
+  statistics(group: string): CgroupStatistics;
+  /** The file a process joins the group's device rules by, if they are a control group's. */
+  deviceTasks(group: string): string | undefined;
+  has(controller: string): boolean;
+}
+
+/** One limit as a kernel file's value. */
+export interface LimitChange {
+  path: string;
+  value: string;
+}
+
+/** A delegated subtree: the steps that make it, and the file by which a process enters it, beside or instead of the
+ * group itself. */
+export interface Subtree {
+  create: Step[];
+  enter: Step;
+  /** How one more process joins: `pid` is the first one's, which may have moved on. */
+  join(pid: number): Step;
+}

@@ -1,0 +1,187 @@
+// Control groups of version 1: a hierarchy for each controller (Documentation/admin-guide/cgroup-v1).
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Step } from "../plan/vocabulary.ts";
+import { writeLimit } from "./changes.ts";
+import { descendants, keyedNumbers, numbersIn, readIfThere, subdirectories } from "./files.ts";
+import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
+import { type CgroupStatistics, statisticsV1 } from "./statistics.ts";
+
+/** A mounted hierarchy. */
+export interface Hierarchy {
+  path: string;
+  options: string[];
+}
+
+const knownControllers = new Set([
+  "cpu",
+  "cpuacct",
+  "cpuset",
+  "memory",
+  "devices",
+  "freezer",
+  "blkio",
+  "pids",
+  "hugetlb",
+  "net_cls",
+  "net_prio",
+  "perf_event",
+  "rdma",
+  "misc",
+]);
+
+export class CgroupsV1 implements Cgroups {
+  readonly version = 1;
+  readonly controllers: readonly { name: string; mountPoint: string }[];
+  readonly #byController = new Map<string, string>();
+
+  readonly #unified: string | undefined;
+
+  /** `unified` is where a hybrid host has version 2, without controllers. */
+  constructor(hierarchies: readonly Hierarchy[], unified: string | undefined) {
+    this.#unified = unified;
+    const seen = new Set<string>();
+    const controllers: { name: string; mountPoint: string }[] = [];
+    for (const { path, options } of hierarchies) {
+      const named = options.find((option) => option.startsWith("name="));
+      const names = options.filter((option) => knownControllers.has(option));
+      const name = names.length > 0 ? names.join(",") : named;
+      if (!name || seen.has(name)) continue;
+      seen.add(name);
+      controllers.push({ name, mountPoint: path });
+      for (const controller of names) this.#byController.set(controller, path);
+    }
+    this.controllers = controllers;
+  }
+
+  has(controller: string): boolean {
+    return this.#byController.has(controller);
+  }
+
+  directories(group: string): string[] {
+    const unified = this.#unified === undefined ? [] : [join(this.#unified, group)];
+    return [...this.#own(group), ...unified];
+  }
+
+  #own(group: string): string[] {
+    return this.controllers.map(({ mountPoint }) => join(mountPoint, group));
+  }
+
+  subtree(group: string): Subtree | undefined {
+    if (this.#unified === undefined) return undefined;
+    const directory = join(this.#unified, group);
+    const enter: Step = {
+      op: "cgroup.enter",
+      files: [...this.#tasks(group), join(directory, "cgroup.procs")],
+    };
+    return {
+      create: [{ op: "directory", path: directory, mode: 0o755 }],
+      enter,
+      join: () => enter, // without controllers there may be processes beside groups
+    };
+  }
+
+  #tasks(group: string): string[] {
+    return this.#own(group).map((directory) => join(directory, "tasks"));
+  }
+
+  #file(controller: string, group: string, file: string): string {
+    return join(this.#byController.get(controller) ?? "", group, file);
+  }
+
+  create(group: string, limits: CgroupLimits, devices: readonly DeviceRule[] | "all"): Step[] {
+    const steps: Step[] = this.#own(group).map((path) => ({ op: "directory", path, mode: 0o755 }));
+    const write = (controller: string, file: string, value: string | number | undefined): void => {
+      if (value !== undefined)
+        steps.push({ op: "write", path: this.#file(controller, group, file), value: String(value) });
+    };
+    if (this.has("cpuset")) this.#cpuset(steps, group, limits);
+    write("memory", "memory.limit_in_bytes", limits.memory);
+    write("memory", "memory.memsw.limit_in_bytes", limits.memorySwap);
+    write("memory", "memory.soft_limit_in_bytes", limits.memoryReservation);
+    write("memory", "memory.swappiness", limits.memorySwappiness);
+    if (limits.oomKillDisable) write("memory", "memory.oom_control", 1);
+    write("cpu", "cpu.shares", limits.cpuShares);
+    write("cpu", "cpu.cfs_period_us", limits.cpuPeriod);
+    write("cpu", "cpu.cfs_quota_us", limits.cpuQuota);
+    write("pids", "pids.max", limits.pids === -1 ? "max" : limits.pids);
+    if (this.has("devices") && devices !== "all") {
+      write("devices", "devices.deny", "a");
+      for (const rule of devices) write("devices", "devices.allow", rule);
+    }
+    return steps;
+  }
+
+  /** A new cpuset is empty, and nothing can enter it before it has processors and memory nodes. */
+  #cpuset(steps: Step[], group: string, limits: CgroupLimits): void {
+    const root = this.#byController.get("cpuset") ?? "";
+    const inherited = (file: string): string => readFileSync(join(root, file), "utf8").trim();
+    const parts = group.split("/").filter(Boolean);
+    for (let depth = 1; depth <= parts.length; depth++) {
+      const own = depth === parts.length;
+      const directory = parts.slice(0, depth).join("/");
+      const cpus = (own && limits.cpusetCpus) || inherited("cpuset.cpus");
+      const mems = (own && limits.cpusetMems) || inherited("cpuset.mems");
+      steps.push({ op: "write", path: join(root, directory, "cpuset.cpus"), value: cpus });
+      steps.push({ op: "write", path: join(root, directory, "cpuset.mems"), value: mems });
+    }
+  }
+
+  enter(group: string): Step {
+    return { op: "cgroup.enter", files: this.#tasks(group) };
+  }
+
+  children(group: string): string[] {
+    return subdirectories(join(this.#byController.get("pids") ?? "", group));
+  }
+
+  processes(group: string): number[] {
+    const top = join(this.#byController.get("pids") ?? "", group);
+    return [top, ...descendants(top)].flatMap((directory) => numbersIn(join(directory, "cgroup.procs")));
+  }
+
+  oomKills(group: string): number {
+    return keyedNumbers(this.#file("memory", group, "memory.oom_control")).oom_kill ?? 0;
+  }
+
+  changes(group: string, limits: CgroupLimits): LimitChange[] {
+    const changes: LimitChange[] = [];
+    const set = (controller: string, name: string, value: string | number | undefined): void => {
+      if (value !== undefined)
+        changes.push({ path: this.#file(controller, group, name), value: String(value) });
+    };
+    // Memory alone may never be more than memory and swap: the one that makes room comes first.
+    const both = this.#file("memory", group, "memory.memsw.limit_in_bytes");
+    const present = Number(readIfThere(both) || 0);
+    const swapFirst =
+      limits.memorySwap === -1 ||
+      (limits.memorySwap !== undefined && limits.memory !== undefined && limits.memory > present);
+    if (swapFirst) set("memory", "memory.memsw.limit_in_bytes", limits.memorySwap);
+    set("memory", "memory.limit_in_bytes", limits.memory);
+    if (!swapFirst) set("memory", "memory.memsw.limit_in_bytes", limits.memorySwap);
+    set("memory", "memory.soft_limit_in_bytes", limits.memoryReservation);
+    set("cpu", "cpu.shares", limits.cpuShares);
+    set("cpu", "cpu.cfs_period_us", limits.cpuPeriod);
+    set("cpu", "cpu.cfs_quota_us", limits.cpuQuota);
+    set("cpuset", "cpuset.cpus", limits.cpusetCpus);
+    set("cpuset", "cpuset.mems", limits.cpusetMems);
+    set("pids", "pids.max", limits.pids === -1 ? "max" : limits.pids);
+    return changes;
+  }
+
+  freeze(group: string, frozen: boolean): void {
+    writeLimit({ path: this.#file("freezer", group, "freezer.state"), value: frozen ? "FROZEN" : "THAWED" });
+  }
+
+  isFrozen(group: string): boolean {
+    return readIfThere(this.#file("freezer", group, "freezer.state")).trim() === "FROZEN";
+  }
+
+  statistics(group: string): CgroupStatistics {
+    return statisticsV1((controller) => join(this.#byController.get(controller) ?? "", group));
+  }
+
+  deviceTasks(group: string): string | undefined {
+    return this.has("devices") ? this.#file("devices", group, "tasks") : undefined;
+  }
+}

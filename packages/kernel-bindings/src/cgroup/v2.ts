@@ -1,0 +1,129 @@
+// Control groups of version 2: one hierarchy for all controllers (Documentation/admin-guide/cgroup-v2).
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Step } from "../plan/vocabulary.ts";
+import { writeLimit } from "./changes.ts";
+import { descendants, keyedNumbers, numbersIn, readIfThere, subdirectories } from "./files.ts";
+import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
+import { type CgroupStatistics, statisticsV2 } from "./statistics.ts";
+
+export class CgroupsV2 implements Cgroups {
+  readonly version = 2;
+  readonly controllers: readonly { name: string; mountPoint: string }[];
+  readonly #root: string;
+  readonly #available: ReadonlySet<string>;
+
+  constructor(root: string) {
+    this.#root = root;
+    this.controllers = [{ name: "", mountPoint: root }];
+    this.#available = new Set(readFileSync(join(root, "cgroup.controllers"), "utf8").trim().split(" "));
+  }
+
+  has(controller: string): boolean {
+    return this.#available.has(controller);
+  }
+
+  directories(group: string): string[] {
+    return [join(this.#root, group)];
+  }
+
+  subtree(group: string): Subtree {
+    const own = join(this.#root, group);
+    const directory = join(own, "system");
+    return {
+      create: [
+        { op: "directory", path: directory, mode: 0o755 },
+        { op: "write", path: join(own, "cgroup.subtree_control"), value: this.#wanted() },
+      ],
+      enter: { op: "cgroup.enter", files: [join(directory, "cgroup.procs")] },
+      // A group with controllers for those below it takes no processes: the first one's own group does.
+      join: (pid) => {
+        const path = /^0::(.*)$/m.exec(readIfThere(`/proc/${pid}/cgroup`))?.[1] ?? `${group}/system`;
+        return { op: "cgroup.enter", files: [join(this.#root, path, "cgroup.procs")] };
+      },
+    };
+  }
+
+  #wanted(): string {
+    const controllers = ["cpu", "cpuset", "io", "memory", "pids"].filter((name) => this.has(name));
+    return controllers.map((name) => `+${name}`).join(" ");
+  }
+
+  create(group: string, limits: CgroupLimits, _devices: readonly DeviceRule[] | "all"): Step[] {
+    const steps: Step[] = [{ op: "directory", path: join(this.#root, group), mode: 0o755 }];
+    const parts = group.split("/").filter(Boolean);
+    for (let depth = 0; depth < parts.length; depth++) {
+      const path = join(this.#root, ...parts.slice(0, depth), "cgroup.subtree_control");
+      steps.push({ op: "write", path, value: this.#wanted() });
+    }
+    for (const [file, value] of this.#limits(limits))
+      steps.push({ op: "write", path: join(this.#root, group, file), value });
+    return steps;
+  }
+
+  /** Limits as files of the group and their values. */
+  #limits(limits: CgroupLimits): [file: string, value: string][] {
+    const files: [string, string][] = [];
+    const set = (file: string, value: string | number | undefined): void => {
+      if (value !== undefined) files.push([file, String(value)]);
+    };
+    const orMax = (value: number | undefined): string | number | undefined => (value === -1 ? "max" : value);
+    set("memory.max", orMax(limits.memory));
+    if (limits.memorySwap !== undefined) set("memory.swap.max", swapOnly(limits.memory, limits.memorySwap));
+    set("memory.low", limits.memoryReservation);
+    // 2…262144 to 1…10000, as the published conversion has it.
+    if (limits.cpuShares) set("cpu.weight", 1 + Math.floor(((limits.cpuShares - 2) * 9999) / 262142));
+    if (limits.cpuQuota !== undefined || limits.cpuPeriod !== undefined)
+      set(
+        "cpu.max",
+        `${limits.cpuQuota && limits.cpuQuota > 0 ? limits.cpuQuota : "max"} ${limits.cpuPeriod ?? 100000}`,
+      );
+    set("cpuset.cpus", limits.cpusetCpus || undefined);
+    set("cpuset.mems", limits.cpusetMems || undefined);
+    set("pids.max", orMax(limits.pids));
+    return files;
+  }
+
+  enter(group: string): Step {
+    return { op: "cgroup.enter", files: [join(this.#root, group, "cgroup.procs")] };
+  }
+
+  children(group: string): string[] {
+    return subdirectories(join(this.#root, group));
+  }
+
+  processes(group: string): number[] {
+    const top = join(this.#root, group);
+    return [top, ...descendants(top)].flatMap((directory) => numbersIn(join(directory, "cgroup.procs")));
+  }
+
+  oomKills(group: string): number {
+    return keyedNumbers(join(this.#root, group, "memory.events")).oom_kill ?? 0;
+  }
+
+  changes(group: string, limits: CgroupLimits): LimitChange[] {
+    return this.#limits(limits).map(([file, value]) => ({ path: join(this.#root, group, file), value }));
+  }
+
+  freeze(group: string, frozen: boolean): void {
+    writeLimit({ path: join(this.#root, group, "cgroup.freeze"), value: frozen ? "1" : "0" });
+  }
+
+  isFrozen(group: string): boolean {
+    return keyedNumbers(join(this.#root, group, "cgroup.events")).frozen === 1;
+  }
+
+  statistics(group: string): CgroupStatistics {
+    return statisticsV2(join(this.#root, group));
+  }
+
+  deviceTasks(): undefined {
+    return undefined;
+  }
+}
+
+/** Version 2 limits swap by itself, Docker the sum of both. */
+function swapOnly(memory: number | undefined, memorySwap: number): string {
+  if (memorySwap === -1 || memory === undefined || memory === -1) return "max";
+  return String(Math.max(0, memorySwap - memory));
+}
