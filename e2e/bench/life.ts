@@ -163,9 +163,10 @@ export async function startMany(engine: Engine, count: number): Promise<string[]
   return ids;
 }
 
-/** Milliseconds from now until an engine says of so many containers that they run. */
+/** Milliseconds from now until an engine, having been gone, says of so many containers that they run. */
 export async function untilRunning(engine: Engine, count: number): Promise<number> {
   const begin = performance.now();
+  let gone = false;
   for (;;) {
     const text = await new Promise<string>((resolve) => {
       const sending = request(
@@ -180,6 +181,8 @@ export async function untilRunning(engine: Engine, count: number): Promise<numbe
       );
       sending.on("error", () => resolve("")).end();
     });
+    gone ||= text === "";
+    if (!gone) continue;
     if (text.startsWith("[") && (JSON.parse(text) as object[]).length >= count)
       return performance.now() - begin;
     await new Promise((resolve) => setTimeout(resolve, 2));

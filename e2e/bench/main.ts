@@ -185,7 +185,7 @@ try {
   for (const [ending, what, aim] of [
     ["stop", "stop of a container", "> 1"],
     ["removeRunning", "remove of a running container, by force", "≥ 10"],
-    ["remove", "remove of a stopped one (a ping: see below)", "≥ 10"],
+    ["remove", "remove of a stopped one (mostly the way there and back)", "≥ 10"],
   ] as const) {
     const [own, others] = ends[ending].map((values) => median(values.sort((a, b) => a - b)));
     add(what, "ms", own ?? 0, theirs ? others : undefined, aim);
