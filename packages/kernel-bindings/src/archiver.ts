@@ -1,6 +1,6 @@
 // Packs and unpacks trees in a process of its own that is locked into their root (launcher/archive).
 import { type ChildProcess, spawn } from "node:child_process";
-import type { Readable } from "node:stream";
+import { PassThrough, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
 /** Where to work: descriptors of a root, and of a directory in it. They are the caller's to close, once the call that got
@@ -76,7 +76,10 @@ export class Archiver {
     child.stdin?.end();
     const done = ended(child);
     done.catch(() => undefined); // heard of by whoever awaits it
-    return { stream: child.stdout as Readable, done, cancel: () => child.kill("SIGKILL") };
+    // Taken from the first moment: Node throws away what a process wrote that has ended before anybody reads it.
+    const stream = new PassThrough({ highWaterMark: 1 << 16 });
+    pipeline(child.stdout as Readable, stream).catch((error: Error) => stream.destroy(error));
+    return { stream, done, cancel: () => child.kill("SIGKILL") };
   }
 
   /** A tar of `base` (a name in the directory, "." for itself), which is called `name` in it. */

@@ -3,6 +3,7 @@ import type { Writable } from "node:stream";
 
 /** Resolves when a stream that was full takes more, or is closed. */
 export function drained(stream: Writable): Promise<void> {
+  if (!stream.writableNeedDrain || stream.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {
       stream.off("drain", done).off("close", done);
