@@ -1,4 +1,4 @@
-// Builds what runs: the daemon's bundle, the client's bundle, and the two executables.
+// Builds what runs: the bundles of the daemon, the client and the certificate commands, and their executables.
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -6,6 +6,7 @@ import { build } from "esbuild";
 const root = join(import.meta.dirname, "..");
 const daemon = join(root, "packages/daemon");
 const client = join(root, "packages/client");
+const certs = join(root, "certs");
 
 // CommonJS dependencies in an ESM bundle still call require.
 const banner = {
@@ -59,4 +60,28 @@ export async function buildClient() {
   chmodSync(join(client, "bin/tsctl"), 0o755);
 }
 
-await Promise.all([buildDaemon(), buildClient()]);
+/** Once for tsctl to load when it is asked for certificates, and once as an executable. */
+export async function buildCerts() {
+  mkdirSync(join(certs, "bin"), { recursive: true });
+  await Promise.all([
+    build({
+      ...common,
+      format: "cjs",
+      entryPoints: [join(certs, "src/index.ts")],
+      outfile: join(client, "bin/certs.cjs"),
+      minify: true,
+    }),
+    build({
+      ...common,
+      format: "cjs",
+      entryPoints: [join(certs, "src/main.ts")],
+      outfile: join(certs, "bin/certs"),
+      minify: true,
+      banner: { js: "#!/usr/bin/env -S -u NODE_EXTRA_CA_CERTS node" },
+    }),
+  ]);
+  writeFileSync(join(certs, "bin/package.json"), '{ "type": "commonjs" }\n');
+  chmodSync(join(certs, "bin/certs"), 0o755);
+}
+
+await Promise.all([buildDaemon(), buildClient(), buildCerts()]);
