@@ -4,14 +4,16 @@ import { join } from "node:path";
 import { type Plan, type Step, stageOf } from "@tsd/kernel-bindings";
 import pino from "pino";
 import { compose } from "../../packages/daemon/src/compose.ts";
-import { parseCidr, readFlags } from "../../packages/daemon/src/flags.ts";
+import { readFlags } from "../../packages/daemon/src/configuration/flags.ts";
+import { makeSettings } from "../../packages/daemon/src/configuration/settings.ts";
+import { Policy } from "../../packages/daemon/src/engine/access/policy.ts";
+import { Listeners } from "../../packages/daemon/src/listen/listeners.ts";
 
 const EIO = 5;
-const flags = readFlags(process.argv.slice(2));
-if ("print" in flags) throw new Error("no flags");
+const settings = makeSettings(readFlags(process.argv.slice(2)), 1024);
 const repository = process.env.TSD_REPOSITORY ?? "";
-const order = join(flags.dataRoot, "fault.json");
-const told = join(flags.dataRoot, "plan.json");
+const order = join(settings.dataRoot, "fault.json");
+const told = join(settings.dataRoot, "plan.json");
 
 /** The plan with a failing step put in, in the same stage as the one it comes before. */
 function withFault(plan: Plan): Plan {
@@ -22,25 +24,35 @@ function withFault(plan: Plan): Plan {
   return [...plan.slice(0, step), fault, ...plan.slice(step)];
 }
 
-const daemon = await compose(
-  {
-    ...flags,
-    bridge: { name: flags.bridge, ...parseCidr(flags.bridgeAddress) },
-    programs: {
-      launcher: join(repository, "packages/kernel-bindings/launcher/build/tsd-launcher"),
-      init: join(repository, "packages/kernel-bindings/launcher/build/tsd-init"),
-      archiver: join(repository, "packages/kernel-bindings/launcher/build/tsd-archive"),
-    },
-  },
-  pino({ level: "warn" }),
-  () => process.exit(0),
-  (plan) => {
+const logger = pino({ level: "warn" });
+const build = (name: string): string => join(repository, "packages/kernel-bindings/launcher/build", name);
+const daemon = await compose({
+  settings,
+  programs: { launcher: build("tsd-launcher"), init: build("tsd-init"), archiver: build("tsd-archive") },
+  policy: Policy.docker(),
+  logger,
+  end: () => process.exit(0),
+  transform: (plan) => {
     writeFileSync(told, JSON.stringify(plan.map(({ op }) => op)));
     return withFault(plan);
   },
-);
+});
 await daemon.app.ready();
-await daemon.app.listen({ path: flags.hosts[0]?.replace("unix://", "") ?? "" });
+const listeners = new Listeners(
+  {
+    http: daemon.app.server,
+    connections: daemon.connections,
+    logger,
+    passed: [],
+    groupId: () => undefined,
+    refused: () => undefined,
+  },
+  settings,
+);
+await listeners.open();
 process.on("SIGTERM", () => {
-  void daemon.close().finally(() => process.exit(0));
+  void listeners
+    .close()
+    .then(() => daemon.close())
+    .finally(() => process.exit(0));
 });

@@ -1,11 +1,16 @@
 // Wires the daemon together; the only file that sees all of its parts.
 import { randomBytes, randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { Archiver, Launcher, type Plan } from "@tsd/kernel-bindings";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
+import type { Settings } from "./configuration/settings.ts";
 import { LayerDirectory } from "./content/layers.ts";
+import type { Policy } from "./engine/access/policy.ts";
+import { auditKey } from "./engine/audit/key.ts";
+import { AuditLog } from "./engine/audit/log.ts";
 import { adoptContainers } from "./engine/containers/adoption.ts";
 import { ContainerArchives } from "./engine/containers/archives.ts";
 import { HealthMonitors } from "./engine/containers/health.ts";
@@ -21,53 +26,65 @@ import { DefaultNetwork } from "./engine/networks/default-network.ts";
 import { infoView } from "./engine/system/info.ts";
 import { LocalVolumes } from "./engine/volumes.ts";
 import { createApp } from "./http/app.ts";
+import type { Engine } from "./http/engine.ts";
+import { engineMetrics, type Metrics } from "./http/metrics.ts";
+import { Connections } from "./listen/connections.ts";
 import { Runtime } from "./runtime/runtime.ts";
+import { checkpointMemory, openAuditStore } from "./state/audit.ts";
 import { containerStore } from "./state/containers.ts";
 import { installationFact, openDatabase } from "./state/database.ts";
 import { eventStore } from "./state/events.ts";
 import { execStore } from "./state/execs.ts";
 import { imageStore } from "./state/images.ts";
+import { volumeStore } from "./state/volumes.ts";
 
-export interface Settings {
-  dataRoot: string;
-  execRoot: string;
-  cgroupParent: string;
-  bridge: { name: string; address: string; prefixLength: number };
-  mtu: number;
-  iptables: boolean;
-  programs: { launcher: string; init: string; archiver: string };
+export interface Programs {
+  launcher: string;
+  init: string;
+  archiver: string;
 }
 
 export interface Daemon {
   app: FastifyInstance;
+  connections: Connections;
+  metrics: Metrics;
+  /** Takes up a policy, and settings that may change while it runs. */
+  reload(policy: Policy, settings: Settings): void;
   /** Lets go of everything; containers go on. */
   close(): Promise<void>;
 }
 
 const SIGKILL = 9;
 
-/** Builds the daemon and takes up what an earlier one left. `end` ends the program when a client asks for it;
- * `transform` lets tests put faults into launch plans. */
-export async function compose(
-  settings: Settings,
-  logger: Logger,
-  end: () => void,
-  transform?: (plan: Plan) => Plan,
-): Promise<Daemon> {
+export interface DaemonParts {
+  settings: Settings;
+  programs: Programs;
+  policy: Policy;
+  logger: Logger;
+  /** Ends the program when a client asks for it. */
+  end: () => void;
+  /** Lets tests put faults into launch plans. */
+  transform?: (plan: Plan) => Plan;
+}
+
+/** Builds the daemon and takes up what an earlier one left. */
+export async function compose(parts: DaemonParts): Promise<Daemon> {
+  const { settings, programs, policy, logger, end, transform } = parts;
   const { dataRoot, execRoot } = settings;
   for (const directory of ["containers", "volumes", "spool"])
     mkdirSync(join(dataRoot, directory), { recursive: true, mode: 0o710 });
+  mkdirSync(join(dataRoot, "audit"), { recursive: true, mode: 0o700 });
   mkdirSync(execRoot, { recursive: true, mode: 0o711 });
   const report = (problem: unknown, what: string): void => logger.error({ err: problem }, what);
   const db = openDatabase(join(dataRoot, "tsd.db"));
-  const launcher = new Launcher(settings.programs.launcher, (message) => logger.error(message));
+  const launcher = new Launcher(programs.launcher, (message) => logger.error(message));
   const runtime = new Runtime(
     launcher,
-    { execRoot, cgroupParent: settings.cgroupParent, initPath: settings.programs.init },
+    { execRoot, cgroupParent: settings.cgroupParent, initPath: programs.init },
     transform,
   );
   const events = new EventBus(eventStore(db), report);
-  const archiver = new Archiver(settings.programs.archiver);
+  const archiver = new Archiver(programs.archiver);
   const images = new ImageService({
     store: imageStore(db),
     layers: new LayerDirectory(join(dataRoot, "layers"), archiver),
@@ -80,7 +97,7 @@ export async function compose(
     mtu: settings.mtu,
     firewall: settings.iptables,
   });
-  const volumes = new LocalVolumes(join(dataRoot, "volumes"), events);
+  const volumes = new LocalVolumes(join(dataRoot, "volumes"), events, volumeStore(db));
   const containers = new ContainerService({
     store: containerStore(db),
     runtime,
@@ -103,8 +120,8 @@ export async function compose(
   const health = new HealthMonitors(
     (...probe) => execs.probe(...probe),
     {
-      restart: ({ id }) => containers.restart(id, {}),
-      stop: ({ id }) => containers.stop(id, {}),
+      restart: (container) => containers.restart(container, {}),
+      stop: (container) => containers.stop(container, {}),
       kill: (container) => lifecycle.signal(container, SIGKILL, true),
     },
     (container, action) => lifecycle.announce(container, action),
@@ -122,32 +139,66 @@ export async function compose(
   logger.info(await adoptContainers(lifecycle), "containers of an earlier daemon taken up");
   mkdirSync(join(dataRoot, "trash"), { recursive: true, mode: 0o700 });
   const id = installationFact(db, "engine", randomUUID);
-  const info = (): object => infoView({ id, dataRoot, runtime, containers, images });
+  let { labels, limits } = settings;
+  const audit = new AuditLog({
+    store: openAuditStore(join(dataRoot, "audit/audit.db")),
+    privateKey: auditKey(settings.auditKey ?? join(dataRoot, "audit/key.pem"), settings.auditKey === undefined),
+    memory: checkpointMemory(db),
+    report,
+    announce: (checkpoint) => logger.debug({ checkpoint }, "audit record signed"),
+  });
+  logger.info({ records: audit.length, key: audit.publicKey.fingerprint }, "audit record");
+  const engine: Engine = {
+    containers,
+    operations,
+    archives,
+    commits,
+    execs,
+    images,
+    network,
+    volumes,
+    events,
+    audit,
+    spool: join(dataRoot, "spool"),
+    info: (sight) => infoView({ id, dataRoot, runtime, containers, images, labels: () => labels }, sight),
+    shutdown: async ({ stopContainers }) => {
+      if (stopContainers) await containers.stopAll();
+      setImmediate(end);
+    },
+  };
+  const connections = new Connections(policy, limits.connectionsPerCaller);
+  const metrics = engineMetrics(engine);
+  metrics.gauge("tsd_connections", "Connections there are.", () => connections.size);
+  metrics.gauge("tsd_streams", "Connections that are raw streams.", () => connections.streams);
   const app = createApp(
     {
-      containers,
-      operations,
-      archives,
-      commits,
-      execs,
-      images,
-      network,
-      volumes,
-      events,
-      spool: join(dataRoot, "spool"),
-      info,
-      shutdown: async ({ stopContainers }) => {
-        if (stopContainers) await containers.stopAll();
-        setImmediate(end);
-      },
+      engine,
+      metrics,
+      identify: (socket) => connections.callerOf(socket),
+      streamBegins: (socket) => connections.streamBegins(socket),
+      requestsPerSecond: ({ role }) => role?.requestsPerSecond ?? limits.requestsPerSecond,
     },
     logger as never,
   );
   return {
     app,
+    connections,
+    metrics,
+    reload: (newPolicy, changed) => {
+      ({ labels, limits } = changed);
+      connections.limit = limits.connectionsPerCaller;
+      connections.apply(newPolicy);
+      events.publish({
+        Type: "daemon",
+        Action: "reload",
+        Actor: { ID: id, Attributes: { name: hostname(), labels: JSON.stringify(labels) } },
+        owner: "",
+      });
+    },
     close: async () => {
       await app.close();
       events.flush();
+      audit.close();
       launcher.close();
       db.close();
     },

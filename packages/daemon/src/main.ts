@@ -1,42 +1,77 @@
-// The daemon's program: flags, one daemon per data root, listening, signals.
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { connect } from "node:net";
+// The daemon's program: settings, one daemon per data root, listening, signals.
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import pino from "pino";
+import pino, { type Logger } from "pino";
 import { compose, type Daemon } from "./compose.ts";
+import { DEFAULT_FILE, readConfigurationFile } from "./configuration/file.ts";
+import { readFlags, usage } from "./configuration/flags.ts";
+import type { Given } from "./configuration/options.ts";
+import { compareGiven, makeSettings, mergeGiven, type Settings } from "./configuration/settings.ts";
+import { Policy } from "./engine/access/policy.ts";
 import { VERSION } from "./engine/system/info.ts";
-import { type Flags, parseCidr, readFlags } from "./flags.ts";
+import { describeEndpoint } from "./listen/endpoints.ts";
+import { Listeners } from "./listen/listeners.ts";
+import { passedDescriptors } from "./listen/systemd.ts";
 
 function fatal(message: string): never {
   process.stderr.write(`tsd: ${message}\n`);
   process.exit(1);
 }
 
-function flags(): Flags {
+/** The files this process may have open at one time. */
+function openFiles(): number {
+  const line = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync("/proc/self/limits", "utf8"));
+  return line?.[1] === undefined || line[1] === "unlimited" ? 1 << 20 : Number(line[1]);
+}
+
+interface Configuration {
+  given: Given;
+  settings: Settings;
+}
+
+/** Flags and configuration file as they are now. Throws for what is wrong with them. */
+function configure(flags: Given): Configuration {
+  const path = flags["config-file"];
+  const given = mergeGiven(flags, readConfigurationFile(path), path ?? DEFAULT_FILE);
+  return { given, settings: makeSettings(given, openFiles()) };
+}
+
+/** Who may do what. Throws for a roles file with something wrong in it. */
+function readPolicy({ rolesFile }: Settings, logger: Logger): Policy {
+  if (!rolesFile) return Policy.docker();
   try {
-    const read = readFlags(process.argv.slice(2));
-    if (!("print" in read)) return read;
-    process.stdout.write(read.print === "version" ? `tsd version ${VERSION}\n` : read.print);
+    const policy = Policy.parse(JSON.parse(readFileSync(rolesFile, "utf8")));
+    for (const warning of policy.warnings) logger.warn({ file: rolesFile }, warning);
+    return policy;
   } catch (error) {
-    fatal(`${(error as Error).message}\nSee 'tsd --help'.`);
+    throw new Error(`--roles-file ${rolesFile}: ${(error as Error).message}`);
   }
-  process.exit(0);
+}
+
+/** What was asked for on the command line; prints and quits where that is what was asked for. */
+function start(): Configuration & { flags: Given } {
+  try {
+    const flags = readFlags(process.argv.slice(2));
+    if (flags.help || flags.version) {
+      process.stdout.write(flags.help ? usage() : `tsd version ${VERSION}\n`);
+      process.exit(0);
+    }
+    const configuration = configure(flags);
+    if (flags.validate) {
+      readPolicy(configuration.settings, pino({ level: "silent" }));
+      process.stdout.write("configuration OK\n");
+      process.exit(0);
+    }
+    return { ...configuration, flags };
+  } catch (error) {
+    return fatal(`${(error as Error).message}\nSee 'tsd --help'.`);
+  }
 }
 
 /** The programs that come with the daemon, beside its bundle or in the source tree. */
-function program(...candidates: string[]): string {
-  const found = candidates.map((path) => join(import.meta.dirname, path)).find((path) => existsSync(path));
-  return found ?? fatal(`missing program ${candidates.at(-1)}: run the set-up again`);
+function program(name: string): string {
+  const path = join(import.meta.dirname, "../../kernel-bindings/launcher/build", name);
+  return existsSync(path) ? path : fatal(`missing program ${name}: run the set-up again`);
 }
 
 /** Whether a process runs and is a daemon of ours. */
@@ -68,17 +103,6 @@ function lock(dataRoot: string): string {
   return fatal(`can't take the lock ${path}`);
 }
 
-/** Removes a socket that nobody listens on any more. */
-async function clearSocket(path: string): Promise<void> {
-  if (!existsSync(path)) return;
-  const answered = await new Promise<boolean>((resolve) => {
-    const probe = connect(path, () => resolve(true));
-    probe.on("connect", () => probe.destroy()).on("error", () => resolve(false));
-  });
-  if (answered) fatal(`${path} is in use by another daemon`);
-  rmSync(path, { force: true });
-}
-
 function groupId(name: string): number | undefined {
   const line = new RegExp(`^${name.replace(/[^\w-]/g, "")}:[^:]*:(\\d+):`, "m").exec(
     readFileSync("/etc/group", "utf8"),
@@ -87,73 +111,73 @@ function groupId(name: string): number | undefined {
 }
 
 async function main(): Promise<void> {
-  const settings = flags();
+  const { flags, ...configuration } = start();
+  let { given, settings } = configuration;
   if (process.getuid?.() !== 0) fatal("needs to be run as root");
-  const bridgeAddress = (() => {
-    try {
-      return parseCidr(settings.bridgeAddress);
-    } catch (error) {
-      return fatal((error as Error).message);
-    }
-  })();
   process.umask(0o022);
   const logger = pino({
     level: settings.logLevel,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
   });
+  const policy = readPolicy(settings, logger);
+  for (const warning of settings.warnings) logger.warn(warning);
   mkdirSync(settings.dataRoot, { recursive: true, mode: 0o711 });
   const lockFile = lock(settings.dataRoot);
-  const sockets = settings.hosts.map((host) => host.slice("unix://".length));
-  for (const socket of sockets) await clearSocket(socket);
   let daemon: Daemon | undefined;
+  let listeners: Listeners | undefined;
   let ending = false;
   const end = (signal: string): void => {
     if (ending) process.exit(1);
     ending = true;
     logger.info({ signal }, "shutting down; containers go on");
-    const closing = daemon?.close() ?? Promise.resolve();
-    closing
+    const closing = async (): Promise<void> => {
+      await listeners?.close();
+      await daemon?.close();
+    };
+    closing()
       .catch((error: Error) => logger.error({ err: error }, "shutting down"))
       .finally(() => {
-        for (const path of [lockFile, settings.pidFile, ...sockets]) rmSync(path, { force: true });
+        for (const path of [lockFile, settings.pidFile]) rmSync(path, { force: true });
         process.exit(0);
       });
   };
-  daemon = await compose(
-    {
-      ...settings,
-      bridge: { name: settings.bridge, ...bridgeAddress },
-      programs: {
-        launcher: program("tsd-launcher", "../../kernel-bindings/launcher/build/tsd-launcher"),
-        init: settings.initPath ?? program("tsd-init", "../../kernel-bindings/launcher/build/tsd-init"),
-        archiver: program("tsd-archive", "../../kernel-bindings/launcher/build/tsd-archive"),
-      },
-    },
-    logger,
-    () => end("shutdown"),
-  );
-  const { app } = daemon;
-  await app.ready();
-  const [first = "", ...others] = sockets;
-  const listen = (socket: string): Promise<void> =>
-    new Promise((resolve, reject) => {
-      app.server.once("error", reject);
-      app.server.listen(socket, () => {
-        // 0660 from the first moment would need a umask around bind; the directory is root's, so this is soon enough.
-        chmodSync(socket, 0o660);
-        const group = groupId(settings.group);
-        if (group !== undefined) chownSync(socket, 0, group);
-        resolve();
-      });
-    });
-  if (others.length > 0) fatal("more than one -H is not built yet");
-  await listen(first);
+  const programs = {
+    launcher: program("tsd-launcher"),
+    init: settings.initPath ?? program("tsd-init"),
+    archiver: program("tsd-archive"),
+  };
+  try {
+    daemon = await compose({ settings, programs, policy, logger, end: () => end("shutdown") });
+    const { app, connections, metrics } = daemon;
+    await app.ready();
+    const passed = passedDescriptors(process.env, process.pid);
+    const refused = (reason: string): void => metrics.refused(reason);
+    listeners = new Listeners({ http: app.server, connections, logger, passed, groupId, refused }, settings);
+    await listeners.open();
+  } catch (error) {
+    rmSync(lockFile, { force: true });
+    throw error;
+  }
   writeFileSync(settings.pidFile, `${process.pid}\n`);
-  logger.info({ host: settings.hosts, pid: process.pid }, "tsd is ready");
+  logger.info({ host: settings.hosts.map(describeEndpoint), pid: process.pid }, "tsd is ready");
 
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => end(signal));
-  process.on("SIGHUP", () => logger.info("SIGHUP: nothing to reload yet"));
+  process.on("SIGHUP", () => {
+    try {
+      const next = configure(flags);
+      const newPolicy = readPolicy(next.settings, logger);
+      const { restart, changed } = compareGiven(given, next.given);
+      if (restart.length > 0) logger.warn({ options: restart }, "SIGHUP: these take effect at the next start only");
+      ({ given, settings } = next);
+      logger.level = settings.logLevel;
+      daemon?.reload(newPolicy, settings);
+      listeners?.reload(settings);
+      logger.info({ changed }, "SIGHUP: configuration, roles and certificates read again");
+    } catch (error) {
+      logger.error({ err: error }, "SIGHUP: nothing is taken up");
+    }
+  });
 }
 
 main().catch((error: Error) => fatal(error.message));

@@ -86,10 +86,14 @@ int mount_bind_open(struct context *context, const struct step *step) {
     const char *source = step->fields[1].string;
     if (slot >= BIND_SLOTS || context->slots[slot] >= 0) return errno = EINVAL, fail(context, "slot", source);
     unsigned flags = OPEN_TREE_CLONE | (step->fields[2].number ? AT_RECURSIVE : 0);
-    int tree = kernel_open_tree(AT_FDCWD, source, flags);
-    if (tree < 0) return fail(context, "open_tree", source);
+    int confined = step->fields[3].number ? kernel_openat2(AT_FDCWD, source, O_PATH, RESOLVE_NO_SYMLINKS) : -1;
+    if (step->fields[3].number && confined < 0) return fail(context, "openat2", source);
+    int tree = confined >= 0 ? kernel_open_tree(confined, "", flags | AT_EMPTY_PATH)
+                             : kernel_open_tree(AT_FDCWD, source, flags);
+    if (tree < 0) fail(context, "open_tree", source);
+    if (confined >= 0) close(confined);
     context->slots[slot] = tree;
-    return 0;
+    return tree < 0 ? -1 : 0;
 }
 
 /* Mounts can be copied only by who is in their namespace, so this process visits it for the one call. */

@@ -37,7 +37,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(36, HOSTNAME, "hostname", STAGE_CHILD, "s") \
     X(37, DOMAINNAME, "domainname", STAGE_CHILD, "s") \
     X(39, BIND_OPEN_IN, "bind.open-in", STAGE_CHILD, "uss") \
-    X(40, BIND_OPEN, "bind.open", STAGE_CHILD, "usu") \
+    X(40, BIND_OPEN, "bind.open", STAGE_CHILD, "usuu") \
     X(41, PROPAGATION, "propagation", STAGE_CHILD, "su") \
     X(42, ROOT_OVERLAY, "root.overlay", STAGE_CHILD, "slssl") \
     X(43, MOUNT, "mount", STAGE_CHILD, "sslusu") \

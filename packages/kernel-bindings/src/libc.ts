@@ -30,6 +30,7 @@ const native = {
   ),
   memfd_create: libc.func("int memfd_create(const char *name, unsigned int flags)"),
   close: libc.func("int close(int descriptor)"),
+  fcntl: libc.func("int fcntl(int descriptor, int command, int argument)"),
   setns: libc.func("int setns(int descriptor, int type)"),
   mount: libc.func(
     "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)",
@@ -86,6 +87,13 @@ export const RESOLVE_IN_ROOT = 0x10;
 
 export const closeDescriptor = (descriptor: number): void => {
   check(native.close(descriptor), "close");
+};
+
+/** Keeps a descriptor from the programs that this one starts. */
+export const closeOnExec = (descriptor: number): void => {
+  const F_SETFD = 2;
+  const FD_CLOEXEC = 1;
+  check(native.fcntl(descriptor, F_SETFD, FD_CLOEXEC), "fcntl");
 };
 
 /** A pair of connected AF_UNIX stream sockets. */

@@ -1,5 +1,7 @@
 // What the HTTP layer needs of the engine.
 
+import type { Sight } from "../engine/access/caller.ts";
+import type { AuditLog } from "../engine/audit/log.ts";
 import type { ContainerArchives } from "../engine/containers/archives.ts";
 import type { ContainerOperations } from "../engine/containers/operations.ts";
 import type { ContainerService } from "../engine/containers/service.ts";
@@ -22,7 +24,8 @@ export interface Engine {
   events: EventBus;
   /** Where archives are spooled while they load. */
   spool: string;
-  info(): object;
+  audit: AuditLog;
+  info(sight: Sight): object;
   /** Ends the daemon; with its containers, or without. Resolves when they have ended. */
   shutdown(options: { stopContainers: boolean }): Promise<void>;
 }

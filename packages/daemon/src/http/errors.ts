@@ -1,5 +1,6 @@
 // Errors to answers: one table of kinds and statuses, one shape of body.
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
+import { noteMessage } from "./audit.ts";
 import { EngineError, type ErrorKind } from "../engine/errors.ts";
 
 const statuses: Readonly<Record<ErrorKind, number>> = {
@@ -23,6 +24,7 @@ export function errorAnswer(error: Error): { status: number; message: string } {
 
 export function handleError(error: Error, request: FastifyRequest, reply: FastifyReply): void {
   const { status, message } = errorAnswer(error);
+  noteMessage(request, message);
   if (status >= 500 && !(error instanceof EngineError)) request.log.error({ err: error }, "request failed");
   if (status === 304) void reply.code(304).send();
   else void reply.code(status).send({ message });

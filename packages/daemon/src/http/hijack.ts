@@ -112,11 +112,12 @@ export function handleUpgrades(server: Server, app: FastifyInstance): void {
     });
   });
   // A WebSocket that is refused: Node reads no more requests from a connection that was to be upgraded.
-  app.addHook("onSend", async (request, reply, payload) => {
-    if (!isWebSocket(request.raw)) return payload;
-    reply.header("connection", "close");
-    reply.raw.on("finish", () => request.raw.socket.end());
-    return payload;
+  app.addHook("onSend", (request, reply, payload, done) => {
+    if (isWebSocket(request.raw)) {
+      reply.header("connection", "close");
+      reply.raw.on("finish", () => request.raw.socket.end());
+    }
+    done(null, payload);
   });
   const upgrade: UpgradeListener = (request, socket, head) => {
     socket.on("error", () => socket.destroy());
@@ -143,6 +144,8 @@ export function openStream(request: FastifyRequest, reply: FastifyReply, content
   const { raw } = request;
   const { socket } = raw;
   const upgrading = raw.headers.upgrade !== undefined;
+  request.server.record(request, upgrading ? 101 : 200);
+  request.server.streamBegins(socket);
   reply.hijack();
   if (reply.raw.socket) reply.raw.detachSocket(socket);
   if (!upgrading) {

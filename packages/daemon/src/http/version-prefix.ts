@@ -6,8 +6,20 @@ import { API_VERSION, MINIMUM_API_VERSION } from "../engine/system/info.ts";
 const versions = new WeakMap<IncomingMessage, string>();
 const minor = (version: string): number => Number(version.split(".")[1]);
 
+/** What the router sees of a request's URL. */
+export const rewriteUrl = (request: IncomingMessage): string =>
+  joinImageName(request.method ?? "", stripVersion(request));
+
+/** Names of images hold slashes; they become one segment of the path, so that routes can be told apart by what follows. */
+function joinImageName(method: string, url: string): string {
+  const match = /^\/(images|distribution)\/([^?]+?)(\/(?:json|history|get|tag|push))?\/?(\?.*)?$/.exec(url);
+  const [, resource, name, action = "", query = ""] = match ?? [];
+  if (!resource || !name?.includes("/") || (action === "" && method !== "DELETE")) return url;
+  return `/${resource}/${name.replaceAll("/", "%2F")}${action}${query}`;
+}
+
 /** The path without its version, which is kept for versionOf. */
-export function stripVersion(request: IncomingMessage): string {
+function stripVersion(request: IncomingMessage): string {
   const url = request.url ?? "/";
   const match = /^\/v(\d+\.\d+)(\/.*)$/.exec(url);
   if (!match?.[1] || !match[2]) return url;

@@ -23,6 +23,8 @@ export type MountSpec =
       readOnly: boolean;
       /** Read-only holds for the mounts below too (kernel 5.12). */
       readOnlyRecursive: boolean;
+      /** No symbolic link may stand in the source's path. */
+      confined: boolean;
       recursive: boolean;
       propagation: "private" | "slave" | "shared";
     }

@@ -1,11 +1,15 @@
 // Containers in SQLite.
 import {
+  type ContainerDefinition,
   type ContainerRecord,
   type ContainerState,
   type ContainerStore,
   initialState,
 } from "../engine/containers/record.ts";
 import { type Db, prepare } from "./database.ts";
+
+/** What records of before there were owners lack. */
+const unowned: Partial<ContainerDefinition> = { owner: "" };
 
 export function containerStore(db: Db): ContainerStore {
   const all = prepare<[], { definition: string; state: string }>(
@@ -23,7 +27,7 @@ export function containerStore(db: Db): ContainerStore {
     all: () =>
       all.all().map(
         (row): ContainerRecord => ({
-          definition: JSON.parse(row.definition),
+          definition: { ...unowned, ...(JSON.parse(row.definition) as ContainerDefinition) },
           // A record of an older version lacks the newer fields.
           state: { ...initialState, ...(JSON.parse(row.state) as ContainerState) },
         }),

@@ -23,6 +23,14 @@ export function imageStore(db: Db): ImageStore {
     db,
     "INSERT OR IGNORE INTO images (id, config, size) VALUES (?, ?, ?)",
   );
+  const owners = prepare<[], { image: string; owner: string }>(
+    db,
+    "SELECT image, owner FROM image_owners ORDER BY rowid",
+  );
+  const insertOwner = prepare<unknown[]>(
+    db,
+    "INSERT OR IGNORE INTO image_owners (image, owner) VALUES (?, ?)",
+  );
   const deleteImage = prepare<unknown[]>(db, "DELETE FROM images WHERE id = ?");
   const setName = prepare<unknown[]>(db, "INSERT OR REPLACE INTO image_names (name, image) VALUES (?, ?)");
   const deleteName = prepare<unknown[]>(db, "DELETE FROM image_names WHERE name = ?");
@@ -32,7 +40,19 @@ export function imageStore(db: Db): ImageStore {
   );
   const deleteLayer = prepare<unknown[]>(db, "DELETE FROM layers WHERE chain_id = ?");
   return {
-    images: () => images.all().map((row): StoredImage => ({ ...row, config: JSON.parse(row.config) })),
+    images: () => {
+      const byImage = new Map<string, string[]>();
+      for (const { image, owner } of owners.all()) byImage.set(image, [...(byImage.get(image) ?? []), owner]);
+      return images
+        .all()
+        .map(
+          (row): StoredImage => ({
+            ...row,
+            config: JSON.parse(row.config),
+            owners: byImage.get(row.id) ?? [],
+          }),
+        );
+    },
     names: () => names.all(),
     layers: () =>
       layers.all().map(
@@ -43,8 +63,12 @@ export function imageStore(db: Db): ImageStore {
           size: row.size,
         }),
       ),
-    insertImage: ({ id, config, size }) => {
-      insertImage.run(id, JSON.stringify(config), size);
+    insertImage: db.transaction((image: StoredImage) => {
+      insertImage.run(image.id, JSON.stringify(image.config), image.size);
+      for (const owner of image.owners) insertOwner.run(image.id, owner);
+    }),
+    addOwner: (id, owner) => {
+      insertOwner.run(id, owner);
     },
     deleteImage: (id) => {
       deleteImage.run(id);

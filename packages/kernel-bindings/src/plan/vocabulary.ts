@@ -75,8 +75,13 @@ export const vocabulary = {
     stage: "child",
     fields: { slot: "number", namespace: "string", source: "string" },
   },
-  /** Takes a detached copy of a host mount into a slot, while the host's tree is still in sight. */
-  "bind.open": { code: 40, stage: "child", fields: { slot: "number", source: "string", recursive: "flag" } },
+  /** Takes a detached copy of a host mount into a slot, while the host's tree is still in sight. A confined one's path may
+   * hold no symbolic link. */
+  "bind.open": {
+    code: 40,
+    stage: "child",
+    fields: { slot: "number", source: "string", recursive: "flag", confined: "flag" },
+  },
   /** mount(2) propagation flags (MS_*) for a mount of the present namespace. */
   propagation: { code: 41, stage: "child", fields: { path: "string", flags: "number" } },
   /** The root: an overlay of layers (topmost first) and, unless empty, a writable upper directory. */

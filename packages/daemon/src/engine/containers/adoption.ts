@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { everything } from "../access/caller.ts";
 import type { ContainerLifecycle } from "./lifecycle.ts";
 import type { Container } from "./registry.ts";
 import { restartsWithDaemon } from "./restart-policy.ts";
@@ -81,7 +82,7 @@ async function sweep(lifecycle: ContainerLifecycle): Promise<number> {
   const strays = await runtime.sweep((prefix) => registry.findByIdPrefix(prefix) !== undefined);
   let found = strays;
   for (const name of await readdir(root)) {
-    if (registry.has(name)) continue;
+    if (registry.look(name, everything)) continue;
     found++;
     await rm(join(root, name), { recursive: true, force: true });
   }

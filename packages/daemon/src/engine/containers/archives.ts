@@ -71,8 +71,7 @@ export class ContainerArchives {
     return new EngineError("system", `lstat ${path}: ${error.message}`);
   }
 
-  stat(reference: string, path: string): Promise<PathStat> {
-    const container = this.#containers.find(reference);
+  stat(container: Container, reference: string, path: string): Promise<PathStat> {
     return this.#roots.use(container, async ({ descriptor }) => {
       const located = this.#locate(descriptor, reference, path);
       closeSync(located.directory);
@@ -90,11 +89,11 @@ export class ContainerArchives {
 
   /** A tar of what a path stands for, passed to `send` with its status; resolves when all of it was taken. */
   copyOut(
+    container: Container,
     reference: string,
     path: string,
     send: (stat: PathStat, archive: Readable) => Promise<void>,
   ): Promise<void> {
-    const container = this.#containers.find(reference);
     return this.#roots.use(container, async ({ descriptor, devices }) => {
       const located = this.#locate(descriptor, reference, path);
       let packing: Packing;
@@ -111,12 +110,12 @@ export class ContainerArchives {
 
   /** Unpacks a tar into a directory of the container's. */
   copyIn(
+    container: Container,
     reference: string,
     path: string,
     archive: Readable,
     options: { sameKind: boolean; userOwned: boolean },
   ): Promise<void> {
-    const container = this.#containers.find(reference);
     const { definition } = container.record;
     return this.#roots.use(container, async ({ descriptor, devices }) => {
       const directory = this.#extractionPoint(descriptor, reference, path);
@@ -149,8 +148,7 @@ export class ContainerArchives {
   }
 
   /** A tar of the whole root, without what is mounted on it. */
-  async export(reference: string, send: (archive: Readable) => Promise<void>): Promise<void> {
-    const container = this.#containers.find(reference);
+  async export(container: Container, send: (archive: Readable) => Promise<void>): Promise<void> {
     const root = this.#roots.openFiles(container);
     let packing: Packing;
     try {
@@ -189,8 +187,7 @@ export class ContainerArchives {
   }
 
   /** What the container has changed of its image's files, in the order of their paths. */
-  async changes(reference: string): Promise<Change[] | null> {
-    const container = this.#containers.find(reference);
+  async changes(container: Container): Promise<Change[] | null> {
     const [, ...layers] = this.#roots.layers(container);
     const items = await this.#items(container);
     const descriptors = layers.map((layer) => openSync(layer, O_PATH | constants.O_DIRECTORY));

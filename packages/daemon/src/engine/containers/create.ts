@@ -1,11 +1,13 @@
 // Makes a container's definition from a request and its image: names, defaults, mounts.
 import { randomBytes, randomInt } from "node:crypto";
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir, realpath, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { ContainerConfig, ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
 import { checkTarget, parseBind, parseMount, parseTmpfs, type RequestedMount } from "../../runtime/mounts.ts";
 import { defaultMaskedPaths, defaultReadonlyPaths } from "../../runtime/security.ts";
 import { mergeEnvironment } from "../../runtime/specify.ts";
+import type { Caller } from "../access/caller.ts";
+import { denied } from "../access/create-limits.ts";
 import { invalid } from "../errors.ts";
 import type { ImageDefaults, ImageRecord } from "../images/image.ts";
 import { now } from "../timestamps.ts";
@@ -127,10 +129,12 @@ function completeHostConfig(host: HostConfig): HostConfig {
 
 /** Where volumes are kept. */
 export interface VolumePlace {
-  /** Makes the volume's directory if it is not there, and returns it. */
-  ensure(name: string): Promise<string>;
+  /** Makes the volume's directory if it is not there, as the caller's, and returns it. Throws for somebody else's. */
+  ensure(name: string, caller: Caller): Promise<string>;
   /** Removes a volume that nothing uses. */
   discard(name: string): Promise<void>;
+  /** Forgets a volume whose directory somebody else takes away. */
+  forget(name: string): void;
 }
 
 /** Every mount that a request and its image ask for; one target twice is an error, an image's volume gives way. */
@@ -158,18 +162,44 @@ function requestedMounts(config: ContainerConfig, host: HostConfig): RequestedMo
   return mounts;
 }
 
-async function resolveMount(mount: RequestedMount, volumes: VolumePlace): Promise<ContainerMount> {
-  const anonymous = mount.type === "volume" && mount.source === "";
-  const name = mount.type === "volume" ? mount.source || randomBytes(32).toString("hex") : "";
-  let source = mount.source;
-  if (mount.type === "volume") source = await volumes.ensure(name);
-  else if (mount.type === "bind") {
-    const there = await stat(source).catch(() => undefined);
-    if (!there && !mount.createSource)
-      throw invalid(`invalid mount config for type "bind": bind source path does not exist: ${source}`);
-    if (!there) await mkdir(source, { recursive: true, mode: 0o755 });
+async function resolveMount(
+  mount: RequestedMount,
+  volumes: VolumePlace,
+  caller: Caller,
+): Promise<ContainerMount> {
+  if (mount.type === "volume") {
+    const anonymous = mount.source === "";
+    const name = mount.source || randomBytes(32).toString("hex");
+    return { ...mount, name, source: await volumes.ensure(name, caller), anonymous, confined: false };
   }
-  return { ...mount, name, source, anonymous };
+  const resolved = { ...mount, name: "", anonymous: false };
+  if (mount.type !== "bind") return { ...resolved, confined: false };
+  const { source } = mount;
+  const allowed = caller.role?.limits?.bindSources;
+  const there = await stat(source).catch(() => undefined);
+  // For those who may bind some directories only nothing is made: whose it would be is known when it is there.
+  if (!there && (allowed || !mount.createSource))
+    throw invalid(`invalid mount config for type "bind": bind source path does not exist: ${source}`);
+  if (!there) await mkdir(source, { recursive: true, mode: 0o755 });
+  if (!allowed) return { ...resolved, confined: false };
+  // Judged and kept as what it really is; the launcher refuses a source that has become a link since.
+  return { ...resolved, source: checkBindSource(await realpath(source), allowed, caller), confined: true };
+}
+
+/** Throws for a source that is not below one of the allowed directories. */
+function checkBindSource(source: string, allowed: readonly string[], caller: Caller): string {
+  const below = allowed.some(
+    (root) => source === root || source.startsWith(root === "/" ? root : `${root}/`),
+  );
+  if (below) return source;
+  throw denied(caller, `to bind ${source}`);
+}
+
+/** Throws before anything is made for a bind that by its very path is none of the caller's. */
+function checkBindPaths(mounts: readonly RequestedMount[], caller: Caller): void {
+  const allowed = caller.role?.limits?.bindSources;
+  if (!allowed) return;
+  for (const { type, source } of mounts) if (type === "bind") checkBindSource(source, allowed, caller);
 }
 
 /** A container's whole definition. Makes what volumes and bind sources it names; nothing else. */
@@ -179,6 +209,7 @@ export async function defineContainer(
   layers: readonly string[],
   name: string,
   volumes: VolumePlace,
+  caller: Caller,
 ): Promise<ContainerDefinition> {
   const { HostConfig, NetworkingConfig, ...own } = request;
   const id = randomBytes(32).toString("hex");
@@ -193,7 +224,9 @@ export async function defineContainer(
   const sharesName = hostConfig.UTSMode === "host" || hostConfig.NetworkMode === "host";
   if (!config.Hostname && !hostConfig.NetworkMode.startsWith("container:"))
     config.Hostname = sharesName ? hostname() : id.slice(0, 12);
+  const requested = requestedMounts(config, hostConfig);
+  checkBindPaths(requested, caller);
   const mounts: ContainerMount[] = [];
-  for (const mount of requestedMounts(config, hostConfig)) mounts.push(await resolveMount(mount, volumes));
-  return { id, name, created: now(), imageId: image.id, config, hostConfig, mounts };
+  for (const mount of requested) mounts.push(await resolveMount(mount, volumes, caller));
+  return { id, name, created: now(), owner: caller.id, imageId: image.id, config, hostConfig, mounts };
 }

@@ -4,6 +4,7 @@ import { renameSync } from "node:fs";
 import { join } from "node:path";
 import type { Monitor, Plan, ProcessExit } from "@tsd/kernel-bindings";
 import type { Runtime } from "../../runtime/runtime.ts";
+import { everything } from "../access/caller.ts";
 import { conflict, notModified } from "../errors.ts";
 import type { EventSink } from "../events/event.ts";
 import type { ImageSource } from "../images/image.ts";
@@ -82,6 +83,7 @@ export class ContainerLifecycle {
         ID: container.id,
         Attributes: { ...config.Labels, image: config.Image, name: container.name, ...attributes },
       },
+      owner: container.owner,
     });
   }
 
@@ -289,7 +291,7 @@ export class ContainerLifecycle {
 
   /** Takes a container that is not running out of the world: first out of sight, then, at leisure, off the disk. */
   async remove(container: Container, volumes: boolean): Promise<void> {
-    if (!this.registry.has(container.id)) return; // --rm and rm at once
+    if (!this.registry.look(container.id, everything)) return; // --rm and rm at once
     container.removing = true;
     this.cancelRestart(container);
     const anonymous = volumes ? container.record.definition.mounts.filter((mount) => mount.anonymous) : [];
@@ -305,15 +307,24 @@ export class ContainerLifecycle {
     this.registry.delete(container);
     this.announce(container, "destroy");
     container.announceRemoval();
-    for (const { name } of anonymous) this.#announceVolume(name, "destroy", {});
+    for (const { name } of anonymous) {
+      this.#announceVolume(container, name, "destroy", {});
+      this.parts.volumes.forget(name);
+    }
     this.#trash.discard(waiting, ...anonymous.map(({ source }) => join(source, "..")));
   }
 
-  #announceVolume(name: string, action: string, attributes: Record<string, string>): void {
+  #announceVolume(
+    container: Container,
+    name: string,
+    action: string,
+    attributes: Record<string, string>,
+  ): void {
     this.parts.events.publish({
       Type: "volume",
       Action: action,
       Actor: { ID: name, Attributes: { driver: "local", ...attributes } },
+      owner: container.owner,
     });
   }
 
@@ -322,7 +333,7 @@ export class ContainerLifecycle {
     const { mounts, hostConfig } = container.record.definition;
     for (const mount of mounts)
       if (mount.type === "volume")
-        this.#announceVolume(mount.name, begun ? "mount" : "unmount", {
+        this.#announceVolume(container, mount.name, begun ? "mount" : "unmount", {
           container: container.id,
           ...(begun
             ? { destination: mount.target, "read/write": String(!mount.readOnly), propagation: "" }
@@ -338,6 +349,7 @@ export class ContainerLifecycle {
         ID: mode === "bridge" ? id : mode,
         Attributes: { container: container.id, name: mode, type: mode === "none" ? "null" : mode },
       },
+      owner: container.owner,
     });
   }
 }

@@ -6,6 +6,8 @@ import { applyLimits, KernelError } from "@tsd/kernel-bindings";
 import type { ContainerUpdate, HostConfig } from "../../api/schemas/container-create.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { cgroupLimits } from "../../runtime/specify.ts";
+import type { Caller, Sight } from "../access/caller.ts";
+import { checkUpdate } from "../access/create-limits.ts";
 import { conflict, EngineError, invalid, notImplemented } from "../errors.ts";
 import { parseNanoseconds } from "../events/time-parameter.ts";
 import { parseTime } from "../timestamps.ts";
@@ -48,8 +50,7 @@ export class ContainerOperations {
     return this.#runtime.places(container.id, container.record.definition.hostConfig.CgroupParent).cgroup;
   }
 
-  rename(reference: string, name: string | undefined): void {
-    const container = this.#containers.find(reference);
+  rename(container: Container, name: string | undefined, sight: Sight): void {
     if (!name) throw invalid("Neither old nor new names may be empty");
     const bare = ((): string => {
       try {
@@ -61,7 +62,7 @@ export class ContainerOperations {
     const old = container.name;
     if (bare === old) throw invalid("Renaming a container with the same name as its current name");
     try {
-      this.#containers.registry.rename(container, bare);
+      this.#containers.registry.rename(container, bare, sight);
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
       throw conflict(`Error when allocating new name: ${error.message}`);
@@ -69,8 +70,7 @@ export class ContainerOperations {
     this.#containers.announce(container, "rename", { oldName: `/${old}` });
   }
 
-  pause(reference: string): Promise<void> {
-    const container = this.#containers.find(reference);
+  pause(container: Container): Promise<void> {
     return container.exclusively(async () => {
       if (!container.running) throw conflict(`container ${container.id} is not running`);
       if (container.paused) throw conflict(`Container ${container.id} is already paused`);
@@ -95,8 +95,7 @@ export class ContainerOperations {
     throw new EngineError("system", `control group ${group} does not freeze`);
   }
 
-  unpause(reference: string): Promise<void> {
-    const container = this.#containers.find(reference);
+  unpause(container: Container): Promise<void> {
     return container.exclusively(async () => {
       // Docker's status for it, too.
       if (!container.paused) throw new EngineError("system", `Container ${container.id} is not paused`);
@@ -107,8 +106,11 @@ export class ContainerOperations {
   }
 
   /** Changes limits and restart policy, all or none; a running container's at once. */
-  update(reference: string, update: ContainerUpdate): Promise<{ Warnings: string[] | null }> {
-    const container = this.#containers.find(reference);
+  update(
+    container: Container,
+    update: ContainerUpdate,
+    caller: Caller,
+  ): Promise<{ Warnings: string[] | null }> {
     return container.exclusively(async () => {
       const refuse = (reason: string): EngineError =>
         conflict(`Cannot update container ${container.id}: ${reason}`);
@@ -117,6 +119,7 @@ export class ContainerOperations {
       const before = container.record.definition.hostConfig;
       const wanted = wantedResources(update);
       const hostConfig: HostConfig = { ...before, ...wanted };
+      checkUpdate(caller, hostConfig, Object.keys(wanted));
       if (wanted.Memory && !wanted.MemorySwap && before.MemorySwap > 0 && wanted.Memory > before.MemorySwap)
         throw refuse(
           "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
@@ -152,8 +155,10 @@ export class ContainerOperations {
   }
 
   /** GET /containers/{id}/top: the host's ps, for the processes of the container's control group. */
-  async top(reference: string, psArguments: string): Promise<{ Titles: string[]; Processes: string[][] }> {
-    const container = this.#containers.find(reference);
+  async top(
+    container: Container,
+    psArguments: string,
+  ): Promise<{ Titles: string[]; Processes: string[][] }> {
     if (!container.alive) throw conflict(`container ${container.id} is not running`);
     const pids = this.#runtime.cgroups.processes(this.#cgroup(container));
     if (pids.length === 0) throw conflict(`container ${container.id} is not running`);
@@ -169,31 +174,32 @@ export class ContainerOperations {
     return result;
   }
 
-  stats(reference: string, oneShot: boolean): Promise<object> {
-    return singleStats(this.#containers.find(reference), this.#runtime, oneShot);
+  stats(container: Container, oneShot: boolean): Promise<object> {
+    return singleStats(container, this.#runtime, oneShot);
   }
 
-  streamStats(reference: string, signal: AbortSignal): AsyncGenerator<string> {
-    return streamStats(this.#containers.find(reference), this.#runtime, signal);
+  streamStats(container: Container, signal: AbortSignal): AsyncGenerator<string> {
+    return streamStats(container, this.#runtime, signal);
   }
 
-  /** POST /containers/prune: removes every container that does not run and passes the filters. */
+  /** POST /containers/prune: removes every container of those that `sight` sees that does not run and passes the filters. */
   async prune(
     filters: Filters,
+    sight: Sight,
     sizeOf: (container: Container) => Promise<number>,
   ): Promise<{ ContainersDeleted: string[] | null; SpaceReclaimed: number }> {
     const [until] = filters.get("until") ?? [];
     const limit = parseNanoseconds(until);
     const deleted: string[] = [];
     let reclaimed = 0;
-    for (const container of this.#containers.registry.all()) {
+    for (const container of this.#containers.registry.seenBy(sight)) {
       const { created, config } = container.record.definition;
       if (container.running || container.removing) continue;
       if (limit !== undefined && (parseTime(created) ?? 0n) > limit) continue;
       if (!matchesLabels(filters.get("label") ?? [], config.Labels)) continue;
       if ((filters.get("label!") ?? []).some((label) => matchesLabels([label], config.Labels))) continue;
       const size = await sizeOf(container);
-      await this.#containers.remove(container.id, { force: false, volumes: false });
+      await this.#containers.remove(container, { force: false, volumes: false });
       deleted.push(container.id);
       reclaimed += size;
     }

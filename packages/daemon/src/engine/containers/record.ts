@@ -56,6 +56,8 @@ export interface ContainerMount {
   tmpfsOptions: string;
   /** An anonymous volume goes with its container when it is removed with v=1, or by --rm. */
   anonymous: boolean;
+  /** A bind's source was judged by its path: there must be no symbolic link in it when it is opened either. */
+  confined: boolean;
 }
 
 /** What stays as it was created. */
@@ -64,6 +66,8 @@ export interface ContainerDefinition {
   /** Without the slash that the API shows. */
   name: string;
   created: string;
+  /** Who created it (Caller.id); "" in records of before there were owners. */
+  owner: string;
   imageId: string;
   config: ContainerConfig;
   hostConfig: HostConfig;

@@ -1,5 +1,6 @@
 // The containers there are: found by id, prefix or name; each with its runtime side while it runs.
 import type { Monitor } from "@tsd/kernel-bindings";
+import type { Sight } from "../access/caller.ts";
 import { conflict, EngineError, notFound } from "../errors.ts";
 import type { Attachment } from "./attachment.ts";
 import type { ContainerDefinition, ContainerRecord, ContainerState, ContainerStore } from "./record.ts";
@@ -36,6 +37,9 @@ export class Container {
   }
   get name(): string {
     return this.record.definition.name;
+  }
+  get owner(): string {
+    return this.record.definition.owner;
   }
   get state(): Readonly<ContainerState> {
     return this.record.state;
@@ -135,11 +139,17 @@ export class ContainerRegistry {
     return [...this.#byId.values()];
   }
 
-  /** The container of a full id, name or unambiguous id prefix; throws what Docker answers otherwise. */
-  find(reference: string): Container {
+  /** Those that exist for somebody. */
+  seenBy(sight: Sight): Container[] {
+    return this.all().filter(({ owner }) => sight.sees(owner));
+  }
+
+  /** The container of a full id, name or unambiguous id prefix, among those that exist for `sight`; throws what Docker
+   * answers otherwise. */
+  find(reference: string, sight: Sight): Container {
     const exact = this.#byId.get(reference) ?? this.#byName.get(reference.replace(/^\//, ""));
-    if (exact) return exact;
-    const matches = reference ? this.all().filter(({ id }) => id.startsWith(reference)) : [];
+    if (exact && sight.sees(exact.owner)) return exact;
+    const matches = reference ? this.seenBy(sight).filter(({ id }) => id.startsWith(reference)) : [];
     if (matches.length > 1)
       throw new EngineError("invalid", `multiple IDs found with provided prefix: ${reference}`);
     const [match] = matches;
@@ -147,11 +157,12 @@ export class ContainerRegistry {
     return match;
   }
 
-  has(reference: string): boolean {
+  /** As find, but undefined where there is none. */
+  look(reference: string, sight: Sight): Container | undefined {
     try {
-      return this.find(reference) !== undefined;
+      return this.find(reference, sight);
     } catch (error) {
-      if (error instanceof EngineError) return false;
+      if (error instanceof EngineError) return undefined;
       throw error;
     }
   }
@@ -160,11 +171,11 @@ export class ContainerRegistry {
     return this.all().find(({ id }) => id.startsWith(prefix));
   }
 
-  checkNameFree(name: string): void {
+  checkNameFree(name: string, sight: Sight): void {
     const holder = this.#byName.get(name);
     if (holder)
       throw conflict(
-        `Conflict. The container name "/${name}" is already in use by container "${holder.id}". You have to remove (or rename) that container to be able to reuse that name.`,
+        `Conflict. The container name "/${name}" is already in use by ${sight.sees(holder.owner) ? `container "${holder.id}"` : "somebody else's container"}. You have to remove (or rename) that container to be able to reuse that name.`,
       );
   }
 
@@ -173,7 +184,7 @@ export class ContainerRegistry {
   }
 
   add(record: ContainerRecord): Container {
-    this.checkNameFree(record.definition.name);
+    this.checkNameFree(record.definition.name, { sees: (owner) => owner === record.definition.owner });
     this.#store.insert(record);
     const container = new Container(record, this.#store);
     this.#index(container);
@@ -181,8 +192,8 @@ export class ContainerRegistry {
   }
 
   /** Gives a container another name, at once and for good. */
-  rename(container: Container, name: string): void {
-    this.checkNameFree(name);
+  rename(container: Container, name: string, sight: Sight): void {
+    this.checkNameFree(name, sight);
     const { definition } = container.record;
     this.#store.saveDefinition({ ...definition, name });
     this.#byName.delete(definition.name);

@@ -4,6 +4,8 @@ import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { AttachStreams } from "@tsd/kernel-bindings";
 import type { ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
+import type { Caller, Sight } from "../access/caller.ts";
+import { checkCreate } from "../access/create-limits.ts";
 import { conflict, invalid, notModified } from "../errors.ts";
 import { signalNumber } from "../signals.ts";
 import { Attachment } from "./attachment.ts";
@@ -52,8 +54,8 @@ export class ContainerService {
     return this.lifecycle.starter;
   }
 
-  find(reference: string): Container {
-    return this.registry.find(reference);
+  find(reference: string, sight: Sight): Container {
+    return this.registry.find(reference, sight);
   }
 
   /** For the parts that speak of containers in events. */
@@ -61,23 +63,26 @@ export class ContainerService {
     this.lifecycle.announce(container, action, attributes);
   }
 
-  /** Creates a container; nothing is left of one that can't be. */
+  /** Creates a container, if its caller's role allows all of it; nothing is left of one that can't be. */
   async create(
     request: ContainerCreate,
     name: string | undefined,
+    caller: Caller,
   ): Promise<{ id: string; warnings: string[] }> {
     const bare = name ? checkName(name) : undefined;
     validateCreate(request);
+    checkCreate(caller, request);
     refuseUnsupported(request);
     checkLogConfig(request);
     if (!request.Image) throw invalid("config cannot be empty in order to create a container");
-    const image = this.#parts.images.get(request.Image);
-    if (bare) this.registry.checkNameFree(bare);
-    this.#checkPartners(request.HostConfig);
-    const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const { images, volumes } = this.#parts;
+    const image = images.get(request.Image, caller);
+    images.checkUse(image, caller);
+    if (bare) this.registry.checkNameFree(bare, caller);
+    const resolved = { ...request, HostConfig: this.#resolvePartners(request.HostConfig, caller) };
+    const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const layers = images.layerDirectories(image);
-    const definition = await defineContainer(request, image, layers, chosen, volumes);
+    const definition = await defineContainer(resolved, image, layers, chosen, volumes, caller);
     try {
       this.starter.prepare(definition.id);
       const container = this.registry.add({ definition, state: { ...initialState } });
@@ -91,23 +96,32 @@ export class ContainerService {
     return { id: definition.id, warnings: [] };
   }
 
-  /** Containers whose namespaces are to be shared must exist at create; a network's partner only at the start. */
-  #checkPartners(host: HostConfig): void {
-    for (const mode of [host.PidMode, host.IpcMode]) {
+  /** Containers whose namespaces are to be shared, by their ids: a name might be another container's at the start. They
+   * must exist for the caller; a network's partner may still be missing, for those who see all there will be. */
+  #resolvePartners(host: HostConfig, caller: Caller): HostConfig {
+    const resolve = (mode: string, required: boolean): string => {
       const partner = /^container:(.+)$/.exec(mode)?.[1];
-      if (partner && !this.registry.has(partner)) throw invalid(`No such container: ${partner}`);
-    }
+      if (!partner) return mode;
+      const found = this.registry.look(partner, caller);
+      if (!found && (required || caller.role?.scope !== "all"))
+        throw invalid(`No such container: ${partner}`);
+      return found ? `container:${found.id}` : mode;
+    };
+    return {
+      ...host,
+      PidMode: resolve(host.PidMode, true),
+      IpcMode: resolve(host.IpcMode, true),
+      NetworkMode: resolve(host.NetworkMode, false),
+    };
   }
 
-  async start(reference: string): Promise<void> {
-    const container = this.find(reference);
+  async start(container: Container): Promise<void> {
     if (container.paused) throw conflict("cannot start a paused container, try unpause instead");
     await container.exclusively(() => this.lifecycle.start(container));
   }
 
-  /** Sends a signal to process 1. */
-  kill(reference: string, signal: string): void {
-    const container = this.find(reference);
+  /** Sends a signal to process 1; `reference` is what the client calls the container. */
+  kill(container: Container, reference: string, signal: string): void {
     const introduction = `cannot kill container: ${reference}: `;
     const number = signalNumber(signal || "SIGKILL", introduction);
     if (container.state.status === "restarting" && number === SIGKILL) {
@@ -133,8 +147,7 @@ export class ContainerService {
   }
 
   /** Asks the container to end, and makes it after a while (−1: never). */
-  async stop(reference: string, options: StopOptions): Promise<void> {
-    const container = this.find(reference);
+  async stop(container: Container, options: StopOptions): Promise<void> {
     const { config } = container.record.definition;
     const number = this.#stopSignal(container, options.signal);
     if (container.state.status === "restarting") this.#stay(container);
@@ -175,13 +188,12 @@ export class ContainerService {
     );
   }
 
-  async restart(reference: string, options: StopOptions): Promise<void> {
-    const container = this.find(reference);
+  async restart(container: Container, options: StopOptions): Promise<void> {
     const automatic = container.record.definition.hostConfig.AutoRemove;
     if (container.running) {
       // Not to be removed between its two lives.
       container.record.definition.hostConfig.AutoRemove = false;
-      await this.stop(reference, options).finally(() => {
+      await this.stop(container, options).finally(() => {
         container.record.definition.hostConfig.AutoRemove = automatic;
       });
     }
@@ -190,17 +202,19 @@ export class ContainerService {
   }
 
   /** Resolves with the exit code once the condition holds. Throws for a condition that there is none of. */
-  wait(reference: string, condition: string): Promise<number> {
+  wait(container: Container, condition: string): Promise<number> {
     if (!["", "not-running", "next-exit", "removed"].includes(condition))
       throw invalid(`invalid condition: "${condition}"`);
-    const container = this.find(reference);
     if (condition === "removed") return container.removed().then(() => container.state.exitCode);
     if (condition === "next-exit" || container.running) return container.nextExit();
     return Promise.resolve(container.state.exitCode);
   }
 
-  async remove(reference: string, options: { force: boolean; volumes: boolean }): Promise<void> {
-    const container = this.find(reference);
+  async remove(
+    container: Container,
+    options: { force: boolean; volumes: boolean },
+    reference = container.id,
+  ): Promise<void> {
     if (container.removing) throw conflict(`removal of container ${reference} is already in progress`);
     if (container.running && !options.force) {
       const reason = container.paused
@@ -226,8 +240,13 @@ export class ContainerService {
 
   /** Attaches a client, now or, if the container does not run, when it starts. With `plain` the client gets bytes without
    * the multiplexed format's headers. */
-  attach(reference: string, client: Duplex, streams: AttachStreams, detachKeys: string, plain = false): void {
-    const container = this.find(reference);
+  attach(
+    container: Container,
+    client: Duplex,
+    streams: AttachStreams,
+    detachKeys: string,
+    plain = false,
+  ): void {
     const { config } = container.record.definition;
     const keys = config.Tty && streams.stdin ? parseDetachKeys(detachKeys) : undefined;
     const attachment = new Attachment(
@@ -246,8 +265,7 @@ export class ContainerService {
   }
 
   /** Sets the size of a container's terminal. */
-  resize(reference: string, columns: number, rows: number): void {
-    const container = this.find(reference);
+  resize(container: Container, columns: number, rows: number): void {
     if (!container.alive || !container.monitor) throw conflict(`container ${container.id} is not running`);
     container.monitor.resize(columns, rows);
     this.announce(container, "resize", { height: String(rows), width: String(columns) });

@@ -10,6 +10,7 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import type { InterfaceSpec, MountSpec, NamespaceChoice, NamespaceChoices } from "../../runtime/spec.ts";
 import { specifyContainer } from "../../runtime/specify.ts";
 import { type ResolvedUser, resolveUser } from "../../runtime/user.ts";
+import { everything } from "../access/caller.ts";
 import { conflict, invalid, notFound } from "../errors.ts";
 import type { ImageSource } from "../images/image.ts";
 import type { DefaultNetwork } from "../networks/default-network.ts";
@@ -70,7 +71,7 @@ export class ContainerStarter {
   /** The layers below a container's own files, topmost first. */
   layersBelow(container: Container): string[] {
     const { images, skeleton } = this.#parts;
-    return [...images.layerDirectories(images.get(container.record.definition.imageId)), skeleton];
+    return [...images.layerDirectories(images.get(container.record.definition.imageId, everything)), skeleton];
   }
 
   /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */
@@ -80,7 +81,7 @@ export class ContainerStarter {
     const { hostConfig } = definition;
     const config = { ...definition.config, Hostname: this.#hostname(container) };
     const namespaces = this.#namespaces(container);
-    const layers = images.layerDirectories(images.get(definition.imageId));
+    const layers = images.layerDirectories(images.get(definition.imageId, everything));
     const directory = this.directory(container.id);
     const user = this.#user(container, layers);
     const interfaces: InterfaceSpec[] =
@@ -165,7 +166,7 @@ export class ContainerStarter {
 
   /** The running container that another one's namespace is to be shared with. */
   #partner(container: Container, reference: string): Container {
-    const partner = this.#parts.registry.find(reference);
+    const partner = this.#parts.registry.find(reference, everything);
     if (partner === container) throw invalid("cannot join own namespace");
     if (!partner.alive) throw conflict(`cannot join namespace of a non running container: ${partner.id}`);
     return partner;
@@ -211,6 +212,7 @@ export class ContainerStarter {
         target: "/dev/shm",
         readOnly: false,
         readOnlyRecursive: false,
+        confined: false,
         recursive: false,
         propagation: "private",
       },
@@ -229,6 +231,7 @@ export function mountSpec(mount: ContainerMount): MountSpec {
     target: mount.target,
     readOnly: mount.readOnly,
     readOnlyRecursive: mount.readOnlyRecursive,
+    confined: mount.confined ?? false,
     recursive: mount.recursive,
     propagation: mount.propagation.replace(/^r/, "") as "private" | "slave" | "shared",
   };

@@ -1,4 +1,5 @@
 // Events: told to whoever listens, and kept for those who ask later.
+import type { Sight } from "../access/caller.ts";
 import { type Filters, matchesLabels } from "../containers/list.ts";
 import { nowNanoseconds } from "../timestamps.ts";
 import type { EngineEvent, EventSink } from "./event.ts";
@@ -67,7 +68,7 @@ export class EventBus implements EventSink {
 
   publish(event: EngineEvent): void {
     const nanoseconds = nowNanoseconds();
-    const { Type, Action, Actor } = event;
+    const { Type, Action, Actor, owner } = event;
     const old = Type === "container" || Type === "image" ? { status: Action, id: Actor.ID } : {};
     const from = Type === "container" ? { from: Actor.Attributes.image ?? "" } : {};
     const message: EventMessage = {
@@ -76,6 +77,7 @@ export class EventBus implements EventSink {
       Type,
       Action,
       Actor,
+      owner,
       scope: "local",
       time: Number(nanoseconds / 1_000_000_000n),
       timeNano: Number(nanoseconds),
@@ -106,7 +108,7 @@ export class EventBus implements EventSink {
   /** Events from `since` to `until` as lines of JSON, past ones first, then live ones until `signal` aborts. A client
    * that reads too slowly loses its stream rather than the daemon its memory. */
   async *stream(
-    options: { since: bigint | undefined; until: bigint | undefined; filters: Filters },
+    options: { since: bigint | undefined; until: bigint | undefined; filters: Filters; sight: Sight },
     signal: AbortSignal,
   ): AsyncGenerator<string> {
     const queue: Kept[] = [];
@@ -133,7 +135,9 @@ export class EventBus implements EventSink {
         ? undefined
         : setTimeout(finish, Math.max(0, Math.min(untilMilliseconds, 2 ** 31 - 1)));
     const shown = (message: EventMessage, nanoseconds: bigint): boolean =>
-      (options.until === undefined || nanoseconds <= options.until) && matchesEvent(options.filters, message);
+      (options.until === undefined || nanoseconds <= options.until) &&
+      options.sight.sees(message.owner ?? "") &&
+      matchesEvent(options.filters, message);
     try {
       for (const { nanoseconds, text } of past)
         if (shown(JSON.parse(text) as EventMessage, nanoseconds)) yield `${text}\n`;

@@ -4,6 +4,8 @@ export interface EngineEvent {
   Type: "container" | "image" | "network" | "volume" | "daemon";
   Action: string;
   Actor: { ID: string; Attributes: Record<string, string> };
+  /** Whose object it is about (Caller.id). */
+  owner: string;
 }
 
 export interface EventSink {

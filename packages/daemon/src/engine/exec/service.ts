@@ -16,6 +16,7 @@ import { describeLaunchFailure } from "../containers/launch-error.ts";
 import type { LifecycleObserver } from "../containers/lifecycle.ts";
 import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
+import { everything, type Sight } from "../access/caller.ts";
 import { conflict, invalid, notFound } from "../errors.ts";
 import type { ExecRecord, ExecStore } from "./store.ts";
 import { removeExecTraces } from "./traces.ts";
@@ -58,11 +59,11 @@ export class ExecService implements LifecycleObserver {
 
   async #adoptOne(record: ExecRecord): Promise<void> {
     const { runtime, containers, store } = this.#parts;
-    if (!containers.registry.has(record.containerId)) {
+    const container = containers.registry.look(record.containerId, everything);
+    if (!container) {
       store.delete(record.id);
       return;
     }
-    const container = containers.find(record.containerId);
     const instance: ExecInstance = { record, container, monitor: undefined };
     this.#instances.set(record.id, instance);
     if (record.endedAt > 0) {
@@ -91,14 +92,14 @@ export class ExecService implements LifecycleObserver {
     this.#follow(instance, monitor);
   }
 
-  find(id: string): ExecInstance {
+  /** The instance of an id, if its container exists for `sight`. */
+  find(id: string, sight: Sight): ExecInstance {
     const instance = this.#instances.get(id);
-    if (!instance) throw notFound(`No such exec instance: ${id}`);
+    if (!instance || !sight.sees(instance.container.owner)) throw notFound(`No such exec instance: ${id}`);
     return instance;
   }
 
-  create(reference: string, request: ExecCreate): string {
-    const container = this.#parts.containers.find(reference);
+  create(container: Container, reference: string, request: ExecCreate): string {
     if (!request.Cmd?.length) throw invalid("No exec command specified");
     checkExecutable(container, reference);
     for (const variable of request.Env ?? [])
@@ -124,18 +125,16 @@ export class ExecService implements LifecycleObserver {
   }
 
   /** Throws when the instance can't be started now. */
-  checkStartable(id: string): ExecInstance {
-    const instance = this.find(id);
-    const { exitCode, running, started } = instance.record;
+  checkStartable(instance: ExecInstance): void {
+    const { id, exitCode, running, started } = instance.record;
     if (exitCode !== null && !running) throw conflict(`exec command ${id} has already run`);
     if (started) throw conflict(`Error: Exec command ${id} is already running`);
     checkExecutable(instance.container, instance.container.id);
-    return instance;
   }
 
   /** Starts the command, with the client's stream if it wants one. Resolves when the process runs. */
   async start(
-    id: string,
+    instance: ExecInstance,
     options: {
       consoleSize?: readonly number[] | undefined;
       client?: Duplex;
@@ -143,7 +142,7 @@ export class ExecService implements LifecycleObserver {
       plain?: boolean;
     },
   ): Promise<void> {
-    const instance = this.checkStartable(id);
+    this.checkStartable(instance);
     const { container, record } = instance;
     record.started = true;
     let plan: Plan | undefined;
@@ -161,7 +160,7 @@ export class ExecService implements LifecycleObserver {
       this.#ended(instance, START_FAILED);
       throw failure.error;
     }
-    this.#announce(container, id, `exec_start: ${record.request.Cmd?.join(" ")}`);
+    this.#announce(container, record.id, `exec_start: ${record.request.Cmd?.join(" ")}`);
     this.#follow(instance, launch.monitor);
   }
 
@@ -178,7 +177,7 @@ export class ExecService implements LifecycleObserver {
     command: readonly string[],
     timeoutMilliseconds: number,
   ): Promise<{ exitCode: number; output: string }> {
-    const id = this.create(container.id, {
+    const id = this.create(container, container.id, {
       AttachStdin: false,
       AttachStdout: true,
       AttachStderr: true,
@@ -191,7 +190,7 @@ export class ExecService implements LifecycleObserver {
       User: "",
       WorkingDir: "",
     });
-    const instance = this.find(id);
+    const instance = this.find(id, everything);
     let output = "";
     let late = false;
     const client = new Duplex({
@@ -202,7 +201,7 @@ export class ExecService implements LifecycleObserver {
       },
     });
     const ended = new Promise((resolve) => client.on("finish", resolve).on("close", resolve));
-    await this.start(id, { client, plain: true });
+    await this.start(instance, { client, plain: true });
     const timer = setTimeout(() => {
       late = true;
       instance.monitor?.signal(SIGKILL);
@@ -320,17 +319,16 @@ export class ExecService implements LifecycleObserver {
   }
 
   /** Sets the size of an exec's terminal; of one that is just starting, once it has. */
-  async resize(id: string, columns: number, rows: number): Promise<void> {
-    const instance = this.find(id);
+  async resize(instance: ExecInstance, columns: number, rows: number): Promise<void> {
     await instance.starting;
     const { record, monitor } = instance;
-    if (!record.running || !monitor) throw conflict(`exec ${id} is not running`);
+    if (!record.running || !monitor) throw conflict(`exec ${record.id} is not running`);
     monitor.resize(columns, rows);
   }
 
   /** The body of GET /exec/{id}/json. */
-  inspect(id: string): object {
-    const { request, running, exitCode, pid, containerId } = this.find(id).record;
+  inspect({ record }: ExecInstance): object {
+    const { id, request, running, exitCode, pid, containerId } = record;
     const [entrypoint = "", ...rest] = request.Cmd ?? [];
     return {
       ID: id,

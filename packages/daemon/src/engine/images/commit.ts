@@ -1,7 +1,9 @@
 // Commit: a container's changes and configuration become an image.
 import type { ContainerConfig } from "../../api/schemas/container-create.ts";
+import { type Caller, everything } from "../access/caller.ts";
 import type { ContainerArchives } from "../containers/archives.ts";
 import type { ContainerOperations } from "../containers/operations.ts";
+import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
 import { applyChanges } from "./changes.ts";
 import type { ImageDefaults } from "./image.ts";
@@ -85,15 +87,14 @@ export class Commits {
   }
 
   /** Makes the image; returns its id. */
-  async commit(reference: string, options: CommitOptions): Promise<string> {
-    const container = this.#containers.find(reference);
+  async commit(container: Container, options: CommitOptions, caller: Caller): Promise<string> {
     const { config, imageId } = container.record.definition;
     const wanted = applyChanges(imageDefaults({ ...config, ...given(options.config) }), options.changes);
     const freeze = options.pause && container.alive && !container.paused;
-    if (freeze) await this.#operations.pause(container.id);
+    if (freeze) await this.#operations.pause(container);
     try {
       const packing = this.#archives.packChanges(container);
-      const id = await this.#images.commit(this.#images.get(imageId), packing.stream, {
+      const id = await this.#images.commit(this.#images.get(imageId, everything), packing.stream, caller, {
         config: wanted,
         author: options.author,
         comment: options.comment,
@@ -108,7 +109,7 @@ export class Commits {
       });
       return id;
     } finally {
-      if (freeze && container.paused) await this.#operations.unpause(container.id);
+      if (freeze && container.paused) await this.#operations.unpause(container);
     }
   }
 }

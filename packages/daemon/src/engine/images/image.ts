@@ -1,4 +1,5 @@
 // An image as the engine knows it.
+import type { Caller, Sight } from "../access/caller.ts";
 
 /** The configuration an image gives its containers; null and missing mean none. */
 export interface ImageDefaults {
@@ -52,14 +53,18 @@ export interface ImageRecord {
   config: ImageConfiguration;
   repoTags: string[];
   repoDigests: string[];
+  /** Who made or loaded it (Caller.id). */
+  owners: string[];
   /** Bytes of all its layers, unpacked. */
   size: number;
 }
 
 /** Where containers get their images from. */
 export interface ImageSource {
-  /** By tag, digest, id or id prefix; throws not-found with Docker's words. */
-  get(reference: string): ImageRecord;
+  /** By tag, digest, id or id prefix, among those that exist for `sight`; throws not-found with Docker's words. */
+  get(reference: string, sight: Sight): ImageRecord;
+  /** Throws for an image that the caller's role does not let it make containers of. */
+  checkUse(image: ImageRecord, caller: Caller): void;
   /** The unpacked layers' directories, topmost first. */
   layerDirectories(image: ImageRecord): string[];
 }

@@ -2,6 +2,7 @@
 import type { Readable } from "node:stream";
 import { z } from "zod";
 import { SpooledArchive } from "../../content/archive.ts";
+import type { Caller } from "../access/caller.ts";
 import { invalid } from "../errors.ts";
 import type { ImageConfiguration } from "./image.ts";
 import { parseReference, taggedName } from "./reference.ts";
@@ -114,7 +115,12 @@ async function resolve(
 }
 
 /** Loads every image of the archive; `spool` is where it is kept meanwhile. Returns a line for each, as Docker says. */
-export async function loadImages(images: ImageService, source: Readable, spool: string): Promise<string[]> {
+export async function loadImages(
+  images: ImageService,
+  source: Readable,
+  spool: string,
+  caller: Caller,
+): Promise<string[]> {
   const archive = await SpooledArchive.read(source, spool).catch((error: Error) => {
     throw invalid(`reading image archive: ${error.message}`);
   });
@@ -135,7 +141,7 @@ export async function loadImages(images: ImageService, source: Readable, spool: 
         );
       const names = image.names.map((name) => taggedName(parseReference(name)));
       const open = (index: number): Readable => archive.stream(image.layers[index] ?? "");
-      const id = await images.add(bytes, value as unknown as ImageConfiguration, open, names);
+      const id = await images.add(bytes, value as unknown as ImageConfiguration, open, names, caller);
       lines.push(
         ...(names.length > 0 ? names.map((name) => `Loaded image: ${name}\n`) : [`Loaded image ID: ${id}\n`]),
       );

@@ -3,6 +3,8 @@ import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { chainId, type LayerDirectory, type UnpackedLayer } from "../../content/layers.ts";
+import { Caller, type Sight } from "../access/caller.ts";
+import { denied, fitsPatterns } from "../access/create-limits.ts";
 import { conflict, EngineError, invalid, notFound } from "../errors.ts";
 import type { EventSink } from "../events/event.ts";
 import { now } from "../timestamps.ts";
@@ -68,24 +70,56 @@ export class ImageService implements ImageSource {
     return { ...image, repoTags: repoTags.sort(), repoDigests: [] };
   }
 
-  all(): ImageRecord[] {
-    return [...this.#images.values()].map((image) => this.#record(image));
+  /** Whether an image exists for somebody: it is theirs, or one that their role names. */
+  #seen(image: StoredImage, sight: Sight): boolean {
+    if (image.owners.length === 0 ? sight.sees("") : image.owners.some((owner) => sight.sees(owner)))
+      return true;
+    const patterns = sight instanceof Caller ? sight.role?.limits?.images : undefined;
+    return patterns !== undefined && this.#fits(image.id, patterns);
   }
 
-  get(reference: string): ImageRecord {
-    const image = this.find(reference);
+  #fits(id: string, patterns: readonly string[]): boolean {
+    return [...this.#names].some(([name, image]) => image === id && fitsPatterns(name, patterns));
+  }
+
+  /** Throws for an image that the caller's role does not let it make containers of. */
+  checkUse(image: ImageRecord, caller: Caller): void {
+    const patterns = caller.role?.limits?.images;
+    if (patterns && !this.#fits(image.id, patterns))
+      throw denied(caller, `containers of image ${image.repoTags[0] ?? image.id}`);
+  }
+
+  /** Throws for a name that the caller may not give: a role that names images trusts these names, and nobody takes over
+   * a name of an image that does not exist for it. */
+  #checkName(name: string, caller: Caller): void {
+    const patterns = caller.role?.limits?.images;
+    if (patterns && fitsPatterns(name, patterns)) throw denied(caller, `to name an image ${name}`);
+    const holder = this.#images.get(this.#names.get(name) ?? "");
+    if (holder && !this.#seen(holder, caller)) throw denied(caller, `to take the name ${name}`);
+  }
+
+  all(sight: Sight): ImageRecord[] {
+    return [...this.#images.values()]
+      .filter((image) => this.#seen(image, sight))
+      .map((image) => this.#record(image));
+  }
+
+  get(reference: string, sight: Sight): ImageRecord {
+    const image = this.find(reference, sight);
     if (image) return image;
     const { name, tag, digest } = parseReference(reference);
     throw notFound(`No such image: ${digest ? `${name}@${digest}` : `${name}:${tag ?? "latest"}`}`);
   }
 
   /** The image a reference names, or undefined. Throws only for what is no reference. */
-  find(reference: string): ImageRecord | undefined {
+  find(reference: string, sight: Sight): ImageRecord | undefined {
     const exact = this.#images.get(reference);
-    if (exact) return this.#record(exact);
+    if (exact && this.#seen(exact, sight)) return this.#record(exact);
     if (looksLikeId(reference)) {
       const prefix = reference.startsWith("sha256:") ? reference : `sha256:${reference}`;
-      const matches = [...this.#images.values()].filter(({ id }) => id.startsWith(prefix));
+      const matches = [...this.#images.values()].filter(
+        (image) => image.id.startsWith(prefix) && this.#seen(image, sight),
+      );
       const [match] = matches;
       const named = this.#names.get(`${reference}:latest`);
       if (match && !named) {
@@ -99,7 +133,7 @@ export class ImageService implements ImageSource {
     if (parsed.digest && !parsed.tag) return undefined;
     const id = this.#names.get(taggedName(parsed));
     const image = id === undefined ? undefined : this.#images.get(id);
-    return image && this.#record(image);
+    return image && this.#seen(image, sight) ? this.#record(image) : undefined;
   }
 
   /** The chain ids of an image's layers, lowest first. */
@@ -130,22 +164,25 @@ export class ImageService implements ImageSource {
   /** Makes an image of one root file system. */
   import(
     source: Readable,
+    caller: Caller,
     options: { reference: string | undefined; message: string; changes: readonly string[] },
   ): Promise<string> {
     const name = options.reference ? taggedName(parseReference(options.reference)) : undefined;
+    if (name) this.#checkName(name, caller);
     const config = applyChanges({}, options.changes);
     return this.#exclusively(async () => {
       const layer = await this.#unpack(source);
       await this.#keepLayer(layer, undefined);
       const created = now();
-      const id = this.#insert({
+      const imported: ImageConfiguration = {
         architecture: goArchitecture[process.arch] ?? process.arch,
         os: "linux",
         created,
         config,
         rootfs: { type: "layers", diff_ids: [layer.diffId] },
         history: [{ created, comment: options.message || "Imported from -" }],
-      });
+      };
+      const id = this.#insert(imported, caller);
       if (name) this.#setName(name, id);
       this.#publish("import", id, name);
       return id;
@@ -156,6 +193,7 @@ export class ImageService implements ImageSource {
   commit(
     base: ImageRecord,
     changes: Readable,
+    caller: Caller,
     options: {
       config: ImageDefaults;
       author: string;
@@ -166,6 +204,7 @@ export class ImageService implements ImageSource {
     },
   ): Promise<string> {
     const name = options.reference ? taggedName(parseReference(options.reference)) : undefined;
+    if (name) this.#checkName(name, caller);
     return this.#exclusively(async () => {
       const layer = await this.#unpack(changes);
       try {
@@ -177,7 +216,7 @@ export class ImageService implements ImageSource {
       await this.#keepLayer(layer, this.#chainIds(base.config).at(-1));
       const created = now();
       const { author, comment, createdBy } = options;
-      const id = this.#insert({
+      const committed: ImageConfiguration = {
         architecture: base.config.architecture,
         os: base.config.os,
         ...(base.config.variant ? { variant: base.config.variant } : {}),
@@ -189,7 +228,8 @@ export class ImageService implements ImageSource {
           ...(base.config.history ?? []),
           { created, created_by: createdBy, comment, ...(author ? { author } : {}) },
         ],
-      });
+      };
+      const id = this.#insert(committed, caller);
       if (name) this.#setName(name, id);
       this.#publish("create", id, name);
       return id;
@@ -226,7 +266,9 @@ export class ImageService implements ImageSource {
     config: ImageConfiguration,
     openLayer: (index: number) => Readable,
     names: readonly string[],
+    caller: Caller,
   ): Promise<string> {
+    for (const name of names) this.#checkName(name, caller);
     const id = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
     return this.#exclusively(async () => {
       let parent: string | undefined;
@@ -242,23 +284,30 @@ export class ImageService implements ImageSource {
         }
         parent = chain;
       }
-      this.#store(id, config);
+      this.#store(id, config, caller);
       for (const name of names) this.#setName(name, id);
       this.#publish("load", id, names[0]);
       return id;
     });
   }
 
-  #insert(config: ImageConfiguration): string {
+  #insert(config: ImageConfiguration, caller: Caller): string {
     const id = `sha256:${createHash("sha256").update(JSON.stringify(config)).digest("hex")}`;
-    this.#store(id, config);
+    this.#store(id, config, caller);
     return id;
   }
 
-  #store(id: string, config: ImageConfiguration): void {
-    if (this.#images.has(id)) return;
+  /** Whoever has all of an image's bytes has the image: the same one made twice has two owners. */
+  #store(id: string, config: ImageConfiguration, caller: Caller): void {
+    const known = this.#images.get(id);
+    if (known) {
+      if (known.owners.includes(caller.id)) return;
+      this.#parts.store.addOwner(id, caller.id);
+      known.owners.push(caller.id);
+      return;
+    }
     const size = this.#chainIds(config).reduce((sum, chain) => sum + (this.#chains.get(chain)?.size ?? 0), 0);
-    const image = { id, config, size };
+    const image = { id, config, size, owners: [caller.id] };
     this.#parts.store.insertImage(image);
     this.#images.set(id, image);
   }
@@ -268,20 +317,33 @@ export class ImageService implements ImageSource {
     this.#names.set(name, id);
   }
 
-  tag(reference: string, repository: string, tag: string): void {
-    const image = this.get(reference);
+  tag(reference: string, repository: string, tag: string, caller: Caller): void {
+    const image = this.get(reference, caller);
     const name = taggedName(parseReference(tag ? `${repository}:${tag}` : repository));
+    this.#checkName(name, caller);
     this.#setName(name, image.id);
     this.#publish("tag", image.id, name);
   }
 
   /** Removes a name, or an image with all its names. */
-  remove(reference: string, options: { force: boolean; prune: boolean }): Promise<RemovalItem[]> {
-    return this.#exclusively(() => this.#remove(reference, options));
+  remove(
+    reference: string,
+    options: { force: boolean; prune: boolean },
+    caller: Caller,
+  ): Promise<RemovalItem[]> {
+    return this.#exclusively(() => this.#remove(reference, options, caller));
   }
 
-  async #remove(reference: string, options: { force: boolean; prune: boolean }): Promise<RemovalItem[]> {
-    const image = this.get(reference);
+  async #remove(
+    reference: string,
+    options: { force: boolean; prune: boolean },
+    caller: Caller,
+  ): Promise<RemovalItem[]> {
+    const image = this.get(reference, caller);
+    // An image that others have too, or that a role only names, is not its to take away.
+    const alone = image.owners.length > 0 && image.owners.every((owner) => caller.sees(owner));
+    if (caller.role?.scope !== "all" && !alone)
+      throw denied(caller, `to remove image ${reference}, which others have too`);
     const byId =
       image.id === reference || (looksLikeId(reference) && !this.#names.has(`${reference}:latest`));
     const short = image.id.replace("sha256:", "").slice(0, 12);
@@ -322,7 +384,7 @@ export class ImageService implements ImageSource {
   async #delete(image: ImageRecord): Promise<RemovalItem[]> {
     this.#parts.store.deleteImage(image.id);
     this.#images.delete(image.id);
-    this.#publish("delete", image.id, undefined);
+    this.#publish("delete", image.id, undefined, image);
     const needed = new Set([...this.#images.values()].flatMap(({ config }) => this.#chainIds(config)));
     const items: RemovalItem[] = [{ Deleted: image.id }];
     for (const chain of this.#chainIds(image.config).reverse()) {
@@ -338,12 +400,19 @@ export class ImageService implements ImageSource {
     return items;
   }
 
-  #publish(action: string, id: string, name: string | undefined): void {
-    const labels = this.#images.get(id)?.config.config?.Labels ?? {};
+  #publish(
+    action: string,
+    id: string,
+    name: string | undefined,
+    image: StoredImage | undefined = this.#images.get(id),
+  ): void {
+    const { config, owners = [] } = image ?? {};
+    const labels = config?.config?.Labels ?? {};
     this.#parts.events.publish({
       Type: "image",
       Action: action,
       Actor: { ID: id, Attributes: { ...labels, name: name ?? id } },
+      owner: owners[0] ?? "",
     });
   }
 }

@@ -6,6 +6,8 @@ export interface StoredImage {
   config: ImageConfiguration;
   /** Bytes of all layers. */
   size: number;
+  /** Who made or loaded it (Caller.id). */
+  owners: string[];
 }
 
 /** A layer unpacked on disk, by its chain id (OCI image specification): the same layers below mean the same chain. */
@@ -24,6 +26,7 @@ export interface ImageStore {
   layers(): StoredLayer[];
   insertImage(image: StoredImage): void;
   deleteImage(id: string): void;
+  addOwner(id: string, owner: string): void;
   setName(name: string, image: string): void;
   deleteName(name: string): void;
   insertLayer(layer: StoredLayer): void;

@@ -1,5 +1,6 @@
 // Images as the API shows them: the list, inspect, history.
 
+import type { Sight } from "../access/caller.ts";
 import { type Filters, matchesLabels } from "../containers/list.ts";
 import { invalid } from "../errors.ts";
 import { parseNanoseconds } from "../events/time-parameter.ts";
@@ -21,7 +22,11 @@ function pattern(text: string): RegExp {
   return new RegExp(`^${escaped}$`);
 }
 
-function predicates(filters: Filters, images: ImageService): ((image: ImageRecord) => boolean)[] {
+function predicates(
+  filters: Filters,
+  images: ImageService,
+  sight: Sight,
+): ((image: ImageRecord) => boolean)[] {
   const tests: ((image: ImageRecord) => boolean)[] = [];
   const on = (name: string, build: (values: readonly string[]) => (image: ImageRecord) => boolean): void => {
     const values = filters.get(name);
@@ -41,11 +46,11 @@ function predicates(filters: Filters, images: ImageService): ((image: ImageRecor
       );
   });
   on("before", ([reference = ""]) => {
-    const limit = createdAt(images.get(reference));
+    const limit = createdAt(images.get(reference, sight));
     return (image) => createdAt(image) < limit;
   });
   on("since", ([reference = ""]) => {
-    const limit = createdAt(images.get(reference));
+    const limit = createdAt(images.get(reference, sight));
     return (image) => createdAt(image) > limit;
   });
   on("until", ([time = ""]) => {
@@ -59,10 +64,11 @@ function predicates(filters: Filters, images: ImageService): ((image: ImageRecor
 export function listImages(
   images: ImageService,
   options: { filters: Filters; sharedSize: boolean },
+  sight: Sight,
 ): object[] {
-  const tests = predicates(options.filters, images);
+  const tests = predicates(options.filters, images, sight);
   return images
-    .all()
+    .all(sight)
     .filter((image) => tests.every((test) => test(image)))
     .sort((a, b) => (createdAt(a) < createdAt(b) ? 1 : -1))
     .map((image) => ({
@@ -79,8 +85,7 @@ export function listImages(
 }
 
 /** GET /images/{name}/json. */
-export function inspectImage(images: ImageService, reference: string): object {
-  const image = images.get(reference);
+export function inspectImage(images: ImageService, image: ImageRecord): object {
   const { config } = image;
   const own = config.config ?? {};
   const directories = images.layerDirectories(image);
@@ -132,8 +137,7 @@ export function inspectImage(images: ImageService, reference: string): object {
 }
 
 /** GET /images/{name}/history: newest first. */
-export function imageHistory(images: ImageService, reference: string): object[] {
-  const image = images.get(reference);
+export function imageHistory(images: ImageService, image: ImageRecord): object[] {
   const sizes = images.layerSizes(image);
   let layer = 0;
   const entries = (image.config.history ?? []).map((entry) => ({

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { arch, availableParallelism, hostname, release, totalmem } from "node:os";
 import type { Runtime } from "../../runtime/runtime.ts";
+import type { Sight } from "../access/caller.ts";
 import type { ContainerService } from "../containers/service.ts";
 import { logDrivers } from "../containers/validate.ts";
 import type { ImageService } from "../images/service.ts";
@@ -68,12 +69,13 @@ export interface InfoParts {
   runtime: Runtime;
   containers: ContainerService;
   images: ImageService;
+  labels(): readonly string[];
 }
 
-/** GET /info. */
-export function infoView(parts: InfoParts): object {
+/** GET /info, of what exists for `sight`. */
+export function infoView(parts: InfoParts, sight: Sight): object {
   const { cgroups } = parts.runtime;
-  const all = parts.containers.registry.all();
+  const all = parts.containers.registry.seenBy(sight);
   const paused = all.filter((container) => container.paused).length;
   const running = all.filter((container) => container.running).length - paused;
   const os = osRelease();
@@ -83,7 +85,7 @@ export function infoView(parts: InfoParts): object {
     ContainersRunning: running,
     ContainersPaused: paused,
     ContainersStopped: all.length - running - paused,
-    Images: parts.images.all().length,
+    Images: parts.images.all(sight).length,
     Driver: "overlay2",
     DriverStatus: [["Backing Filesystem", "overlayfs"]],
     Plugins: {
@@ -124,7 +126,7 @@ export function infoView(parts: InfoParts): object {
     HttpsProxy: "",
     NoProxy: "",
     Name: hostname(),
-    Labels: [],
+    Labels: parts.labels(),
     ExperimentalBuild: false,
     ServerVersion: VERSION,
     Runtimes: { tsd: { path: "tsd-launcher" } },

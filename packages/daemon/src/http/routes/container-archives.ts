@@ -7,11 +7,13 @@ import { configSchema } from "../../api/schemas/container-create.ts";
 import type { PathStat } from "../../engine/containers/archives.ts";
 import { invalid, notImplemented } from "../../engine/errors.ts";
 import type { Engine } from "../engine.ts";
+import { containerTarget, route } from "../route.ts";
+import { beginStream } from "../stream.ts";
 import { check, truthy } from "../validation.ts";
 
 const text = z.string().optional();
-const archiveQuery = z.object({ path: text, noOverwriteDirNonDir: text, copyUIDGID: text });
-const commitQuery = z.object({
+const archiveSchema = z.object({ path: text, noOverwriteDirNonDir: text, copyUIDGID: text });
+const commitSchema = z.object({
   container: text,
   repo: text,
   tag: text,
@@ -20,10 +22,6 @@ const commitQuery = z.object({
   pause: text,
   changes: z.union([z.string(), z.array(z.string())]).optional(),
 });
-
-interface ById {
-  Params: { id: string };
-}
 
 const STAT_HEADER = "X-Docker-Container-Path-Stat";
 const encodeStat = (stat: PathStat): string => Buffer.from(JSON.stringify(stat)).toString("base64");
@@ -37,74 +35,113 @@ async function sendArchive(
   await new Promise<void>((resolve, reject) => {
     archive.once("readable", resolve).once("end", resolve).once("error", reject);
   });
-  reply.type("application/x-tar");
-  reply.raw.writeHead(200, { ...(reply.getHeaders() as Record<string, string>), ...headers });
-  reply.hijack();
+  const raw = beginStream(reply, "application/x-tar", headers);
   // A client that goes away is its own business; an archive that breaks off ends the connection, so that it shows.
-  await pipeline(archive, reply.raw).catch(() => reply.raw.destroy());
+  await pipeline(archive, raw).catch(() => raw.destroy());
+}
+
+function archiveQuery(value: unknown): z.output<typeof archiveSchema> & { path: string } {
+  const checked = check(archiveSchema, value, "query");
+  if (!checked.path) throw invalid("bad parameter: path cannot be empty");
+  return { ...checked, path: checked.path };
+}
+
+function commitQuery(value: unknown): z.output<typeof commitSchema> & { container: string } {
+  const checked = check(commitSchema, value, "query");
+  if (!checked.container) throw invalid("bad parameter: container cannot be empty");
+  return { ...checked, container: checked.container };
 }
 
 export const containerArchiveRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
-  const { archives } = engine;
+  const { archives, containers } = engine;
+  const target = containerTarget(engine);
+  const asked = (call: { query: { path: string } }): { Path: string } => ({ Path: call.query.path });
+  const url = "/containers/:id/archive";
 
-  const pathOf = (query: unknown): z.output<typeof archiveQuery> & { path: string } => {
-    const checked = check(archiveQuery, query, "query");
-    if (!checked.path) throw invalid("bad parameter: path cannot be empty");
-    return { ...checked, path: checked.path };
-  };
+  route(
+    app,
+    "HEAD",
+    url,
+    { permission: "container:copy-out", query: archiveQuery, target, asked },
+    async ({ target: container, reference, query: { path }, reply }) => {
+      const stat = await archives.stat(container, reference, path);
+      return reply.header(STAT_HEADER, encodeStat(stat)).code(200).send();
+    },
+  );
 
-  app.head<ById>("/containers/:id/archive", async (request, reply) => {
-    const stat = await archives.stat(request.params.id, pathOf(request.query).path);
-    return reply.header(STAT_HEADER, encodeStat(stat)).code(200).send();
-  });
+  route(
+    app,
+    "GET",
+    url,
+    { permission: "container:copy-out", query: archiveQuery, target, asked },
+    async ({ target: container, reference, query: { path }, reply }) => {
+      await archives.copyOut(container, reference, path, (stat, archive) =>
+        sendArchive(reply, archive, { [STAT_HEADER]: encodeStat(stat) }),
+      );
+      return reply;
+    },
+  );
 
-  app.get<ById>("/containers/:id/archive", async (request, reply) => {
-    await archives.copyOut(request.params.id, pathOf(request.query).path, (stat, archive) =>
-      sendArchive(reply, archive, { [STAT_HEADER]: encodeStat(stat) }),
-    );
-    return reply;
-  });
+  route(
+    app,
+    "PUT",
+    url,
+    { permission: "container:copy-in", query: archiveQuery, target, asked, rawBody: true },
+    async ({ target: container, reference, query, request, reply }) => {
+      const body = (request.body as Readable | undefined) ?? Readable.from([]);
+      await archives.copyIn(container, reference, query.path, body, {
+        sameKind: truthy(query.noOverwriteDirNonDir),
+        userOwned: truthy(query.copyUIDGID),
+      });
+      return reply.code(200).send();
+    },
+  );
 
-  app.put<ById>("/containers/:id/archive", { config: { rawBody: true } }, async (request, reply) => {
-    const { path, noOverwriteDirNonDir, copyUIDGID } = pathOf(request.query);
-    const body = (request.body as Readable | undefined) ?? Readable.from([]);
-    await archives.copyIn(request.params.id, path, body, {
-      sameKind: truthy(noOverwriteDirNonDir),
-      userOwned: truthy(copyUIDGID),
-    });
-    return reply.code(200).send();
-  });
+  route(
+    app,
+    "GET",
+    "/containers/:id/export",
+    { permission: "container:export", target },
+    async ({ target: container, reply }) => {
+      await archives.export(container, (archive) => sendArchive(reply, archive, {}));
+      return reply;
+    },
+  );
 
-  app.get<ById>("/containers/:id/export", async (request, reply) => {
-    await archives.export(request.params.id, (archive) => sendArchive(reply, archive, {}));
-    return reply;
-  });
+  route(
+    app,
+    "POST",
+    "/commit",
+    {
+      permission: "container:commit",
+      query: commitQuery,
+      body: (value) => (value ? check(configSchema.partial(), value, "body") : {}),
+      target: ({ query: { container }, caller }) => containers.find(container, caller),
+      asked: ({ query: { container, repo, tag } }) => ({
+        Container: container,
+        Repository: repo ?? "",
+        Tag: tag ?? "",
+      }),
+    },
+    async ({ target: container, query, body: config, caller, reply }) => {
+      const options = {
+        reference: query.repo ? `${query.repo}${query.tag ? `:${query.tag}` : ""}` : undefined,
+        comment: query.comment ?? "",
+        author: query.author ?? "",
+        pause: query.pause === undefined || truthy(query.pause),
+        changes: query.changes === undefined ? [] : [query.changes].flat(),
+        config,
+      };
+      return reply.code(201).send({ Id: await engine.commits.commit(container, options, caller) });
+    },
+  );
 
-  app.post("/commit", async (request, reply) => {
-    const query = check(commitQuery, request.query, "query");
-    if (!query.container) throw invalid("bad parameter: container cannot be empty");
-    const id = await engine.commits.commit(query.container, {
-      reference: query.repo ? `${query.repo}${query.tag ? `:${query.tag}` : ""}` : undefined,
-      comment: query.comment ?? "",
-      author: query.author ?? "",
-      pause: query.pause === undefined || truthy(query.pause),
-      changes: query.changes === undefined ? [] : [query.changes].flat(),
-      config: request.body ? check(configSchema.partial(), request.body, "body") : {},
-    });
-    return reply.code(201).send({ Id: id });
-  });
-
-  for (const [method, url] of [
+  for (const [method, path] of [
     ["GET", "/containers/:id/checkpoints"],
     ["POST", "/containers/:id/checkpoints"],
     ["DELETE", "/containers/:id/checkpoints/:checkpoint"],
   ] as const)
-    app.route<ById>({
-      method,
-      url,
-      handler: async (request) => {
-        engine.containers.find(request.params.id);
-        throw notImplemented("not implemented: checkpoints");
-      },
+    route(app, method, path, { permission: "container:checkpoint", target, rawBody: true }, () => {
+      throw notImplemented("not implemented: checkpoints");
     });
 };

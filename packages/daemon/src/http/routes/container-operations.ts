@@ -6,86 +6,128 @@ import { containerUpdateSchema } from "../../api/schemas/container-create.ts";
 import { parseFilters } from "../../engine/containers/list.ts";
 import { invalid } from "../../engine/errors.ts";
 import type { Engine } from "../engine.ts";
-import { check, truthy } from "../validation.ts";
+import { containerTarget, route } from "../route.ts";
+import { clientGone, sendStream } from "../stream.ts";
+import { body, query, truthy } from "../validation.ts";
 
 const text = z.string().optional();
-const topQuery = z.object({ ps_args: text });
-const statsQuery = z.object({ stream: text, "one-shot": text });
-const renameQuery = z.object({ name: text });
-const pruneQuery = z.object({ filters: text });
-
-interface ById {
-  Params: { id: string };
-}
+const topQuery = query(z.object({ ps_args: text }));
+const statsQuery = query(z.object({ stream: text, "one-shot": text }));
+const renameQuery = query(z.object({ name: text }));
+const updateBody = body(containerUpdateSchema);
+const pruneQuery = query(z.object({ filters: text }));
 
 export const containerOperationRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
   const { operations, archives } = engine;
+  const target = containerTarget(engine);
 
-  app.get<ById>("/containers/:id/top", async (request) => {
-    const { ps_args } = check(topQuery, request.query, "query");
-    return operations.top(request.params.id, ps_args ?? "");
-  });
-
-  app.get<ById>("/containers/:id/changes", async (request, reply) => {
-    const changes = await archives.changes(request.params.id);
-    // "null" is what Docker's clients get for nothing.
-    return reply.type("application/json").send(JSON.stringify(changes));
-  });
-
-  app.get<ById>("/containers/:id/stats", async (request, reply) => {
-    const query = check(statsQuery, request.query, "query");
-    const { id } = request.params;
-    const oneShot = truthy(query["one-shot"]);
-    const streaming = query.stream === undefined || truthy(query.stream);
-    if (oneShot && streaming && query.stream !== undefined)
-      throw invalid("cannot have stream=true and one-shot=true");
-    if (!streaming || oneShot) return operations.stats(id, oneShot);
-    const gone = new AbortController();
-    const lines = operations.streamStats(id, gone.signal);
-    reply.raw.on("close", () => gone.abort());
-    reply.type("application/json");
-    reply.raw.writeHead(200, reply.getHeaders() as Record<string, string>);
-    reply.raw.flushHeaders();
-    reply.hijack();
-    Readable.from(lines, { objectMode: false })
-      .on("error", (error) => {
-        request.log.error({ err: error }, "reading statistics");
-        reply.raw.destroy();
-      })
-      .pipe(reply.raw);
-    return reply;
-  });
-
-  app.post<ById>("/containers/:id/rename", async (request, reply) => {
-    operations.rename(request.params.id, check(renameQuery, request.query, "query").name);
-    return reply.code(204).send();
-  });
-
-  app.post<ById>("/containers/:id/update", async (request) =>
-    operations.update(request.params.id, check(containerUpdateSchema, request.body ?? {}, "body")),
+  route(
+    app,
+    "GET",
+    "/containers/:id/top",
+    { permission: "container:top", query: topQuery, target },
+    (call) => operations.top(call.target, call.query.ps_args ?? ""),
   );
 
-  app.post<ById>("/containers/:id/pause", async (request, reply) => {
-    await operations.pause(request.params.id);
-    return reply.code(204).send();
-  });
+  route(
+    app,
+    "GET",
+    "/containers/:id/changes",
+    { permission: "container:changes", target },
+    async ({ target: container, reply }) =>
+      // "null" is what Docker's clients get for nothing.
+      reply.type("application/json").send(JSON.stringify(await archives.changes(container))),
+  );
 
-  app.post<ById>("/containers/:id/unpause", async (request, reply) => {
-    await operations.unpause(request.params.id);
-    return reply.code(204).send();
-  });
+  route(
+    app,
+    "GET",
+    "/containers/:id/stats",
+    { permission: "container:stats", query: statsQuery, target },
+    ({ target: container, query: asked, request, reply }) => {
+      const oneShot = truthy(asked["one-shot"]);
+      const streaming = asked.stream === undefined || truthy(asked.stream);
+      if (oneShot && streaming && asked.stream !== undefined)
+        throw invalid("cannot have stream=true and one-shot=true");
+      if (!streaming || oneShot) return operations.stats(container, oneShot);
+      const lines = operations.streamStats(container, clientGone(reply));
+      sendStream(reply, "application/json", Readable.from(lines, { objectMode: false }), (error) =>
+        request.log.error({ err: error }, "reading statistics"),
+      );
+      return reply;
+    },
+  );
 
-  app.post("/containers/prune", async (request) => {
-    const { filters } = check(pruneQuery, request.query, "query");
-    const answer = await operations.prune(
-      parseFilters(filters, ["label", "label!", "until"]),
-      async (container) => (await archives.sizes(container, 0)).SizeRw,
-    );
-    engine.events.publish({
-      Type: "container",
-      Action: "prune",
-      Actor: { ID: "", Attributes: { reclaimed: String(answer.SpaceReclaimed) } },
-    });
-    return answer;
-  });
+  route(
+    app,
+    "POST",
+    "/containers/:id/rename",
+    {
+      permission: "container:rename",
+      query: renameQuery,
+      target,
+      asked: (call) => ({ Name: call.query.name ?? "" }),
+    },
+    ({ target: container, query: { name }, caller, reply }) => {
+      operations.rename(container, name, caller);
+      return reply.code(204).send();
+    },
+  );
+
+  route(
+    app,
+    "POST",
+    "/containers/:id/update",
+    { permission: "container:update", body: updateBody, target, asked: (call) => given(call.body) },
+    (call) => operations.update(call.target, call.body, call.caller),
+  );
+
+  route(
+    app,
+    "POST",
+    "/containers/:id/pause",
+    { permission: "container:pause", target },
+    async ({ target: container, reply }) => {
+      await operations.pause(container);
+      return reply.code(204).send();
+    },
+  );
+
+  route(
+    app,
+    "POST",
+    "/containers/:id/unpause",
+    { permission: "container:pause", target },
+    async ({ target: container, reply }) => {
+      await operations.unpause(container);
+      return reply.code(204).send();
+    },
+  );
+
+  route(
+    app,
+    "POST",
+    "/containers/prune",
+    { permission: "container:prune", query: pruneQuery },
+    async ({ query: { filters }, caller }) => {
+      const answer = await operations.prune(
+        parseFilters(filters, ["label", "label!", "until"]),
+        caller,
+        async (container) => (await archives.sizes(container, 0)).SizeRw,
+      );
+      engine.events.publish({
+        Type: "container",
+        Action: "prune",
+        Actor: { ID: "", Attributes: { reclaimed: String(answer.SpaceReclaimed) } },
+        owner: caller.id,
+      });
+      return answer;
+    },
+  );
 };
+
+/** What an update sets, without what it leaves alone. */
+const given = (update: object): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(update).filter(([, value]) => value !== 0 && value !== "" && value !== null && value !== undefined),
+  );

@@ -10,12 +10,14 @@ import { EngineError, invalid } from "../../engine/errors.ts";
 import { parseNanoseconds } from "../../engine/events/time-parameter.ts";
 import type { Engine } from "../engine.ts";
 import { openStream } from "../hijack.ts";
-import { check, truthy } from "../validation.ts";
+import { containerTarget, route } from "../route.ts";
+import { clientGone, sendStream } from "../stream.ts";
+import { check, query, truthy } from "../validation.ts";
 import { atLeast } from "../version-prefix.ts";
 import { webSocketStream } from "../websocket.ts";
 
 const text = z.string().optional();
-const attachQuery = z.object({
+const attachSchema = z.object({
   detachKeys: text,
   logs: text,
   stream: text,
@@ -23,18 +25,35 @@ const attachQuery = z.object({
   stdout: text,
   stderr: text,
 });
-const logsQuery = z.object({
-  follow: text,
-  stdout: text,
-  stderr: text,
-  since: text,
-  until: text,
-  timestamps: text,
-  tail: text,
-});
+const logsQuery = query(
+  z.object({
+    follow: text,
+    stdout: text,
+    stderr: text,
+    since: text,
+    until: text,
+    timestamps: text,
+    tail: text,
+  }),
+);
 
-interface ById {
-  Params: { id: string };
+/** What an attach asks for. */
+interface Attach {
+  detachKeys: string;
+  logs: boolean;
+  stream: boolean;
+  streams: { stdin: boolean; stdout: boolean; stderr: boolean };
+}
+
+function attachQuery(value: unknown): Attach {
+  const asked = check(attachSchema, value, "query");
+  if (asked.detachKeys) parseDetachKeys(asked.detachKeys);
+  return {
+    detachKeys: asked.detachKeys ?? "",
+    logs: truthy(asked.logs),
+    stream: truthy(asked.stream),
+    streams: { stdin: truthy(asked.stdin), stdout: truthy(asked.stdout), stderr: truthy(asked.stderr) },
+  };
 }
 
 /** Multiplexed streams have had a type of their own since API 1.42. */
@@ -48,6 +67,7 @@ function checkNotPaused(container: Container, name: string): void {
 
 export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
   const { containers } = engine;
+  const target = containerTarget(engine);
 
   /** A container's log, encoded for its clients. */
   const logChunks = (
@@ -67,93 +87,87 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
     );
   };
 
-  app.post<ById>("/containers/:id/attach", async (request, reply) => {
-    const query = check(attachQuery, request.query, "query");
-    const container = containers.find(request.params.id);
-    if (query.detachKeys) parseDetachKeys(query.detachKeys);
-    if (container.removing)
-      throw new EngineError("conflict", `container ${container.id} is marked for removal`);
-    const streams = {
-      stdin: truthy(query.stdin),
-      stdout: truthy(query.stdout),
-      stderr: truthy(query.stderr),
-    };
-    const type = streamType(container.record.definition.config.Tty, atLeast(request.raw, 42));
-    checkNotPaused(container, request.params.id);
-    const socket = openStream(request, reply, type);
-    if (truthy(query.logs)) {
-      const options = {
-        ...streams,
-        timestamps: false,
-        follow: false,
-        tail: undefined,
-        since: undefined,
-        until: undefined,
-      };
-      const past = Readable.from(logChunks(container, options, new AbortController().signal));
-      await pipeline(past, socket, { end: false });
-    }
-    if (truthy(query.stream)) containers.attach(container.id, socket, streams, query.detachKeys ?? "");
-    else socket.end();
-  });
-
-  app.route<ById>({
-    method: "GET",
-    url: "/containers/:id/attach/ws",
-    preValidation: async (request) => {
-      const query = check(attachQuery, request.query, "query");
-      if (query.detachKeys) parseDetachKeys(query.detachKeys);
-      checkNotPaused(containers.find(request.params.id), request.params.id);
+  route(
+    app,
+    "POST",
+    "/containers/:id/attach",
+    { permission: "container:attach", query: attachQuery, target },
+    async ({ target: container, reference, query: asked, request, reply }) => {
+      if (container.removing)
+        throw new EngineError("conflict", `container ${container.id} is marked for removal`);
+      const type = streamType(container.record.definition.config.Tty, atLeast(request.raw, 42));
+      checkNotPaused(container, reference);
+      const socket = openStream(request, reply, type);
+      if (asked.logs) {
+        const options = {
+          ...asked.streams,
+          timestamps: false,
+          follow: false,
+          tail: undefined,
+          since: undefined,
+          until: undefined,
+        };
+        const past = Readable.from(logChunks(container, options, new AbortController().signal));
+        await pipeline(past, socket, { end: false });
+      }
+      if (asked.stream) containers.attach(container, socket, asked.streams, asked.detachKeys);
+      else socket.end();
     },
-    handler: async () => {
+  );
+
+  route(
+    app,
+    "GET",
+    "/containers/:id/attach/ws",
+    {
+      permission: "container:attach",
+      query: attachQuery,
+      target: (call) => {
+        const container = target(call);
+        checkNotPaused(container, call.reference);
+        return container;
+      },
+      webSocket: (socket, { target: container, query: asked }) => {
+        // Bytes as they come: a WebSocket's client has no use for the multiplexed format.
+        const multiplexed = !container.record.definition.config.Tty;
+        const client = webSocketStream(socket);
+        if (asked.stream)
+          containers.attach(container, client, asked.streams, asked.detachKeys, multiplexed);
+        else client.end();
+      },
+    },
+    () => {
       throw invalid("attaching by WebSocket takes a request with Upgrade: websocket");
     },
-    wsHandler: (socket, request) => {
-      const query = check(attachQuery, request.query, "query");
-      const container = containers.find((request.params as { id: string }).id);
-      const streams = {
-        stdin: truthy(query.stdin),
-        stdout: truthy(query.stdout),
-        stderr: truthy(query.stderr),
-      };
-      // Bytes as they come: a WebSocket's client has no use for the multiplexed format.
-      const multiplexed = !container.record.definition.config.Tty;
-      const client = webSocketStream(socket);
-      if (truthy(query.stream))
-        containers.attach(container.id, client, streams, query.detachKeys ?? "", multiplexed);
-      else client.end();
-    },
-  });
+  );
 
-  app.get<ById>("/containers/:id/logs", async (request, reply) => {
-    const query = check(logsQuery, request.query, "query");
-    const container = containers.find(request.params.id);
-    const { config, hostConfig } = container.record.definition;
-    if (!truthy(query.stdout) && !truthy(query.stderr))
-      throw invalid("Bad parameters: you must choose at least one stream");
-    const tail = query.tail && /^\d+$/.test(query.tail) ? Number(query.tail) : undefined;
-    const options = {
-      stdout: truthy(query.stdout),
-      stderr: truthy(query.stderr),
-      timestamps: truthy(query.timestamps),
-      follow: truthy(query.follow),
-      tail,
-      since: parseNanoseconds(query.since === "0" ? "" : query.since),
-      until: parseNanoseconds(query.until === "0" ? "" : query.until),
-    };
-    if (hostConfig.LogConfig.Type === "none")
-      throw new EngineError("system", "configured logging driver does not support reading");
-    const gone = new AbortController();
-    reply.raw.on("close", () => gone.abort());
-    reply.type(streamType(config.Tty, atLeast(request.raw, 42)));
-    reply.raw.writeHead(200, reply.getHeaders() as Record<string, string>);
-    reply.raw.flushHeaders();
-    reply.hijack();
-    Readable.from(logChunks(container, options, gone.signal), { objectMode: false, highWaterMark: 1 << 16 })
-      .on("error", (error) => {
-        request.log.error({ err: error }, "reading a log");
-        reply.raw.destroy();
-      })
-      .pipe(reply.raw);
-  });
+  route(
+    app,
+    "GET",
+    "/containers/:id/logs",
+    { permission: "container:logs", query: logsQuery, target },
+    ({ target: container, query: asked, request, reply }) => {
+      const { config, hostConfig } = container.record.definition;
+      if (!truthy(asked.stdout) && !truthy(asked.stderr))
+        throw invalid("Bad parameters: you must choose at least one stream");
+      const options = {
+        stdout: truthy(asked.stdout),
+        stderr: truthy(asked.stderr),
+        timestamps: truthy(asked.timestamps),
+        follow: truthy(asked.follow),
+        tail: asked.tail && /^\d+$/.test(asked.tail) ? Number(asked.tail) : undefined,
+        since: parseNanoseconds(asked.since === "0" ? "" : asked.since),
+        until: parseNanoseconds(asked.until === "0" ? "" : asked.until),
+      };
+      if (hostConfig.LogConfig.Type === "none")
+        throw new EngineError("system", "configured logging driver does not support reading");
+      const chunks = logChunks(container, options, clientGone(reply));
+      sendStream(
+        reply,
+        streamType(config.Tty, atLeast(request.raw, 42)),
+        Readable.from(chunks, { objectMode: false, highWaterMark: 1 << 16 }),
+        (error) => request.log.error({ err: error }, "reading a log"),
+      );
+    },
+  );
 };

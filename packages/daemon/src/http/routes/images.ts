@@ -1,27 +1,32 @@
-// Routes: images. Names may contain slashes, so that what follows them is told apart here.
+// Routes: images. Names may contain slashes: version-prefix.ts makes one path segment of them.
 import { Readable } from "node:stream";
-import type { FastifyPluginAsync, FastifyReply } from "fastify";
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
+import type { Caller } from "../../engine/access/caller.ts";
 import { parseFilters } from "../../engine/containers/list.ts";
 import { invalid, notImplemented } from "../../engine/errors.ts";
+import type { ImageRecord } from "../../engine/images/image.ts";
 import { loadImages } from "../../engine/images/load.ts";
 import { imageFilters, imageHistory, inspectImage, listImages } from "../../engine/images/view.ts";
 import type { Engine } from "../engine.ts";
-import { check, truthy } from "../validation.ts";
+import { route } from "../route.ts";
+import { query, truthy } from "../validation.ts";
 
 const text = z.string().optional();
-const listQuery = z.object({ all: text, filters: text, digests: text, "shared-size": text });
-const createQuery = z.object({
-  fromImage: text,
-  fromSrc: text,
-  repo: text,
-  tag: text,
-  message: text,
-  platform: text,
-  changes: z.union([z.string(), z.array(z.string())]).optional(),
-});
-const tagQuery = z.object({ repo: text, tag: text });
-const deleteQuery = z.object({ force: text, noprune: text });
+const listQuery = query(z.object({ all: text, filters: text, digests: text, "shared-size": text }));
+const createQuery = query(
+  z.object({
+    fromImage: text,
+    fromSrc: text,
+    repo: text,
+    tag: text,
+    message: text,
+    platform: text,
+    changes: z.union([z.string(), z.array(z.string())]).optional(),
+  }),
+);
+const tagQuery = query(z.object({ repo: text, tag: text }));
+const deleteQuery = query(z.object({ force: text, noprune: text }));
 
 /** An answer of progress lines: once it began, errors are lines too. */
 async function progress(reply: FastifyReply, work: () => Promise<object[]>): Promise<void> {
@@ -29,59 +34,84 @@ async function progress(reply: FastifyReply, work: () => Promise<object[]>): Pro
   await reply.type("application/json").send(lines.map((line) => `${JSON.stringify(line)}\r\n`).join(""));
 }
 
+const bodyOf = (request: FastifyRequest): Readable => (request.body as Readable | undefined) ?? Readable.from([]);
+
 export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
   const { images } = engine;
+  const target = ({ reference, caller }: { reference: string; caller: Caller }): ImageRecord =>
+    images.get(reference, caller);
 
-  app.get("/images/json", async (request) => {
-    const query = check(listQuery, request.query, "query");
-    return listImages(images, {
-      filters: parseFilters(query.filters, imageFilters),
-      sharedSize: truthy(query["shared-size"]),
-    });
-  });
+  route(app, "GET", "/images/json", { permission: "image:list", query: listQuery }, (call) =>
+    listImages(
+      images,
+      {
+        filters: parseFilters(call.query.filters, imageFilters),
+        sharedSize: truthy(call.query["shared-size"]),
+      },
+      call.caller,
+    ),
+  );
 
-  app.post("/images/create", { config: { rawBody: true } }, async (request, reply) => {
-    const query = check(createQuery, request.query, "query");
-    if (query.fromImage) throw notImplemented("not implemented: registries (fromImage)");
-    if (query.fromSrc !== "-") throw notImplemented("not implemented: fromSrc other than -");
-    const reference = query.repo ? `${query.repo}${query.tag ? `:${query.tag}` : ""}` : undefined;
-    const changes = query.changes === undefined ? [] : [query.changes].flat();
-    const body = (request.body as Readable | undefined) ?? Readable.from([]);
-    await progress(reply, async () => [
-      { status: await images.import(body, { reference, message: query.message ?? "", changes }) },
-    ]);
-  });
+  route(
+    app,
+    "POST",
+    "/images/create",
+    {
+      permission: "image:create",
+      query: createQuery,
+      rawBody: true,
+      asked: ({ query: asked }) => ({ Image: asked.fromImage ?? asked.repo ?? "", Tag: asked.tag ?? "" }),
+    },
+    async ({ query: asked, caller, request, reply }) => {
+      if (asked.fromImage) throw notImplemented("not implemented: registries (fromImage)");
+      if (asked.fromSrc !== "-") throw notImplemented("not implemented: fromSrc other than -");
+      const reference = asked.repo ? `${asked.repo}${asked.tag ? `:${asked.tag}` : ""}` : undefined;
+      const changes = asked.changes === undefined ? [] : [asked.changes].flat();
+      const options = { reference, message: asked.message ?? "", changes };
+      await progress(reply, async () => [{ status: await images.import(bodyOf(request), caller, options) }]);
+    },
+  );
 
-  app.post("/images/load", { config: { rawBody: true } }, async (request, reply) => {
-    const body = (request.body as Readable | undefined) ?? Readable.from([]);
-    await progress(reply, async () =>
-      (await loadImages(images, body, engine.spool)).map((stream) => ({ stream })),
-    );
-  });
+  route(
+    app,
+    "POST",
+    "/images/load",
+    { permission: "image:load", rawBody: true },
+    ({ request, reply, caller }) =>
+      progress(reply, async () =>
+        (await loadImages(images, bodyOf(request), engine.spool, caller)).map((stream) => ({ stream })),
+      ),
+  );
 
-  app.get("/images/*", async (request, reply) => {
-    const path = (request.params as { "*": string })["*"];
-    const match = /^(.+)\/(json|history|get)$/.exec(path);
-    if (!match?.[1]) return reply.callNotFound();
-    if (match[2] === "json") return inspectImage(images, match[1]);
-    if (match[2] === "history") return imageHistory(images, match[1]);
-    throw notImplemented("not implemented: image save");
-  });
+  route(app, "GET", "/images/:name/json", { permission: "image:inspect", target }, (call) =>
+    inspectImage(images, call.target),
+  );
+  route(app, "GET", "/images/:name/history", { permission: "image:inspect", target }, (call) =>
+    imageHistory(images, call.target),
+  );
 
-  app.post("/images/*", async (request, reply) => {
-    const path = (request.params as { "*": string })["*"];
-    const match = /^(.+)\/(tag|push)$/.exec(path);
-    if (!match?.[1]) return reply.callNotFound();
-    if (match[2] === "push") throw notImplemented("not implemented: registries (push)");
-    const { repo, tag } = check(tagQuery, request.query, "query");
-    if (!repo) throw invalid("invalid reference format");
-    images.tag(match[1], repo, tag ?? "");
-    return reply.code(201).send();
-  });
+  route(
+    app,
+    "POST",
+    "/images/:name/tag",
+    {
+      permission: "image:tag",
+      query: tagQuery,
+      asked: ({ query: { repo, tag } }) => ({ Repository: repo ?? "", Tag: tag ?? "" }),
+    },
+    ({ reference, query: { repo, tag }, caller, reply }) => {
+      if (!repo) throw invalid("invalid reference format");
+      images.tag(reference, repo, tag ?? "", caller);
+      return reply.code(201).send();
+    },
+  );
 
-  app.delete("/images/*", async (request) => {
-    const { force, noprune } = check(deleteQuery, request.query, "query");
-    const reference = (request.params as { "*": string })["*"];
-    return images.remove(reference, { force: truthy(force), prune: !truthy(noprune) });
-  });
+  route(
+    app,
+    "DELETE",
+    "/images/:name",
+    { permission: "image:remove", query: deleteQuery },
+    ({ reference, query: { force, noprune }, caller }) =>
+      images.remove(reference, { force: truthy(force), prune: !truthy(noprune) }, caller),
+  );
 };

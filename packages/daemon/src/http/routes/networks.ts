@@ -2,15 +2,19 @@
 import type { FastifyPluginAsync } from "fastify";
 import { inspectNetwork, listNetworks } from "../../engine/networks/view.ts";
 import type { Engine } from "../engine.ts";
+import { route } from "../route.ts";
 
 export const networkRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
   const { network, containers, volumes } = engine;
-  app.get("/networks", async () => listNetworks(network.info));
-  app.get<{ Params: { id: string } }>("/networks/:id", async (request) =>
-    inspectNetwork(network.info, request.params.id, containers.registry.all()),
+  route(app, "GET", "/networks", { permission: "network:list" }, () => listNetworks(network.info));
+  route(app, "GET", "/networks/:id", { permission: "network:inspect" }, ({ reference, caller }) =>
+    inspectNetwork(network.info, reference, containers.registry.seenBy(caller)),
   );
-  app.get("/volumes", async () => ({ Volumes: await volumes.list(), Warnings: null }));
-  app.get<{ Params: { name: string } }>("/volumes/:name", async (request) =>
-    volumes.inspect(request.params.name),
+  route(app, "GET", "/volumes", { permission: "volume:list" }, async ({ caller }) => ({
+    Volumes: await volumes.list(caller),
+    Warnings: null,
+  }));
+  route(app, "GET", "/volumes/:name", { permission: "volume:inspect" }, ({ reference, caller }) =>
+    volumes.inspect(reference, caller),
   );
 };

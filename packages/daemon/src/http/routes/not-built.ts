@@ -1,43 +1,43 @@
 // Endpoints of API v1.51 that are not built yet: refused by name, so that nobody mistakes them for missing.
 import type { FastifyPluginAsync, HTTPMethods } from "fastify";
+import type { Permission } from "../../engine/access/permissions.ts";
 import { notImplemented } from "../../engine/errors.ts";
+import { route } from "../route.ts";
 
-const endpoints: readonly (readonly [HTTPMethods, string])[] = [
-  ["POST", "/build"],
-  ["POST", "/build/prune"],
-  ["GET", "/images/search"],
-  ["GET", "/images/get"],
-  ["POST", "/images/prune"],
-  ["GET", "/system/df"],
-  ["POST", "/volumes/create"],
-  ["PUT", "/volumes/:name"],
-  ["DELETE", "/volumes/:name"],
-  ["POST", "/volumes/prune"],
-  ["DELETE", "/networks/:id"],
-  ["POST", "/networks/create"],
-  ["POST", "/networks/:id/connect"],
-  ["POST", "/networks/:id/disconnect"],
-  ["POST", "/networks/prune"],
-  ["GET", "/distribution/*"],
-  ["GET", "/plugins"],
-  ["POST", "/session"],
-  ["POST", "/swarm/init"],
-  ["POST", "/swarm/join"],
-  ["GET", "/swarm"],
-  ["GET", "/nodes"],
-  ["GET", "/services"],
-  ["GET", "/tasks"],
-  ["GET", "/secrets"],
-  ["GET", "/configs"],
+const endpoints: readonly (readonly [HTTPMethods, string, Permission])[] = [
+  ["POST", "/build", "build:run"],
+  ["POST", "/build/prune", "build:prune"],
+  ["GET", "/images/search", "image:search"],
+  ["GET", "/images/get", "image:save"],
+  ["GET", "/images/:name/get", "image:save"],
+  ["POST", "/images/:name/push", "image:push"],
+  ["POST", "/images/prune", "image:prune"],
+  ["GET", "/system/df", "system:df"],
+  ["POST", "/volumes/create", "volume:create"],
+  ["PUT", "/volumes/:name", "volume:update"],
+  ["DELETE", "/volumes/:name", "volume:remove"],
+  ["POST", "/volumes/prune", "volume:prune"],
+  ["DELETE", "/networks/:id", "network:remove"],
+  ["POST", "/networks/create", "network:create"],
+  ["POST", "/networks/:id/connect", "network:connect"],
+  ["POST", "/networks/:id/disconnect", "network:connect"],
+  ["POST", "/networks/prune", "network:prune"],
+  ["GET", "/distribution/:name/json", "image:inspect"],
+  ["GET", "/plugins", "plugin:list"],
+  ["POST", "/session", "build:run"],
+  ["POST", "/swarm/init", "swarm:change"],
+  ["POST", "/swarm/join", "swarm:change"],
+  ["GET", "/swarm", "swarm:inspect"],
+  ["GET", "/nodes", "swarm:inspect"],
+  ["GET", "/services", "swarm:inspect"],
+  ["GET", "/tasks", "swarm:inspect"],
+  ["GET", "/secrets", "swarm:inspect"],
+  ["GET", "/configs", "swarm:inspect"],
 ];
 
 export const notBuiltRoutes: FastifyPluginAsync = async (app) => {
-  for (const [method, url] of endpoints)
-    app.route({
-      method,
-      url,
-      handler: async () => {
-        throw notImplemented(`not implemented: ${method} ${url}`);
-      },
+  for (const [method, url, permission] of endpoints)
+    route(app, method, url, { permission, rawBody: true }, () => {
+      throw notImplemented(`not implemented: ${method} ${url}`);
     });
 };

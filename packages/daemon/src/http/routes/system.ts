@@ -3,24 +3,23 @@ import type { FastifyPluginAsync } from "fastify";
 import { notImplemented } from "../../engine/errors.ts";
 import { versionView } from "../../engine/system/info.ts";
 import type { Engine } from "../engine.ts";
+import { route } from "../route.ts";
+
+const pingHeaders = {
+  "Builder-Version": "2",
+  Swarm: "inactive",
+  "Cache-Control": "no-cache, no-store, must-revalidate",
+  Pragma: "no-cache",
+  "Content-Type": "text/plain; charset=utf-8",
+};
 
 export const systemRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
-  app.route({
-    method: ["GET", "HEAD"],
-    url: "/_ping",
-    handler: async (request, reply) => {
-      reply
-        .header("Builder-Version", "2")
-        .header("Swarm", "inactive")
-        .header("Cache-Control", "no-cache, no-store, must-revalidate")
-        .header("Pragma", "no-cache")
-        .type("text/plain; charset=utf-8");
-      return reply.send(request.method === "HEAD" ? "" : "OK");
-    },
+  route(app, ["GET", "HEAD"], "/_ping", { permission: "system:ping" }, ({ request, reply }) => {
+    reply.headers(pingHeaders).send(request.method === "HEAD" ? "" : "OK");
   });
-  app.get("/version", async () => versionView());
-  app.get("/info", async () => engine.info());
-  app.post("/auth", async () => {
+  route(app, "GET", "/version", { permission: "system:version" }, () => versionView());
+  route(app, "GET", "/info", { permission: "system:info" }, ({ caller }) => engine.info(caller));
+  route(app, "POST", "/auth", { permission: "system:login" }, () => {
     throw notImplemented("not implemented: registries (auth)");
   });
 };

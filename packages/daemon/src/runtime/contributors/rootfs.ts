@@ -17,6 +17,7 @@ function binds(spec: RootedSpec): BindMount[] {
     target,
     readOnly,
     readOnlyRecursive: false,
+    confined: false,
     recursive: false,
     propagation: "private",
   });
@@ -36,7 +37,13 @@ export const bindSourceSteps = (spec: RootedSpec): Step[] =>
     (bind, slot): Step =>
       bind.namespace
         ? { op: "bind.open-in", slot, namespace: bind.namespace, source: bind.source }
-        : { op: "bind.open", slot, source: bind.source, recursive: bind.recursive },
+        : {
+            op: "bind.open",
+            slot,
+            source: bind.source,
+            recursive: bind.recursive,
+            confined: bind.confined,
+          },
   );
 
 /** From here on nothing that is mounted reaches the host. */

@@ -56,4 +56,18 @@ export const migrations: readonly Migration[] = [
     name: "execs",
     sql: `CREATE TABLE execs (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;`,
   },
+  {
+    name: "owners",
+    sql: `
+      CREATE TABLE image_owners (
+        image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+        owner TEXT NOT NULL,
+        UNIQUE (image, owner)
+      ) STRICT;
+      CREATE TABLE volumes (
+        name TEXT PRIMARY KEY,
+        owner TEXT NOT NULL
+      ) STRICT;
+    `,
+  },
 ];

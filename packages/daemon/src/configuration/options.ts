@@ -1,0 +1,113 @@
+// The daemon's options: one table for flags and for the configuration file, with dockerd's names where dockerd has them.
+
+/** text: one value; number; switch: true or false; list: repeatable. */
+export type OptionKind = "text" | "number" | "switch" | "list";
+
+export interface Option {
+  kind: OptionKind;
+  /** The flag's letter. */
+  short?: string;
+  /** The key in the configuration file, where it is not the flag's name. */
+  key?: string;
+  /** SIGHUP takes it up without a restart. */
+  reloadable?: true;
+  /** What --help says. */
+  text: string;
+}
+
+const table = {
+  host: {
+    kind: "list",
+    short: "H",
+    key: "hosts",
+    text: "listen at unix://PATH, tcp://HOST:PORT or fd:// (repeatable; default unix:///run/tsd.sock)",
+  },
+  "config-file": { kind: "text", text: "the configuration file (default /etc/tsd/daemon.json)" },
+  validate: { kind: "switch", text: "check flags and configuration file, and quit" },
+  "data-root": {
+    kind: "text",
+    text: "where images, containers and state are kept (default /var/lib/tsd)",
+  },
+  "exec-root": { kind: "text", text: "where sockets of running containers are kept (default /run/tsd)" },
+  pidfile: { kind: "text", short: "p", text: "file for the daemon's pid (default EXEC-ROOT/tsd.pid)" },
+  group: { kind: "text", short: "G", text: "group of unix sockets (default tsd)" },
+  "socket-mode": { kind: "text", text: "mode of unix sockets, in octal (default 660)" },
+  "log-level": {
+    kind: "text",
+    short: "l",
+    reloadable: true,
+    text: "trace, debug, info, warn, error or fatal (default info)",
+  },
+  debug: { kind: "switch", short: "D", reloadable: true, text: "the same as --log-level=debug" },
+  label: { kind: "list", key: "labels", reloadable: true, text: "key=value, shown by info (repeatable)" },
+  bridge: { kind: "text", short: "b", text: "bridge of the default network (default tsd0)" },
+  bip: { kind: "text", text: "the bridge's address, in CIDR notation (default 172.30.0.1/16)" },
+  "cgroup-parent": { kind: "text", text: "control group that containers are put below (default /tsd)" },
+  mtu: { kind: "number", text: "MTU of the default network (default 1500)" },
+  iptables: { kind: "switch", text: "write firewall rules (default true)" },
+  "init-path": { kind: "text", text: "init program for --init" },
+  tls: { kind: "switch", text: "TLS at tcp:// hosts; implied by --tlsverify" },
+  tlsverify: { kind: "switch", text: "TLS, and only for clients with a certificate of --tlscacert" },
+  tlscacert: {
+    kind: "text",
+    reloadable: true,
+    text: "certificates of the authorities that clients' ones must be of (default /etc/tsd/certs/ca.pem)",
+  },
+  tlscert: {
+    kind: "text",
+    reloadable: true,
+    text: "the server's certificate (default /etc/tsd/certs/server/cert.pem)",
+  },
+  tlskey: {
+    kind: "text",
+    reloadable: true,
+    text: "the server's key (default /etc/tsd/certs/server/key.pem)",
+  },
+  tlscrl: {
+    kind: "text",
+    reloadable: true,
+    text: "certificate revocation list (default crl.pem beside --tlscacert, where there is one)",
+  },
+  "roles-file": { kind: "text", reloadable: true, text: "who may do what (docs/remote.md)" },
+  "audit-key": { kind: "text", text: "private key that signs the audit record (default: one is made)" },
+  "allow-unauthenticated-tcp": {
+    kind: "switch",
+    text: "listen at tcp:// beyond loopback though nobody's certificate is asked for: anyone is root then",
+  },
+  "anonymous-ping": { kind: "switch", text: "answer /_ping to clients without a certificate" },
+  "max-connections": { kind: "number", text: "connections at one time (default: 9 tenths of the open files allowed)" },
+  "max-connections-per-caller": {
+    kind: "number",
+    reloadable: true,
+    text: "connections of one caller at one time (default: 3 quarters of --max-connections)",
+  },
+  "max-requests-per-second": {
+    kind: "number",
+    reloadable: true,
+    text: "requests of one caller in one second (default 0: as many as it likes)",
+  },
+  version: { kind: "switch", short: "v", text: "print the version and quit" },
+  help: { kind: "switch", short: "h", text: "print this and quit" },
+} as const satisfies Readonly<Record<string, Option>>;
+
+export type OptionName = keyof typeof table;
+export const options: Readonly<Record<OptionName, Option>> = table;
+
+/** Options that make sense on a command line only. */
+export const flagsOnly: ReadonlySet<string> = new Set(["config-file", "validate", "version", "help"]);
+
+/** The key of an option in the configuration file. */
+export const keyOf = (name: OptionName): string => options[name].key ?? name;
+
+type ValueOf<K extends OptionKind> = { text: string; number: number; switch: boolean; list: string[] }[K];
+
+/** What was given, by flag name; the rest is left to the defaults. */
+export type Given = { [N in OptionName]?: ValueOf<(typeof table)[N]["kind"]> };
+
+/** Keys of dockerd's that only say what holds here anyway: taken with this value, refused with any other. */
+export const facts: Readonly<Record<string, unknown>> = {
+  "live-restore": true,
+  "storage-driver": "overlay2",
+  experimental: false,
+  "default-runtime": "tsd",
+};

@@ -1,0 +1,152 @@
+// Flags and configuration file become the daemon's settings: merged, checked, with their defaults.
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type Endpoint, parseEndpoint } from "../listen/endpoints.ts";
+import { checkTrust, type TlsMode } from "../listen/trust.ts";
+import { type Given, keyOf, type OptionName, options } from "./options.ts";
+
+export interface TlsSettings {
+  mode: TlsMode;
+  authorities: string;
+  certificate: string;
+  key: string;
+  /** "" for none. */
+  revocationList: string;
+}
+
+export interface ConnectionLimits {
+  connectionsPerCaller: number;
+  /** 0: no limit. */
+  requestsPerSecond: number;
+}
+
+export interface Settings {
+  hosts: Endpoint[];
+  dataRoot: string;
+  execRoot: string;
+  pidFile: string;
+  socket: { group: string; mode: number };
+  logLevel: string;
+  labels: string[];
+  bridge: { name: string; address: string; prefixLength: number };
+  cgroupParent: string;
+  mtu: number;
+  iptables: boolean;
+  initPath: string | undefined;
+  tls: TlsSettings;
+  rolesFile: string | undefined;
+  auditKey: string | undefined;
+  anonymousPing: boolean;
+  allowUnauthenticatedTcp: boolean;
+  maximumConnections: number;
+  limits: ConnectionLimits;
+  /** What is allowed but should be known: told in the log at every start. */
+  warnings: string[];
+}
+
+const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"];
+const CERTIFICATES = "/etc/tsd/certs";
+/** Files that are no connections: libraries, database, logs, monitors. */
+const OPEN_FILES_FOR_CONNECTIONS = 0.9;
+
+/** What was given on the command line and in the file, together. One option in both is an error, as it is for dockerd. */
+export function mergeGiven(flags: Given, file: Given, path: string): Given {
+  const both = (Object.keys(file) as OptionName[]).filter((name) => flags[name] !== undefined);
+  if (both.length === 0) return { ...file, ...flags };
+  const told = both.map(
+    (name) =>
+      `${keyOf(name)}: (from flag: ${JSON.stringify(flags[name])}, from file: ${JSON.stringify(file[name])})`,
+  );
+  throw new Error(
+    `configuration file ${path}: the following directives are specified both as a flag and in the configuration file: ${told.join(", ")}`,
+  );
+}
+
+/** An address with its prefix length. Throws for what is none. */
+export function parseCidr(text: string): { address: string; prefixLength: number } {
+  const match = /^(\d{1,3}(?:\.\d{1,3}){3})\/(\d{1,2})$/.exec(text);
+  const prefixLength = Number(match?.[2]);
+  if (
+    !match?.[1] ||
+    prefixLength < 8 ||
+    prefixLength > 30 ||
+    match[1].split(".").some((part) => Number(part) > 255)
+  )
+    throw new Error(`--bip ${text}: not an IPv4 address with a prefix length from 8 to 30`);
+  return { address: match[1], prefixLength };
+}
+
+/** Whole settings of what was given; `openFiles` is how many files this process may open. Throws for what is wrong,
+ * naming the option. */
+export function makeSettings(given: Given, openFiles: number): Settings {
+  const logLevel = given.debug ? "debug" : (given["log-level"] ?? "info");
+  if (!LEVELS.includes(logLevel)) throw new Error(`--log-level ${logLevel}: not one of ${LEVELS.join(", ")}`);
+  const mtu = given.mtu ?? 1500;
+  if (mtu < 576 || mtu > 65535) throw new Error(`--mtu ${mtu}: not a number from 576 to 65535`);
+  const bridge = given.bridge ?? "tsd0";
+  if (!/^[^/\s]{1,15}$/.test(bridge)) throw new Error(`--bridge ${bridge}: not an interface name`);
+  const mode = given["socket-mode"] ?? "660";
+  if (!/^0?[0-7]{3}$/.test(mode)) throw new Error(`--socket-mode ${mode}: not three octal digits`);
+  for (const label of given.label ?? [])
+    if (!/^[^=\s]+=/.test(label)) throw new Error(`--label ${label}: not key=value`);
+  const tls = tlsSettings(given);
+  const encrypted = tls.mode !== "none";
+  const hosts = (given.host?.length ? given.host : ["unix:///run/tsd.sock"]).map((host) =>
+    parseEndpoint(host, encrypted),
+  );
+  const allowUnauthenticatedTcp = given["allow-unauthenticated-tcp"] ?? false;
+  const execRoot = given["exec-root"] ?? "/run/tsd";
+  const most = Math.floor(openFiles * OPEN_FILES_FOR_CONNECTIONS);
+  const maximumConnections = given["max-connections"] || most;
+  if (maximumConnections > most)
+    throw new Error(`--max-connections ${maximumConnections}: this process may open ${openFiles} files only`);
+  return {
+    hosts,
+    dataRoot: given["data-root"] ?? "/var/lib/tsd",
+    execRoot,
+    pidFile: given.pidfile || join(execRoot, "tsd.pid"),
+    socket: { group: given.group ?? "tsd", mode: Number.parseInt(mode, 8) },
+    logLevel,
+    labels: given.label ?? [],
+    bridge: { name: bridge, ...parseCidr(given.bip ?? "172.30.0.1/16") },
+    cgroupParent: given["cgroup-parent"] ?? "/tsd",
+    mtu,
+    iptables: given.iptables ?? true,
+    initPath: given["init-path"] || undefined,
+    tls,
+    rolesFile: given["roles-file"] || undefined,
+    auditKey: given["audit-key"] || undefined,
+    anonymousPing: given["anonymous-ping"] ?? false,
+    maximumConnections,
+    limits: {
+      connectionsPerCaller: given["max-connections-per-caller"] || Math.floor((maximumConnections * 3) / 4),
+      requestsPerSecond: given["max-requests-per-second"] ?? 0,
+    },
+    allowUnauthenticatedTcp,
+    warnings: hosts.flatMap((endpoint) =>
+      endpoint.kind === "tcp" ? checkTrust(endpoint, tls.mode, allowUnauthenticatedTcp) : [],
+    ),
+  };
+}
+
+function tlsSettings(given: Given): TlsSettings {
+  if (given.tlsverify && given.tls === false)
+    throw new Error("--tlsverify and --tls=false contradict each other");
+  const authorities = given.tlscacert ?? `${CERTIFICATES}/ca.pem`;
+  const beside = join(dirname(authorities), "crl.pem");
+  return {
+    mode: given.tlsverify ? "mutual" : given.tls ? "server" : "none",
+    authorities,
+    certificate: given.tlscert ?? `${CERTIFICATES}/server/cert.pem`,
+    key: given.tlskey ?? `${CERTIFICATES}/server/key.pem`,
+    revocationList: given.tlscrl ?? (given.tlsverify && existsSync(beside) ? beside : ""),
+  };
+}
+
+/** Names of options that differ and can't be taken up without a restart, and whether any other differs. */
+export function compareGiven(before: Given, after: Given): { restart: OptionName[]; changed: OptionName[] } {
+  const changed = (Object.keys(options) as OptionName[]).filter(
+    (name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]),
+  );
+  return { restart: changed.filter((name) => !options[name].reloadable), changed };
+}

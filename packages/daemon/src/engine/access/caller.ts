@@ -1,0 +1,60 @@
+// Who calls: a peer as the transport knows it, and the caller that roles make of it.
+import type { Permission } from "./permissions.ts";
+import type { Role } from "./role.ts";
+
+/** The other end of a connection, as far as it has been proved. */
+export type Peer =
+  | {
+      kind: "certificate";
+      commonName: string;
+      organizationalUnits: readonly string[];
+      /** As OpenSSL writes them: "DNS:a", "IP Address:10.0.0.1", "email:b". */
+      alternativeNames: readonly string[];
+      /** Upper-case hex without leading zeros. */
+      serial: string;
+      fingerprint: string;
+      /** Milliseconds since the epoch. */
+      expires: number;
+    }
+  | { kind: "unix"; uid: number; gid: number; pid: number }
+  /** Plain TCP, or TLS without a client's certificate. */
+  | { kind: "anonymous" };
+
+/** What objects are owned by and records speak of. A certificate's name can't be mistaken for a user's number. */
+export function callerId(peer: Peer): string {
+  if (peer.kind === "certificate") return `cert:${peer.commonName}`;
+  return peer.kind === "unix" ? `unix:${peer.uid}` : "anonymous";
+}
+
+/** Whose objects exist for somebody. */
+export interface Sight {
+  sees(owner: string): boolean;
+}
+
+/** The engine's own: it looks after everything. */
+export const everything: Sight = { sees: () => true };
+
+export class Caller implements Sight {
+  readonly id: string;
+  /** The address it calls from, or the pid at a unix socket. */
+  readonly from: string;
+  /** Undefined when no role fits: `reason` says why. */
+  readonly role: Role | undefined;
+  readonly reason: string;
+
+  constructor(id: string, from: string, role: Role | undefined, reason = "") {
+    this.id = id;
+    this.from = from;
+    this.role = role;
+    this.reason = reason;
+  }
+
+  allows(permission: Permission): boolean {
+    return this.role?.permissions.has(permission) ?? false;
+  }
+
+  /** Whether an object of this owner exists for the caller. What has no owner belongs to those who see everything. */
+  sees(owner: string): boolean {
+    return this.role?.scope === "all" || (owner === this.id && this.role !== undefined);
+  }
+}
