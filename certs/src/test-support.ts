@@ -9,10 +9,15 @@ import { initAuthority } from "./init.ts";
 // Making RSA keys takes as long as chance will have it, on a busy machine many times as long.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
+const temporaries: string[] = [];
+afterAll(() => {
+  for (const path of temporaries) rmSync(path, { recursive: true, force: true });
+});
+
 /** A new directory; it goes when the test file is through. */
 export function temporaryDirectory(): string {
   const path = mkdtempSync(join(tmpdir(), "tsd-certs-"));
-  afterAll(() => rmSync(path, { recursive: true, force: true }));
+  temporaries.push(path);
   return path;
 }
 
