@@ -88,6 +88,10 @@ async function running(body: object = {}): Promise<string> {
 }
 const MISSING = "nosuchcontainer";
 
+/** The sections that this suite goes through; others have suites of their own. */
+const isOurs = ({ path }: { path: string }): boolean =>
+  /^\/(?:containers|exec)\//.test(path) || path === "/commit" || path === "/events";
+
 describe("the container section", () => {
   it("create, list, inspect", async () => {
     const everything = {
@@ -328,7 +332,7 @@ describe("the judgement", () => {
 
   it("every endpoint was exercised, with every status that can be brought about", () => {
     const seen = new Set(exchanges.map(({ method, path, status }) => `${method} ${path} ${status}`));
-    const missing = description.endpoints.flatMap(({ method, path, responses }) =>
+    const missing = description.endpoints.filter(isOurs).flatMap(({ method, path, responses }) =>
       Object.keys(responses)
         // A server error takes a broken server: e2e/faults brings those about.
         .filter((status) => status !== "500" && !seen.has(`${method} ${path} ${status}`))

@@ -142,7 +142,10 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   let { labels, limits } = settings;
   const audit = new AuditLog({
     store: openAuditStore(join(dataRoot, "audit/audit.db")),
-    privateKey: auditKey(settings.auditKey ?? join(dataRoot, "audit/key.pem"), settings.auditKey === undefined),
+    privateKey: auditKey(
+      settings.auditKey ?? join(dataRoot, "audit/key.pem"),
+      settings.auditKey === undefined,
+    ),
     memory: checkpointMemory(db),
     report,
     announce: (checkpoint) => logger.debug({ checkpoint }, "audit record signed"),

@@ -168,7 +168,8 @@ async function main(): Promise<void> {
       const next = configure(flags);
       const newPolicy = readPolicy(next.settings, logger);
       const { restart, changed } = compareGiven(given, next.given);
-      if (restart.length > 0) logger.warn({ options: restart }, "SIGHUP: these take effect at the next start only");
+      if (restart.length > 0)
+        logger.warn({ options: restart }, "SIGHUP: these take effect at the next start only");
       ({ given, settings } = next);
       logger.level = settings.logLevel;
       daemon?.reload(newPolicy, settings);

@@ -95,7 +95,10 @@ export class ChainVerifier {
   #covered = 0;
 
   /** `pinned` are hashes known from elsewhere: an earlier export, a log on another machine. */
-  constructor(publicKeyPem: string, options: { pinned?: readonly { sequence: number; hash: string }[] } = {}) {
+  constructor(
+    publicKeyPem: string,
+    options: { pinned?: readonly { sequence: number; hash: string }[] } = {},
+  ) {
     this.#key = createPublicKey(publicKeyPem);
     this.#pinned = new Map((options.pinned ?? []).map(({ sequence, hash }) => [sequence, hash]));
   }
@@ -113,7 +116,8 @@ export class ChainVerifier {
     for (const { first, last } of this.#gaps) this.#tell(first, `${span(first, last)} missing`);
     const end = this.#next - 1;
     const furthest = Math.max(this.#covered, ...this.#pinned.keys());
-    if (furthest > end) this.#tell(end + 1, `${span(end + 1, furthest)} missing at the end: they were signed for`);
+    if (furthest > end)
+      this.#tell(end + 1, `${span(end + 1, furthest)} missing at the end: they were signed for`);
     return { records: this.#records, checkpoints: this.#checkpoints, problems: [...this.#problems] };
   }
 
@@ -128,9 +132,13 @@ export class ChainVerifier {
     const inOrder = sequence === this.#next;
     if (sequence > this.#next) this.#gaps.push({ first: this.#next, last: sequence - 1 });
     else if (!inOrder) this.#late(sequence, before.sequence);
-    if (recordHash(record) !== hash) this.#tell(sequence, "was changed: its hash is not that of what it says");
+    if (recordHash(record) !== hash)
+      this.#tell(sequence, "was changed: its hash is not that of what it says");
     else if (inOrder && record.previous !== before.hash)
-      this.#tell(Math.max(1, before.sequence), `was replaced, or ${sequence} put in its stead: ${sequence} follows another record`);
+      this.#tell(
+        Math.max(1, before.sequence),
+        `was replaced, or ${sequence} put in its stead: ${sequence} follows another record`,
+      );
     const pinned = this.#pinned.get(sequence);
     if (pinned !== undefined && pinned !== hash)
       this.#tell(sequence, "is not the record that is known under this number");

@@ -75,7 +75,10 @@ const table = {
     text: "listen at tcp:// beyond loopback though nobody's certificate is asked for: anyone is root then",
   },
   "anonymous-ping": { kind: "switch", text: "answer /_ping to clients without a certificate" },
-  "max-connections": { kind: "number", text: "connections at one time (default: 9 tenths of the open files allowed)" },
+  "max-connections": {
+    kind: "number",
+    text: "connections at one time (default: 9 tenths of the open files allowed)",
+  },
   "max-connections-per-caller": {
     kind: "number",
     reloadable: true,

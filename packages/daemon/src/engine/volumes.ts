@@ -1,6 +1,7 @@
 // Volumes: directories below the data root, each by its name.
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
+
 import { existsSync } from "node:fs";
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Caller, Sight } from "./access/caller.ts";
 import { denied } from "./access/create-limits.ts";
@@ -72,9 +73,10 @@ export class LocalVolumes implements VolumePlace {
   /** Throws not-found with Docker's words. */
   async inspect(name: string, sight: Sight): Promise<object> {
     const Mountpoint = join(this.#root, name, "_data");
-    const there = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) && sight.sees(this.#owner(name))
-      ? await stat(Mountpoint).catch(() => undefined)
-      : undefined;
+    const there =
+      /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) && sight.sees(this.#owner(name))
+        ? await stat(Mountpoint).catch(() => undefined)
+        : undefined;
     if (!there) throw notFound(`get ${name}: no such volume`);
     return {
       CreatedAt: there.birthtime.toISOString().replace(/\.\d+Z$/, "Z"),

@@ -3,16 +3,24 @@ import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import rateLimit from "@fastify/rate-limit";
 import websocket from "@fastify/websocket";
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from "fastify";
-import type { Caller } from "../engine/access/caller.ts";
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  LogController,
+} from "fastify";
+import { ANONYMOUS, type Caller } from "../engine/access/caller.ts";
 import { denied } from "../engine/access/create-limits.ts";
 import { isChange } from "../engine/access/permissions.ts";
+import { invalid } from "../engine/errors.ts";
 import { recordRequest } from "./audit.ts";
-import { answerBrokenRequest, readJsonBodies } from "./bodies.ts";
+import { readJsonBodies } from "./bodies.ts";
+import { refuseBrowsers } from "./browsers.ts";
 import type { Engine } from "./engine.ts";
 import { handleError } from "./errors.ts";
 import { handleUpgrades } from "./hijack.ts";
 import type { Metrics } from "./metrics.ts";
+import { answerBrokenRequest, answerUnreadablePath, refuseInOurWords } from "./refusals.ts";
 import { containerArchiveRoutes } from "./routes/container-archives.ts";
 import { containerOperationRoutes } from "./routes/container-operations.ts";
 import { containerStreamRoutes } from "./routes/container-streams.ts";
@@ -23,7 +31,7 @@ import { imageRoutes } from "./routes/images.ts";
 import { networkRoutes } from "./routes/networks.ts";
 import { notBuiltRoutes } from "./routes/not-built.ts";
 import { systemRoutes } from "./routes/system.ts";
-import { tsdRoutes } from "./routes/tsd.ts";
+import { type DeclaredRoute, tsdRoutes } from "./routes/tsd.ts";
 import { checkVersion, rewriteUrl, versionOf } from "./version-prefix.ts";
 
 /** Clients send registry credentials and detach keys in headers. */
@@ -51,9 +59,10 @@ const standingHeaders = {
 const nothingAsked = {};
 
 /** Throws unless the caller may have the route at all; before anything of the request's body is read. */
-function judge(engine: Engine, { caller, routeOptions }: FastifyRequest): void {
+function judge(engine: Engine, { caller, raw, routeOptions }: FastifyRequest): void {
   const { permission } = routeOptions.config;
-  if (!caller.allows(permission ?? "system:ping")) throw denied(caller, permission ?? "anything");
+  if (caller.id === ANONYMOUS) refuseBrowsers(raw);
+  if (!caller.allows(permission ?? "system:whoami")) throw denied(caller, permission ?? "anything");
   if (permission && isChange(permission)) engine.audit.checkWritable();
 }
 
@@ -64,17 +73,25 @@ export function createApp(parts: AppParts, logger: FastifyBaseLogger | false): F
     logController: new LogController({ disableRequestLogging: true }),
     rewriteUrl,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 4096 },
-    http: { maxHeaderSize: MAXIMUM_HEADERS, headersTimeout: HEADERS_MILLISECONDS, connectionsCheckingInterval: 2000 },
+    http: {
+      maxHeaderSize: MAXIMUM_HEADERS,
+      headersTimeout: HEADERS_MILLISECONDS,
+      connectionsCheckingInterval: 2000,
+      requireHostHeader: false, // checked below, to be refused in the API's words
+    },
     // Streams may be silent for days; clients keep connections for their next request.
     keepAliveTimeout: IDLE_MILLISECONDS,
     requestTimeout: 0,
     forceCloseConnections: true,
     exposeHeadRoutes: false,
     clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: answerUnreadablePath,
   });
   // A route that anybody could call, because nobody thought of it, is a mistake that shows at once.
+  const declared: DeclaredRoute[] = [];
   app.addHook("onRoute", ({ method, url, config }) => {
     if (!config?.permission) throw new Error(`route ${method} ${url} declares no permission`);
+    declared.push({ Method: [method].flat().join(","), Path: url, Permission: config.permission });
   });
   app.setErrorHandler(handleError);
   app.decorate("streamBegins", streamBegins);
@@ -88,6 +105,8 @@ export function createApp(parts: AppParts, logger: FastifyBaseLogger | false): F
     request.trace = { object: "", asked: nothingAsked, began: performance.now() };
     reply.headers(standingHeaders);
     try {
+      const { headers, httpVersion } = request.raw;
+      if (headers.host === undefined && httpVersion === "1.1") throw invalid("missing required Host header");
       checkVersion(versionOf(request.raw));
       judge(engine, request);
       done();
@@ -123,9 +142,10 @@ export function createApp(parts: AppParts, logger: FastifyBaseLogger | false): F
     routes.register(containerRoutes, { engine });
     routes.register(containerOperationRoutes, { engine });
     routes.register(containerArchiveRoutes, { engine });
-    routes.register(websocket, { options: { maxPayload: 1 << 20 } });
+    await routes.register(websocket, { options: { maxPayload: 1 << 20 } });
+    refuseInOurWords(routes);
     routes.register(containerStreamRoutes, { engine });
-    routes.register(tsdRoutes, { engine });
+    routes.register(tsdRoutes, { engine, declared });
     routes.register(execRoutes, { engine });
     routes.register(networkRoutes, { engine });
     routes.register(notBuiltRoutes);

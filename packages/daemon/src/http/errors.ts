@@ -1,7 +1,7 @@
 // Errors to answers: one table of kinds and statuses, one shape of body.
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
-import { noteMessage } from "./audit.ts";
 import { EngineError, type ErrorKind } from "../engine/errors.ts";
+import { noteMessage } from "./audit.ts";
 
 const statuses: Readonly<Record<ErrorKind, number>> = {
   invalid: 400,

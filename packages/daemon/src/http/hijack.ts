@@ -3,18 +3,20 @@ import { IncomingMessage, type Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { endWith } from "./refusals.ts";
 
 const MAXIMUM_BODY = 1 << 20;
+const BODY_MILLISECONDS = 30_000;
 
 /** How long a body in chunks is waited for: a client that means to send none until it is answered sends none. */
 const FIRST_CHUNK_MILLISECONDS = 50;
 
 /** The next bytes of a socket; null at its end, or when there are none in time. */
-function nextBytes(socket: Duplex, milliseconds?: number): Promise<Buffer | null> {
+function nextBytes(socket: Duplex, milliseconds: number): Promise<Buffer | null> {
   return new Promise((resolve) => {
     const onData = (data: Buffer): void => settle(data);
     const onEnd = (): void => settle(null);
-    const timer = milliseconds === undefined ? undefined : setTimeout(onEnd, milliseconds);
+    const timer = setTimeout(onEnd, milliseconds);
     const settle = (data: Buffer | null): void => {
       clearTimeout(timer);
       socket.pause();
@@ -50,6 +52,7 @@ async function readBody(request: IncomingMessage, socket: Duplex, head: Buffer):
   const chunked = request.headers["transfer-encoding"]?.toLowerCase() === "chunked";
   const length = Number(request.headers["content-length"] ?? 0);
   if (!Number.isInteger(length) || length < 0 || length > MAXIMUM_BODY) return undefined;
+  const end = Date.now() + BODY_MILLISECONDS;
   let bytes = head;
   if (chunked && bytes.length === 0) {
     const first = await nextBytes(socket, FIRST_CHUNK_MILLISECONDS);
@@ -64,7 +67,8 @@ async function readBody(request: IncomingMessage, socket: Duplex, head: Buffer):
         : undefined;
   let found = whole();
   while (!found) {
-    const more = bytes.length > MAXIMUM_BODY ? null : await nextBytes(socket);
+    const left = end - Date.now();
+    const more = bytes.length > MAXIMUM_BODY || left <= 0 ? null : await nextBytes(socket, left);
     if (!more) return undefined;
     bytes = Buffer.concat([bytes, more]);
     found = whole();
@@ -124,7 +128,7 @@ export function handleUpgrades(server: Server, app: FastifyInstance): void {
     readBody(request, socket, head)
       .then((body) => {
         if (!body) {
-          socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+          endWith(socket, 400, "the request's body is broken, too big or too late");
           return;
         }
         const whole = requestWithBody(request, socket, body);
@@ -134,7 +138,7 @@ export function handleUpgrades(server: Server, app: FastifyInstance): void {
         response.on("finish", () => socket.end());
         app.routing(whole, response);
       })
-      .catch(() => socket.destroy());
+      .catch((error: Error) => endWith(socket, 400, error.message));
   };
 }
 

@@ -72,13 +72,15 @@ export function spellAs(schema: z.core.$ZodType, value: unknown): unknown {
     );
   if (!(wanted instanceof z.ZodObject)) return value;
   const shape = wanted.shape as Readonly<Record<string, z.core.$ZodType>>;
+  const open = wanted.def.catchall !== undefined;
   const spellings = new Map(Object.keys(shape).map((name) => [name.toLowerCase(), name]));
   const result: Record<string, unknown> = {};
   for (const [given, item] of Object.entries(value)) {
-    const name = spellings.get(given.toLowerCase());
+    const name = spellings.get(given.toLowerCase()) ?? (open ? given : undefined);
     if (name === undefined) continue; // as Docker: what is not known is not there
     if (name in result) throw invalid(`invalid JSON: field ${name} is given twice, in two spellings`);
-    result[name] = spellAs(shape[name] as z.core.$ZodType, item);
+    const field = shape[name];
+    result[name] = field ? spellAs(field, item) : item;
   }
   return result;
 }

@@ -88,7 +88,11 @@ export function engineMetrics(engine: Engine): Metrics {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1e6;
   });
-  metrics.gauge("process_open_fds", "Files that the daemon has open.", () => readdirSync("/proc/self/fd").length);
+  metrics.gauge(
+    "process_open_fds",
+    "Files that the daemon has open.",
+    () => readdirSync("/proc/self/fd").length,
+  );
   metrics.gauge("process_start_time_seconds", "When the daemon started.", () => startedAt / 1000);
   new Gauge({
     name: "tsd_containers",

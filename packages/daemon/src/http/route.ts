@@ -1,8 +1,8 @@
 // How every route is declared: what permission it needs, how its request is read, what it acts on. All of that is settled
 // before its handler runs, once, and the handler gets the outcome: it can't act on what was not judged.
 import type { Socket } from "node:net";
-import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import type { WebSocket } from "@fastify/websocket";
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import type { Caller } from "../engine/access/caller.ts";
 import type { Permission } from "../engine/access/permissions.ts";
 import type { Container } from "../engine/containers/registry.ts";

@@ -67,9 +67,7 @@ export function readMaterial(settings: TlsSettings): Material {
   try {
     createSecureContext(context);
   } catch (error) {
-    throw new Error(
-      `TLS with ${settings.certificate} and ${settings.key}: ${(error as Error).message}`,
-    );
+    throw new Error(`TLS with ${settings.certificate} and ${settings.key}: ${(error as Error).message}`);
   }
   return { context, revoked, expiries };
 }

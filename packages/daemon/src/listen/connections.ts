@@ -16,7 +16,7 @@ export interface Connection {
 
 /** One caller's name for the count of its connections: those who say nothing of themselves are told apart by address. */
 const countedAs = ({ caller, peer, from }: Connection): string =>
-  peer.kind === "anonymous" ? from.replace(/:\d+$/, "") : caller.id;
+  peer.kind === "anonymous" || peer.kind === "stranger" ? from.replace(/:\d+$/, "") : caller.id;
 
 export class Connections {
   readonly #bySocket = new Map<Socket, Connection>();
@@ -69,7 +69,7 @@ export class Connections {
     if (!connection) throw new Error("a request came over a connection that nobody let in");
     const { peer, caller, from } = connection;
     if (peer.kind !== "certificate" || peer.expires > Date.now()) return caller;
-    return new Caller(caller.id, from, undefined, "its certificate has expired");
+    return new Caller(caller.id, from, undefined, `${caller.id}: its certificate has expired`);
   }
 
   /** A connection has become a raw stream. */

@@ -1,10 +1,11 @@
 // Listens at every host, finds out who calls, and hands those who are welcome to the HTTP server. Nothing that an
 // unwelcome caller says is ever parsed.
+
+import { randomBytes } from "node:crypto";
 import { chmodSync, chownSync, existsSync, fstatSync, rmSync } from "node:fs";
 import type { Server as HttpServer } from "node:http";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { randomBytes } from "node:crypto";
-import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import { peerCredentials } from "@tsd/kernel-bindings";
 import type { Logger } from "pino";
 import type { Settings } from "../configuration/settings.ts";
@@ -68,7 +69,8 @@ export class Listeners {
   async #open(endpoint: Endpoint): Promise<void> {
     if (endpoint.kind === "fd") {
       const { passed } = this.#parts;
-      const wanted = endpoint.descriptor === undefined ? passed : passed.filter((fd) => fd === endpoint.descriptor);
+      const wanted =
+        endpoint.descriptor === undefined ? passed : passed.filter((fd) => fd === endpoint.descriptor);
       if (wanted.length === 0)
         throw new Error(`-H ${describeEndpoint(endpoint)}: no such socket was passed by systemd`);
       for (const fd of wanted) await this.#openDescriptor(fd);
@@ -169,7 +171,7 @@ export class Listeners {
         if (tls.mode !== "mutual") return this.#admit(socket, { kind: "anonymous" }, from);
         const found = clientCertificate(socket, this.#material?.revoked ?? new Set());
         if (found && "peer" in found) return this.#admit(socket, found.peer, from);
-        if (!found && anonymousPing) return this.#admit(socket, { kind: "anonymous" }, from);
+        if (!found && anonymousPing) return this.#admit(socket, { kind: "stranger" }, from);
         const reason = found
           ? `client certificate refused: ${found.refusal}`
           : "a client certificate is required: none was given";
@@ -179,7 +181,10 @@ export class Listeners {
     server.on("tlsClientError", (error: Error & { code?: string }, socket: TLSSocket) => {
       // Mostly clients that don't trust us, or that speak no TLS: what they said is in the error.
       this.#parts.refused("handshake");
-      this.#parts.logger.info({ from: remote(socket), host: name, reason: error.message }, "TLS handshake failed");
+      this.#parts.logger.info(
+        { from: remote(socket), host: name, reason: error.message },
+        "TLS handshake failed",
+      );
     });
     return this.#keep(server, true);
   }
@@ -266,7 +271,10 @@ export class Listeners {
 
 const remote = (socket: Socket): string => `${socket.remoteAddress ?? "gone"}:${socket.remotePort ?? 0}`;
 
-function listening(server: Server, where: { path: string } | { host: string; port: number } | { fd: number }): Promise<void> {
+function listening(
+  server: Server,
+  where: { path: string } | { host: string; port: number } | { fd: number },
+): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen({ ...where, backlog: BACKLOG }, () => {

@@ -6,7 +6,11 @@ export type TlsMode = "none" | "server" | "mutual";
 
 /** What is to be told about an address, which is nothing where clients need certificates. Throws where nobody but this
  * machine should be able to reach it: whoever does is root here. */
-export function checkTrust(address: { host: string; port: number }, mode: TlsMode, allowed: boolean): string[] {
+export function checkTrust(
+  address: { host: string; port: number },
+  mode: TlsMode,
+  allowed: boolean,
+): string[] {
   if (mode === "mutual") return [];
   const where = `tcp://${address.host}:${address.port}`;
   const own = isLoopback(address.host);

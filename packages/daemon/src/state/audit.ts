@@ -13,8 +13,14 @@ export function openAuditStore(path: string): AuditStore {
     CREATE TABLE IF NOT EXISTS checkpoints (sequence INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
   `);
   const append = prepare<unknown[]>(db, "INSERT INTO records (sequence, text) VALUES (?, ?)");
-  const addCheckpoint = prepare<unknown[]>(db, "INSERT OR IGNORE INTO checkpoints (sequence, text) VALUES (?, ?)");
-  const last = prepare<[], AuditLine>(db, "SELECT sequence, text FROM records ORDER BY sequence DESC LIMIT 1");
+  const addCheckpoint = prepare<unknown[]>(
+    db,
+    "INSERT OR IGNORE INTO checkpoints (sequence, text) VALUES (?, ?)",
+  );
+  const last = prepare<[], AuditLine>(
+    db,
+    "SELECT sequence, text FROM records ORDER BY sequence DESC LIMIT 1",
+  );
   const from = prepare<[number, number], AuditLine>(
     db,
     "SELECT sequence, text FROM records WHERE sequence >= ? ORDER BY sequence LIMIT ?",

@@ -43,15 +43,13 @@ export function imageStore(db: Db): ImageStore {
     images: () => {
       const byImage = new Map<string, string[]>();
       for (const { image, owner } of owners.all()) byImage.set(image, [...(byImage.get(image) ?? []), owner]);
-      return images
-        .all()
-        .map(
-          (row): StoredImage => ({
-            ...row,
-            config: JSON.parse(row.config),
-            owners: byImage.get(row.id) ?? [],
-          }),
-        );
+      return images.all().map(
+        (row): StoredImage => ({
+          ...row,
+          config: JSON.parse(row.config),
+          owners: byImage.get(row.id) ?? [],
+        }),
+      );
     },
     names: () => names.all(),
     layers: () =>

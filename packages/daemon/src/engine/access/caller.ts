@@ -17,13 +17,18 @@ export type Peer =
       expires: number;
     }
   | { kind: "unix"; uid: number; gid: number; pid: number }
-  /** Plain TCP, or TLS without a client's certificate. */
-  | { kind: "anonymous" };
+  /** Plain TCP, or TLS where nobody is asked for a certificate. */
+  | { kind: "anonymous" }
+  /** TLS without the certificate that was asked for: let in for /_ping, where that is configured. */
+  | { kind: "stranger" };
+
+export const ANONYMOUS = "anonymous";
 
 /** What objects are owned by and records speak of. A certificate's name can't be mistaken for a user's number. */
 export function callerId(peer: Peer): string {
   if (peer.kind === "certificate") return `cert:${peer.commonName}`;
-  return peer.kind === "unix" ? `unix:${peer.uid}` : "anonymous";
+  if (peer.kind === "unix") return `unix:${peer.uid}`;
+  return peer.kind === "anonymous" ? ANONYMOUS : "stranger";
 }
 
 /** Whose objects exist for somebody. */
@@ -38,8 +43,9 @@ export class Caller implements Sight {
   readonly id: string;
   /** The address it calls from, or the pid at a unix socket. */
   readonly from: string;
-  /** Undefined when no role fits: `reason` says why. */
+  /** Undefined when no role fits. */
   readonly role: Role | undefined;
+  /** Why it may not do what others may; "" where its role says all. */
   readonly reason: string;
 
   constructor(id: string, from: string, role: Role | undefined, reason = "") {

@@ -1,6 +1,11 @@
 // Whether a create stays within its caller's limits: every field of the request is judged here, by a table that the
 // compiler keeps complete, so that a new field can't be forgotten.
-import type { ContainerConfig, ContainerCreate, ExecCreate, HostConfig } from "../../api/schemas/container-create.ts";
+import type {
+  ContainerConfig,
+  ContainerCreate,
+  ExecCreate,
+  HostConfig,
+} from "../../api/schemas/container-create.ts";
 import { containerCapabilities, defaultCapabilities } from "../../runtime/capabilities.ts";
 import { EngineError } from "../errors.ts";
 import type { Caller } from "./caller.ts";
@@ -8,8 +13,8 @@ import type { HostNamespace, Limits } from "./role.ts";
 
 /** What is wrong with a field's value, or undefined. */
 type Judge<T> = (value: T, limits: Limits) => string | undefined;
-/** harmless: stays within the container, whatever its value; elsewhere: judged with all mounts together, or by who may see
- * what it names (registry, images). */
+/** harmless: stays within the container, whatever its value; elsewhere: judged where binds and mounts are read (create.ts),
+ * or by who may see what it names (registry, images). */
 type Judgement<T> = "harmless" | "elsewhere" | Judge<T>;
 
 const onlyPrivileged =
@@ -45,7 +50,11 @@ const processes = atMost("", (limits) => limits.pids);
 
 const hostConfig: { [F in keyof Required<HostConfig>]: Judgement<HostConfig[F]> } = {
   Binds: "elsewhere",
-  Mounts: "elsewhere",
+  // The local driver's options can make a bind of a volume.
+  Mounts: (mounts, limits) =>
+    limits.privileged || mounts.every(({ VolumeOptions }) => empty(VolumeOptions?.DriverConfig))
+      ? undefined
+      : "options for a volume's driver",
   VolumesFrom: "elsewhere",
   VolumeDriver: "harmless",
   Tmpfs: "harmless",
@@ -53,7 +62,9 @@ const hostConfig: { [F in keyof Required<HostConfig>]: Judgement<HostConfig[F]> 
   Type: (type, limits) =>
     type !== "system" || limits.systemContainers ? undefined : "system containers are not allowed",
   LogConfig: ({ Type }, limits) =>
-    ownLogs.has(Type) || limits.privileged ? undefined : `log driver ${Type} writes to where the request says`,
+    ownLogs.has(Type) || limits.privileged
+      ? undefined
+      : `log driver ${Type} writes to where the request says`,
   NetworkMode: namespace("network"),
   PidMode: namespace("pid"),
   IpcMode: namespace("ipc"),
@@ -134,7 +145,8 @@ const hostConfig: { [F in keyof Required<HostConfig>]: Judgement<HostConfig[F]> 
   IOMaximumIOps: "harmless",
   IOMaximumBandwidth: "harmless",
   // What is given replaces the defaults: each of them would have to be there.
-  MaskedPaths: (paths, limits) => (paths === null || paths === undefined ? undefined : securityOption(paths, limits)),
+  MaskedPaths: (paths, limits) =>
+    paths === null || paths === undefined ? undefined : securityOption(paths, limits),
   ReadonlyPaths: (paths, limits) =>
     paths === null || paths === undefined ? undefined : securityOption(paths, limits),
 };
@@ -176,9 +188,9 @@ const config: {
 export const denied = (caller: Caller, what: string): EngineError =>
   new EngineError(
     "forbidden",
-    caller.role
-      ? `authorization denied: role ${caller.role.name} of ${caller.id} does not allow ${what}`
-      : `authorization denied: ${caller.id} has no role: ${caller.reason}`,
+    caller.reason
+      ? `authorization denied: ${caller.reason}`
+      : `authorization denied: role ${caller.role?.name} of ${caller.id} does not allow ${what}`,
   );
 
 function judge<T extends object>(
@@ -227,7 +239,8 @@ export function checkUpdate(caller: Caller, result: HostConfig, changed: readonl
 /** Throws for an exec with more than its container may have. */
 export function checkExec(caller: Caller, request: ExecCreate): void {
   const limits = caller.role?.limits;
-  if (limits && request.Privileged && !limits.privileged) throw denied(caller, "Privileged: a privileged exec");
+  if (limits && request.Privileged && !limits.privileged)
+    throw denied(caller, "Privileged: a privileged exec");
 }
 
 /** The fields of a create that reach beyond the container, or that limit it: what the audit record tells of it. */

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { Caller, callerId, type Peer } from "./caller.ts";
 import { expandPatterns } from "./permissions.ts";
-import { builtInRoles, isCapability, type Role, strictLimits } from "./role.ts";
+import { builtInRoles, isCapability, type Role, strangersRole, strictLimits } from "./role.ts";
 
 const absolute = z
   .string()
@@ -143,15 +143,28 @@ export class Policy {
     const id = callerId(peer);
     // Root can read and write everything of the daemon's: to refuse it anything would only look like safety.
     if (peer.kind === "unix" && peer.uid === 0) return new Caller(id, from, builtInRoles.admin);
+    if (peer.kind === "stranger")
+      return new Caller(id, from, strangersRole, "a client certificate is required: none was given");
     const entry = this.callers.find(({ match }) => matches(match, peer));
     if (entry) return new Caller(id, from, this.roles.get(entry.role));
     const named = peer.kind === "certificate" && this.#certificateRoles ? namedRoles(peer) : [];
     if (named.length > 1)
-      return new Caller(id, from, undefined, `its certificate names more than one role: ${named.join(", ")}`);
+      return new Caller(
+        id,
+        from,
+        undefined,
+        `${id} has no role: its certificate names more than one: ${named.join(", ")}`,
+      );
     const [role = this.#defaults[peer.kind]] = named;
-    if (role === undefined) return new Caller(id, from, undefined, "the roles file gives it no role");
+    if (role === undefined)
+      return new Caller(id, from, undefined, `${id} has no role: the roles file gives it none`);
     const found = this.roles.get(role);
-    return new Caller(id, from, found, found ? "" : `its certificate names the role "${role}", which there is not`);
+    return new Caller(
+      id,
+      from,
+      found,
+      found ? "" : `${id} has no role: its certificate names "${role}", which there is not`,
+    );
   }
 }
 
@@ -161,7 +174,7 @@ const namedRoles = (peer: Extract<Peer, { kind: "certificate" }>): string[] =>
     .map((unit) => unit.slice(ROLE_UNIT.length));
 
 /** Everything that an entry asks for holds. */
-function matches(match: Match, peer: Peer): boolean {
+function matches(match: Match, peer: Exclude<Peer, { kind: "stranger" }>): boolean {
   const asks = <T>(wanted: T | undefined, test: (value: T) => boolean): boolean =>
     wanted === undefined || test(wanted);
   if (peer.kind === "anonymous") return match.anonymous === true;
@@ -183,10 +196,12 @@ function matches(match: Match, peer: Peer): boolean {
 function warningsOf(file: z.output<typeof fileSchema>): string[] {
   const found: string[] = [];
   for (const [kind, role] of Object.entries(file.defaults))
-    if (role === "admin") found.push(`defaults.${kind}: everybody that nothing else matches is root on this machine`);
+    if (role === "admin")
+      found.push(`defaults.${kind}: everybody that nothing else matches is root on this machine`);
   for (const [name, { limits, allow }] of Object.entries(file.roles)) {
     if (!allow.some((pattern) => expandPatterns([pattern]).has("container:create"))) continue;
-    if (limits.privileged) found.push(`roles.${name}.limits.privileged: its callers can become root on this machine`);
+    if (limits.privileged)
+      found.push(`roles.${name}.limits.privileged: its callers can become root on this machine`);
     if (limits.bindSources.includes("/"))
       found.push(`roles.${name}.limits.bindSources: "/" is every file of this machine`);
   }

@@ -37,6 +37,15 @@ export interface Role {
   requestsPerSecond: number | undefined;
 }
 
+/** Of those who are let in for a ping only. */
+export const strangersRole: Role = {
+  name: "stranger",
+  permissions: new Set(["system:ping"]),
+  scope: "own",
+  limits: undefined,
+  requestsPerSecond: undefined,
+};
+
 /** What a role may not ask for unless it says so: nothing that leads out of a container. */
 export const strictLimits: Limits = {
   privileged: false,

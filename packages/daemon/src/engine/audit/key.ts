@@ -19,7 +19,8 @@ export function auditKey(path: string, make: boolean): KeyObject {
   } catch (error) {
     throw new Error(`the audit record's key ${path}: ${(error as Error).message}`);
   }
-  if (key.asymmetricKeyType !== "ed25519") throw new Error(`the audit record's key ${path}: not an Ed25519 key`);
+  if (key.asymmetricKeyType !== "ed25519")
+    throw new Error(`the audit record's key ${path}: not an Ed25519 key`);
   return key;
 }
 

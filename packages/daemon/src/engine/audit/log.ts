@@ -244,7 +244,9 @@ function matches(filter: AuditFilter, record: AuditRecord): boolean {
     (until === undefined || time <= until) &&
     (caller === undefined || record.caller === caller || record.caller.split(":")[1] === caller) &&
     (action === undefined || record.action === action || record.action.startsWith(`${action}:`)) &&
-    (object === undefined || record.object.startsWith(object) || (record.object.split("/")[1] ?? "").startsWith(object)) &&
+    (object === undefined ||
+      record.object.startsWith(object) ||
+      (record.object.split("/")[1] ?? "").startsWith(object)) &&
     (result === undefined || record.result === result)
   );
 }

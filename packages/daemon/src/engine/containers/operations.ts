@@ -155,10 +155,7 @@ export class ContainerOperations {
   }
 
   /** GET /containers/{id}/top: the host's ps, for the processes of the container's control group. */
-  async top(
-    container: Container,
-    psArguments: string,
-  ): Promise<{ Titles: string[]; Processes: string[][] }> {
+  async top(container: Container, psArguments: string): Promise<{ Titles: string[]; Processes: string[][] }> {
     if (!container.alive) throw conflict(`container ${container.id} is not running`);
     const pids = this.#runtime.cgroups.processes(this.#cgroup(container));
     if (pids.length === 0) throw conflict(`container ${container.id} is not running`);

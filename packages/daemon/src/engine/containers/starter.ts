@@ -71,7 +71,10 @@ export class ContainerStarter {
   /** The layers below a container's own files, topmost first. */
   layersBelow(container: Container): string[] {
     const { images, skeleton } = this.#parts;
-    return [...images.layerDirectories(images.get(container.record.definition.imageId, everything)), skeleton];
+    return [
+      ...images.layerDirectories(images.get(container.record.definition.imageId, everything)),
+      skeleton,
+    ];
   }
 
   /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */

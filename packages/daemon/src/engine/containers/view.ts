@@ -132,6 +132,7 @@ export function inspectView(container: Container, context: ViewContext): Record<
     HostsPath: state.startedAt ? `${context.directory}/hosts` : "",
     LogPath: hostConfig.LogConfig.Type === "json-file" && state.startedAt ? context.logPath : "",
     Name: `/${definition.name}`,
+    Owner: definition.owner,
     RestartCount: state.restartCount,
     Driver: "overlay2",
     Platform: "linux",

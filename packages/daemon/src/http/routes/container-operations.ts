@@ -21,12 +21,8 @@ export const containerOperationRoutes: FastifyPluginAsync<{ engine: Engine }> = 
   const { operations, archives } = engine;
   const target = containerTarget(engine);
 
-  route(
-    app,
-    "GET",
-    "/containers/:id/top",
-    { permission: "container:top", query: topQuery, target },
-    (call) => operations.top(call.target, call.query.ps_args ?? ""),
+  route(app, "GET", "/containers/:id/top", { permission: "container:top", query: topQuery, target }, (call) =>
+    operations.top(call.target, call.query.ps_args ?? ""),
   );
 
   route(
@@ -129,5 +125,7 @@ export const containerOperationRoutes: FastifyPluginAsync<{ engine: Engine }> = 
 /** What an update sets, without what it leaves alone. */
 const given = (update: object): Record<string, unknown> =>
   Object.fromEntries(
-    Object.entries(update).filter(([, value]) => value !== 0 && value !== "" && value !== null && value !== undefined),
+    Object.entries(update).filter(
+      ([, value]) => value !== 0 && value !== "" && value !== null && value !== undefined,
+    ),
   );

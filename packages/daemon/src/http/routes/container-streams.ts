@@ -131,8 +131,7 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
         // Bytes as they come: a WebSocket's client has no use for the multiplexed format.
         const multiplexed = !container.record.definition.config.Tty;
         const client = webSocketStream(socket);
-        if (asked.stream)
-          containers.attach(container, client, asked.streams, asked.detachKeys, multiplexed);
+        if (asked.stream) containers.attach(container, client, asked.streams, asked.detachKeys, multiplexed);
         else client.end();
       },
     },

@@ -34,7 +34,8 @@ async function progress(reply: FastifyReply, work: () => Promise<object[]>): Pro
   await reply.type("application/json").send(lines.map((line) => `${JSON.stringify(line)}\r\n`).join(""));
 }
 
-const bodyOf = (request: FastifyRequest): Readable => (request.body as Readable | undefined) ?? Readable.from([]);
+const bodyOf = (request: FastifyRequest): Readable =>
+  (request.body as Readable | undefined) ?? Readable.from([]);
 
 export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
   const { images } = engine;

@@ -2,6 +2,7 @@
 import { Readable } from "node:stream";
 import type { FastifyPluginAsync } from "fastify";
 import { z } from "zod";
+import type { Permission } from "../../engine/access/permissions.ts";
 import { Policy } from "../../engine/access/policy.ts";
 import { invalid } from "../../engine/errors.ts";
 import { parseNanoseconds } from "../../engine/events/time-parameter.ts";
@@ -24,9 +25,32 @@ const auditQuery = query(
     follow: text,
   }),
 );
+/** A time; one that is none is the client's mistake here, whatever dockerd calls it elsewhere. */
+function timeOf(name: string, value: string | undefined): bigint | undefined {
+  try {
+    return parseNanoseconds(value);
+  } catch (error) {
+    throw invalid(`invalid parameter ${name}: ${(error as Error).message}`);
+  }
+}
+
 const JSON_LINES = "application/x-ndjson";
 
-export const tsdRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
+/** A route and the permission that it takes, for whoever writes or checks roles. */
+export interface DeclaredRoute {
+  Method: string;
+  Path: string;
+  Permission: Permission;
+}
+
+interface TsdOptions {
+  engine: Engine;
+  declared: readonly DeclaredRoute[];
+}
+
+export const tsdRoutes: FastifyPluginAsync<TsdOptions> = async (app, { engine, declared }) => {
+  route(app, "GET", "/tsd/routes", { permission: "system:whoami" }, () => declared);
+
   route(
     app,
     "POST",
@@ -62,7 +86,7 @@ export const tsdRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { e
 
   route(app, "GET", "/tsd/audit", { permission: "audit:read", query: auditQuery }, (call) => {
     const { since, until, tail, follow, ...filter } = call.query;
-    const times = { since: parseNanoseconds(since), until: parseNanoseconds(until) };
+    const times = { since: timeOf("since", since), until: timeOf("until", until) };
     const lines = engine.audit.lines(
       { ...filter, ...times },
       { tail: tail === undefined ? undefined : Number(tail), follow: truthy(follow) },
