@@ -186,7 +186,7 @@ export class ContainerOperations {
     sizeOf: (container: Container) => Promise<number>,
   ): Promise<{ ContainersDeleted: string[] | null; SpaceReclaimed: number }> {
     const [until] = filters.get("until") ?? [];
-    const limit = parseNanoseconds(until);
+    const limit = parseNanoseconds(until, "invalid");
     const deleted: string[] = [];
     let reclaimed = 0;
     for (const container of this.#containers.registry.seenBy(sight)) {

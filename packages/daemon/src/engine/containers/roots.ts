@@ -13,6 +13,22 @@ export interface OpenRoot {
   devices: string | undefined;
 }
 
+const openRoot = (pid: number): number => openSync(`/proc/${pid}/root`, O_PATH | constants.O_DIRECTORY);
+
+/** The root of a container that runs; undefined of one that does not. One whose process has ended in this moment is waited
+ * for: its monitor is about to tell. */
+async function openRunning(container: Container): Promise<number | undefined> {
+  while (container.alive) {
+    try {
+      return openRoot(container.state.pid);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      await container.nextExit();
+    }
+  }
+  return undefined;
+}
+
 export class ContainerRoots {
   readonly #runtime: Runtime;
   readonly #starter: ContainerStarter;
@@ -35,15 +51,17 @@ export class ContainerRoots {
   /** Gives `work` the root as the container's processes see it, with its volumes and binds. While it does not run it can't
    * be started either. */
   async use<T>(container: Container, work: (root: OpenRoot) => Promise<T>): Promise<T> {
-    if (container.alive) {
+    const descriptor = await openRunning(container);
+    if (descriptor !== undefined) {
       const { cgroup } = this.#runtime.places(
         container.id,
         container.record.definition.hostConfig.CgroupParent,
       );
-      return this.#with(container.state.pid, this.#runtime.cgroups.deviceTasks(cgroup), work);
+      return this.#with(descriptor, this.#runtime.cgroups.deviceTasks(cgroup), work);
     }
     return container.exclusively(async () => {
-      if (container.alive) return this.#with(container.state.pid, undefined, work);
+      const running = await openRunning(container);
+      if (running !== undefined) return this.#with(running, undefined, work);
       const { definition } = container.record;
       const [upper = "", ...layers] = this.layers(container);
       const held = await this.#runtime.holdRoot({
@@ -59,15 +77,19 @@ export class ContainerRoots {
         init: undefined,
       });
       try {
-        return await this.#with(held.pid, undefined, work);
+        return await this.#with(openRoot(held.pid), undefined, work);
       } finally {
         await held.close();
       }
     });
   }
 
-  async #with<T>(pid: number, devices: string | undefined, work: (root: OpenRoot) => Promise<T>): Promise<T> {
-    const descriptor = openSync(`/proc/${pid}/root`, O_PATH | constants.O_DIRECTORY);
+  /** Closes the descriptor in the end. */
+  async #with<T>(
+    descriptor: number,
+    devices: string | undefined,
+    work: (root: OpenRoot) => Promise<T>,
+  ): Promise<T> {
     try {
       return await work({ descriptor, devices });
     } finally {
