@@ -3,13 +3,13 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, write
 import { join } from "node:path";
 import pino, { type Logger } from "pino";
 import { compose, type Daemon } from "./compose.ts";
+import { describeEndpoint } from "./configuration/endpoints.ts";
 import { DEFAULT_FILE, readConfigurationFile } from "./configuration/file.ts";
 import { readFlags, usage } from "./configuration/flags.ts";
 import type { Given } from "./configuration/options.ts";
 import { compareGiven, makeSettings, mergeGiven, type Settings } from "./configuration/settings.ts";
 import { Policy } from "./engine/access/policy.ts";
 import { VERSION } from "./engine/system/info.ts";
-import { describeEndpoint } from "./listen/endpoints.ts";
 import { Listeners } from "./listen/listeners.ts";
 import { passedDescriptors } from "./listen/systemd.ts";
 

@@ -1,6 +1,6 @@
 // Flags, the configuration file, and the settings they make.
 import { describe, expect, it } from "vitest";
-import { parseEndpoint } from "../listen/endpoints.ts";
+import { parseEndpoint } from "./endpoints.ts";
 import { parseConfiguration } from "./file.ts";
 import { readFlags } from "./flags.ts";
 import { compareGiven, makeSettings, mergeGiven } from "./settings.ts";

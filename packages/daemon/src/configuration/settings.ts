@@ -1,9 +1,9 @@
 // Flags and configuration file become the daemon's settings: merged, checked, with their defaults.
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Endpoint, parseEndpoint } from "../listen/endpoints.ts";
-import { checkTrust, type TlsMode } from "../listen/trust.ts";
+import { type Endpoint, parseEndpoint } from "./endpoints.ts";
 import { type Given, keyOf, type OptionName, options } from "./options.ts";
+import { checkTrust, type TlsMode } from "./trust.ts";
 
 export interface TlsSettings {
   mode: TlsMode;

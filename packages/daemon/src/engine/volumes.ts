@@ -3,8 +3,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Caller, Sight } from "./access/caller.ts";
-import { denied } from "./access/create-limits.ts";
+import { type Caller, denied, type Sight } from "./access/caller.ts";
 import type { VolumePlace } from "./containers/create.ts";
 import { notFound } from "./errors.ts";
 import type { EventSink } from "./events/event.ts";

@@ -9,8 +9,7 @@ import fastify, {
   type FastifyRequest,
   LogController,
 } from "fastify";
-import { ANONYMOUS, type Caller } from "../engine/access/caller.ts";
-import { denied } from "../engine/access/create-limits.ts";
+import { ANONYMOUS, type Caller, denied } from "../engine/access/caller.ts";
 import { isChange } from "../engine/access/permissions.ts";
 import { invalid } from "../engine/errors.ts";
 import { recordRequest } from "./audit.ts";

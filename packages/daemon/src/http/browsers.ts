@@ -2,8 +2,8 @@
 // loopback, by its own address or under a name that it made stand for loopback.
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
+import { isLoopback } from "../configuration/endpoints.ts";
 import { EngineError } from "../engine/errors.ts";
-import { isLoopback } from "../listen/endpoints.ts";
 
 /** Throws for a request that a browser sends for a page, or that is for another host than this one. */
 export function refuseBrowsers({ headers, socket }: IncomingMessage): void {

@@ -8,11 +8,11 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import { peerCredentials } from "@tsd/kernel-bindings";
 import type { Logger } from "pino";
+import { describeEndpoint, type Endpoint } from "../configuration/endpoints.ts";
 import type { Settings } from "../configuration/settings.ts";
+import { checkTrust } from "../configuration/trust.ts";
 import { clientCertificate, expiryWarnings, type Material, readMaterial, watchFile } from "./certificates.ts";
 import type { Connections } from "./connections.ts";
-import { describeEndpoint, type Endpoint } from "./endpoints.ts";
-import { checkTrust } from "./trust.ts";
 
 const HANDSHAKE_MILLISECONDS = 10_000;
 /** How long a refused client may take to read why. */

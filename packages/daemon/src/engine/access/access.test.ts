@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { containerCreateSchema } from "../../api/schemas/container-create.ts";
 import { Caller, type Peer } from "./caller.ts";
-import { checkCreate, fitsPatterns } from "./create-limits.ts";
+import { checkCreate } from "./create-limits.ts";
+import { fitsPatterns } from "./image-patterns.ts";
 import { allPermissions, expandPatterns, isChange } from "./permissions.ts";
 import { Policy } from "./policy.ts";
 import { builtInRoles } from "./role.ts";

@@ -1,4 +1,5 @@
 // Who calls: a peer as the transport knows it, and the caller that roles make of it.
+import { EngineError } from "../errors.ts";
 import type { Permission } from "./permissions.ts";
 import type { Role } from "./role.ts";
 
@@ -64,3 +65,12 @@ export class Caller implements Sight {
     return this.role?.scope === "all" || (owner === this.id && this.role !== undefined);
   }
 }
+
+/** Docker's status and introduction for what an authorisation plugin denies. */
+export const denied = (caller: Caller, what: string): EngineError =>
+  new EngineError(
+    "forbidden",
+    caller.reason
+      ? `authorization denied: ${caller.reason}`
+      : `authorization denied: role ${caller.role?.name} of ${caller.id} does not allow ${what}`,
+  );

@@ -7,8 +7,7 @@ import type {
   HostConfig,
 } from "../../api/schemas/container-create.ts";
 import { containerCapabilities, defaultCapabilities } from "../../runtime/capabilities.ts";
-import { EngineError } from "../errors.ts";
-import type { Caller } from "./caller.ts";
+import { type Caller, denied } from "./caller.ts";
 import type { HostNamespace, Limits } from "./role.ts";
 
 /** What is wrong with a field's value, or undefined. */
@@ -184,15 +183,6 @@ const config: {
   Shell: "harmless",
 };
 
-/** Docker's status and introduction for what an authorisation plugin denies. */
-export const denied = (caller: Caller, what: string): EngineError =>
-  new EngineError(
-    "forbidden",
-    caller.reason
-      ? `authorization denied: ${caller.reason}`
-      : `authorization denied: role ${caller.role?.name} of ${caller.id} does not allow ${what}`,
-  );
-
 function judge<T extends object>(
   table: { [F in keyof T]: Judgement<T[F]> },
   values: T,
@@ -256,17 +246,4 @@ export function reaching(request: ContainerCreate): Record<string, unknown> {
       return says ? [[field, value] as const] : [];
     }),
   );
-}
-
-/** Whether a name fits one of a role's image patterns, with or without its tag. */
-export function fitsPatterns(name: string, patterns: readonly string[]): boolean {
-  const bare = name.replace(/:[^/:]*$/, "");
-  return patterns.some((pattern) => {
-    const expression = pattern
-      .split("*")
-      .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
-      .join(".*");
-    const whole = new RegExp(`^${expression}$`);
-    return whole.test(name) || whole.test(bare);
-  });
 }

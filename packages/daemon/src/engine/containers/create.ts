@@ -6,8 +6,7 @@ import type { ContainerConfig, ContainerCreate, HostConfig } from "../../api/sch
 import { checkTarget, parseBind, parseMount, parseTmpfs, type RequestedMount } from "../../runtime/mounts.ts";
 import { defaultMaskedPaths, defaultReadonlyPaths } from "../../runtime/security.ts";
 import { mergeEnvironment } from "../../runtime/specify.ts";
-import type { Caller } from "../access/caller.ts";
-import { denied } from "../access/create-limits.ts";
+import { type Caller, denied } from "../access/caller.ts";
 import { invalid } from "../errors.ts";
 import type { ImageDefaults, ImageRecord } from "../images/image.ts";
 import { now } from "../timestamps.ts";
