@@ -37,7 +37,10 @@ function answer(response: ServerResponse, status: number, message: string): void
   response.writeHead(status, {
     "Content-Type": "application/json",
     "Content-Length": Buffer.byteLength(body),
+    Connection: "close",
   });
+  // Node reads no more requests from a connection that was to be upgraded, and does not close it either.
+  if (response.req.headers.upgrade !== undefined) response.on("finish", () => response.req.socket.end());
   response.end(body);
 }
 
