@@ -1,5 +1,5 @@
 // What the commands print: tables as docker's, and sentences.
-
+import { join } from "node:path";
 import { shortSerial } from "./certificate-index.ts";
 import type { ListedCertificate, VerifiedCertificate } from "./inspect.ts";
 import type { IssueResult } from "./issue.ts";
@@ -50,7 +50,7 @@ export function issueText({ entry, path, shortened }: IssueResult): string {
   const end = `ends ${day(entry.notAfter)}${shortened ? " as the authority does" : ""}`;
   const use =
     entry.kind === "server"
-      ? `  daemon: --tlscacert ${path}/ca.pem --tlscert ${path}/cert.pem --tlskey ${path}/key.pem\n`
+      ? `  daemon: --tlscacert ${join(path, "../ca.pem")} --tlscert ${path}/cert.pem --tlskey ${path}/key.pem\n`
       : `  client: DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=${path}\n`;
   const names = entry.names.length > 0 ? `  names: ${entry.names.join(", ")}\n` : "";
   return `${entry.kind} ${entry.name}${role}: serial ${shortSerial(entry.serial)}, ${end}\n${names}${use}`;

@@ -124,7 +124,7 @@ async function otherAuthority(): Promise<string> {
 
 const refused: readonly Refused[] = [
   ["no certificate", async () => undefined, /client certificate is required/],
-  ["one of another authority", otherAuthority, /authority that this server does not know/],
+  ["one of another authority", otherAuthority, /authority that this server (does not know|knows)/],
   [
     "an expired one",
     async () => {

@@ -11,6 +11,8 @@ export type CertificatePeer = Extract<Peer, { kind: "certificate" }>;
 
 export interface Material {
   context: SecureContextOptions;
+  /** Names of the authorities that clients' certificates may be of. */
+  authorities: string[];
   /** Serial numbers of revoked certificates. */
   revoked: ReadonlySet<string>;
   /** What expires: the server's certificate, the authorities', the revocation list. */
@@ -48,14 +50,15 @@ export function readMaterial(settings: TlsSettings): Material {
     when: new Date(one.validTo),
   }));
   const context: SecureContextOptions = { cert, key, minVersion: "TLSv1.2" };
+  const authorities: string[] = [];
   let revoked: ReadonlySet<string> = new Set();
   if (settings.mode === "mutual") {
     context.ca = read("tlscacert", settings.authorities);
-    for (const one of certificates("tlscacert", settings.authorities, context.ca))
-      expiries.push({
-        what: `the authority ${settings.authorities} (${one.subject.replaceAll("\n", ", ")})`,
-        when: new Date(one.validTo),
-      });
+    for (const one of certificates("tlscacert", settings.authorities, context.ca)) {
+      const name = one.subject.replaceAll("\n", ", ");
+      authorities.push(name);
+      expiries.push({ what: `the authority ${settings.authorities} (${name})`, when: new Date(one.validTo) });
+    }
     if (settings.revocationList) {
       context.crl = read("tlscrl", settings.revocationList);
       const lists = readRevocationList(context.crl);
@@ -69,7 +72,7 @@ export function readMaterial(settings: TlsSettings): Material {
   } catch (error) {
     throw new Error(`TLS with ${settings.certificate} and ${settings.key}: ${(error as Error).message}`);
   }
-  return { context, revoked, expiries };
+  return { context, authorities, revoked, expiries };
 }
 
 const DAY = 24 * 3600_000;

@@ -174,7 +174,8 @@ export class Listeners {
         if (!found && anonymousPing) return this.#admit(socket, { kind: "stranger" }, from);
         const reason = found
           ? `client certificate refused: ${found.refusal}`
-          : "a client certificate is required: none was given";
+          : // Some clients keep a certificate to themselves that is of another authority than they were asked for.
+            `a client certificate is required, of an authority that this server knows (${this.#material?.authorities.join("; ")}): none was given`;
         this.#refuse(socket, found ? "certificate" : "no certificate", reason, from);
       },
     );
@@ -254,6 +255,11 @@ export class Listeners {
     if (closed > 0) logger.info({ closed }, "connections of expired certificates closed");
     if (!this.#material || now - this.#warned < WARN_AGAIN_MILLISECONDS) return;
     this.#warned = now;
+    const { mode, revocationList, authorities } = this.#settings.tls;
+    if (mode === "mutual" && !revocationList)
+      logger.warn(
+        `no certificate can be revoked: there is no --tlscrl, and no crl.pem beside ${authorities}`,
+      );
     for (const warning of expiryWarnings(this.#material)) logger.warn(warning);
   }
 
