@@ -83,6 +83,7 @@ export class LocalVolumes implements VolumePlace {
       Labels: null,
       Mountpoint,
       Name: name,
+      Owner: this.#owner(name),
       Options: null,
       Scope: "local",
     };

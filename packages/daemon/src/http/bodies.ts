@@ -1,15 +1,22 @@
 // Reads what clients send: JSON bodies, whole and in time.
 import type { FastifyInstance } from "fastify";
+import { EngineError } from "../engine/errors.ts";
 import { parseBody } from "./json.ts";
 
 const MAXIMUM_JSON_BODY = 16 << 20;
 const BODY_MILLISECONDS = 30_000;
+/** Bytes of bodies that are not whole yet, of all clients together. */
+const MAXIMUM_PENDING = 128 << 20;
 
 const refusal = (statusCode: number, message: string): Error =>
   Object.assign(new Error(message), { statusCode });
 
+const tooMuch = (): Error =>
+  new EngineError("unavailable", "too many requests with large bodies at one time");
+
 /** JSON comes with all sorts of content types, or with none; archives are left as streams. */
 export function readJsonBodies(app: FastifyInstance): void {
+  let pending = 0;
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (request, payload, done) => {
     if (request.routeOptions.config.rawBody) {
@@ -23,6 +30,8 @@ export function readJsonBodies(app: FastifyInstance): void {
       if (settled) return;
       settled = true;
       clearTimeout(late);
+      pending -= size;
+      chunks.length = 0;
       done(error, body);
     };
     // Clients that send a byte now and then would keep what they sent in our memory.
@@ -31,9 +40,12 @@ export function readJsonBodies(app: FastifyInstance): void {
       BODY_MILLISECONDS,
     );
     payload.on("data", (chunk: Buffer) => {
+      if (settled) return;
       size += chunk.length;
-      if (size <= MAXIMUM_JSON_BODY) chunks.push(chunk);
-      else settle(refusal(413, "http: request body too large"));
+      pending += chunk.length;
+      chunks.push(chunk);
+      if (size > MAXIMUM_JSON_BODY) settle(refusal(413, "http: request body too large"));
+      else if (pending > MAXIMUM_PENDING) settle(tooMuch());
     });
     // The only thing that goes wrong with a request's stream is its client.
     payload.on("error", (error: Error) =>
@@ -47,5 +59,14 @@ export function readJsonBodies(app: FastifyInstance): void {
         settle(error as Error);
       }
     });
+  });
+  // Whoever was answered before its body was whole may send the rest, but not for ever.
+  app.addHook("onResponse", ({ raw }, _reply, done) => {
+    if (!raw.complete && !raw.destroyed) {
+      const { socket } = raw;
+      const late = setTimeout(() => socket.destroy(), BODY_MILLISECONDS);
+      for (const event of ["end", "close"]) raw.once(event, () => clearTimeout(late));
+    }
+    done();
   });
 }

@@ -186,6 +186,8 @@ export class Listeners {
         { from: remote(socket), host: name, reason: error.message },
         "TLS handshake failed",
       );
+      // A handshake that was not finished in time ends here and nowhere else.
+      socket.destroy();
     });
     return this.#keep(server, true);
   }

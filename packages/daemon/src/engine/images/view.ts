@@ -94,6 +94,7 @@ export function inspectImage(images: ImageService, image: ImageRecord): object {
     RepoTags: image.repoTags,
     RepoDigests: image.repoDigests,
     Parent: "",
+    Owner: image.owners[0] ?? "",
     Comment: config.history?.at(-1)?.comment ?? "",
     Created: config.created ?? zeroTime,
     DockerVersion: "",
