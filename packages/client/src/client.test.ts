@@ -9,7 +9,7 @@ import { compileTemplate } from "./output/template.ts";
 import { humanSize } from "./output/units.ts";
 import { demultiplex } from "./sdk/multiplex.ts";
 import { ResponseParser } from "./sdk/response-parser.ts";
-import { collect, parseHost } from "./sdk/transport.ts";
+import { collect } from "./sdk/transport.ts";
 
 const request = (...words: string[]) => {
   const flags = parseFlags(words, createFlags, true);
@@ -171,8 +171,8 @@ describe("templates", () => {
   });
 });
 
-describe("output and hosts", () => {
-  it("tables, sizes, hosts", () => {
+describe("output", () => {
+  it("tables, sizes", () => {
     expect(
       renderTable([
         ["A", "LONG"],
@@ -180,8 +180,5 @@ describe("output and hosts", () => {
       ]),
     ).toBe("A         LONG\nabc       d\n");
     expect([humanSize(0), humanSize(1980000), humanSize(123456)]).toEqual(["0B", "1.98MB", "123kB"]);
-    expect(parseHost("unix:///run/x.sock")).toEqual({ path: "/run/x.sock" });
-    expect(parseHost("tcp://[::1]:99")).toEqual({ host: "::1", port: 99 });
-    expect(() => parseHost("ftp://x")).toThrow("unable to parse docker host");
   });
 });

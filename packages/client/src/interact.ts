@@ -1,5 +1,5 @@
 // Connects an attached stream with this process's own stdin, stdout and stderr.
-import type { AttachedStream } from "./sdk/client.ts";
+import type { AttachedStream } from "./sdk/channel.ts";
 import { copy, demultiplex } from "./sdk/multiplex.ts";
 
 export interface InteractOptions {

@@ -2,7 +2,7 @@
 import { type Command, print } from "../context.ts";
 import { expectArguments, parseFlags } from "../flags.ts";
 import { compileTemplate } from "../output/template.ts";
-import { ApiError } from "../sdk/transport.ts";
+import { ApiError } from "../sdk/errors.ts";
 
 export const inspect: Command = async (words, context) => {
   const flags = parseFlags(words, { format: ["text", "f"], type: ["text"], size: ["bool", "s"] });

@@ -6,7 +6,7 @@ import { createFlags } from "../create/flags.ts";
 import { attachedStreams, createRequest } from "../create/request.ts";
 import { expectArguments, type FlagTable, type ParsedFlags, parseFlags, UsageError } from "../flags.ts";
 import { interact } from "../interact.ts";
-import { ApiError } from "../sdk/transport.ts";
+import { ApiError } from "../sdk/errors.ts";
 import { followWindow, proxySignals, rawTerminal, windowSize } from "../terminal.ts";
 
 const runFlags: FlagTable = {

@@ -1,4 +1,11 @@
-// The SDK: what automation imports to drive an engine.
-export { type AttachedStream, type AttachOptions, type LogsOptions, TsdClient } from "./client.ts";
+// The SDK: what automation imports to drive an engine (docs/sdk.md).
+export type { AuditCheckpoint, AuditQuery, AuditRecord } from "./audit.ts";
+export type { AttachedStream } from "./channel.ts";
+export { TsdClient } from "./client.ts";
+export type { AttachOptions, LogsOptions, StopOptions } from "./containers.ts";
+export type { ConnectionSettings } from "./environment.ts";
+export { ApiError, type CertificateKind, ConnectionError } from "./errors.ts";
 export { copy, demultiplex } from "./multiplex.ts";
-export { ApiError, ConnectionError, collect } from "./transport.ts";
+export type { ClientOptions, TlsOptions } from "./options.ts";
+export type { Identity } from "./roles.ts";
+export { type Answer, collect } from "./transport.ts";

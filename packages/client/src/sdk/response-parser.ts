@@ -36,6 +36,7 @@ export class ResponseParser {
   #mode: Mode = "head";
   #pending: Buffer = Buffer.alloc(0);
   #left = 0;
+  #isReusable = false;
 
   /** `withoutBody` for HEAD requests. */
   constructor(events: ResponseEvents, withoutBody = false) {
@@ -46,6 +47,11 @@ export class ResponseParser {
   /** What follows on the connection is no HTTP any more (after 101, or a hijacked 200). */
   becomeRaw(): void {
     this.#mode = "raw";
+  }
+
+  /** Whether the connection can carry another request after this answer. */
+  get isReusable(): boolean {
+    return this.#isReusable && this.#mode === "done" && this.#pending.length === 0;
   }
 
   push(chunk: Buffer): void {
@@ -140,6 +146,10 @@ export class ResponseParser {
     const code = Number(status[1]);
     if (code >= 100 && code < 200 && code !== 101) return true; // a provisional answer
     this.#mode = this.#bodyOf(code, headers);
+    this.#isReusable =
+      first.startsWith("HTTP/1.1") &&
+      this.#mode !== "until-close" &&
+      headers.get("connection")?.toLowerCase() !== "close";
     this.#events.head({ status: code, reason: status[2] ?? "", headers });
     if ((this.#mode as Mode) === "done") this.#events.end();
     return true;
@@ -147,7 +157,10 @@ export class ResponseParser {
 
   #bodyOf(status: number, headers: ReadonlyMap<string, string>): Mode {
     if (status === 101) return "raw";
-    if (this.#withoutBody || status === 204 || status === 304) return "done";
+    if (status === 204 || status === 304) return "done";
+    // A refusal that did not wait for the request does not know of HEAD: its words follow.
+    if (this.#withoutBody)
+      return status === 403 && headers.get("connection")?.toLowerCase() === "close" ? "until-close" : "done";
     if (headers.get("transfer-encoding")?.toLowerCase() === "chunked") return "chunk-size";
     const length = headers.get("content-length");
     if (length === undefined) return "until-close";
