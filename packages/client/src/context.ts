@@ -1,8 +1,11 @@
 // What a command works with: the engine, and the terminal.
 import { TsdClient } from "./sdk/client.ts";
+import { type ConnectionSettings, resolveConnection } from "./sdk/environment.ts";
 
 export interface Context {
   client: TsdClient;
+  /** What the global flags say of the connection. */
+  settings: ConnectionSettings;
   /** For a message on stderr, "tsctl: " in front of it where docker says "docker: ". */
   fail(message: string): void;
 }
@@ -18,8 +21,10 @@ export function print(text: string): Promise<void> {
   });
 }
 
-export const makeContext = (host: string): Context => ({
-  client: new TsdClient({ host }),
+export const makeContext = (settings: ConnectionSettings): Context => ({
+  // Commands that need no engine do not ask which one it is.
+  client: new TsdClient(() => resolveConnection(settings)),
+  settings,
   fail: (message) => {
     process.stderr.write(`${message}\n`);
   },

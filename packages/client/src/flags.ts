@@ -33,7 +33,7 @@ export class HelpRequest extends Error {
   }
 }
 
-const parseBool = (name: string, value: string): boolean => {
+export const parseBool = (name: string, value: string): boolean => {
   if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
   if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return false;
   throw new UsageError(
