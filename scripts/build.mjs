@@ -2,6 +2,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { writeExecutable } from "../packages/client/compile.mjs";
 
 const root = join(import.meta.dirname, "..");
 const daemon = join(root, "packages/daemon");
@@ -48,16 +49,15 @@ export async function buildDaemon() {
 export async function buildClient() {
   mkdirSync(join(client, "bin"), { recursive: true });
   // One CommonJS file: Node reads it with no module resolution and no asynchronous loader.
-  await build({
+  const { outputFiles } = await build({
     ...common,
     format: "cjs",
     entryPoints: [join(client, "src/main.ts")],
-    outfile: join(client, "bin/tsctl"),
     minify: true,
-    banner: { js: "#!/usr/bin/env -S -u NODE_EXTRA_CA_CERTS node" },
+    write: false,
   });
   writeFileSync(join(client, "bin/package.json"), '{ "type": "commonjs" }\n');
-  chmodSync(join(client, "bin/tsctl"), 0o755);
+  writeExecutable(outputFiles[0].text, join(client, "bin/tsctl"));
 }
 
 /** Once for tsctl to load when it is asked for certificates, and once as an executable. */
