@@ -149,7 +149,6 @@ export function openStream(request: FastifyRequest, reply: FastifyReply, content
   const { socket } = raw;
   const upgrading = raw.headers.upgrade !== undefined;
   request.server.record(request, upgrading ? 101 : 200);
-  request.server.streamBegins(socket);
   reply.hijack();
   if (reply.raw.socket) reply.raw.detachSocket(socket);
   if (!upgrading) {
@@ -160,6 +159,7 @@ export function openStream(request: FastifyRequest, reply: FastifyReply, content
     socket.removeAllListeners("data");
     socket.pause();
   }
+  request.server.streamBegins(socket);
   socket.setTimeout(0);
   socket.setNoDelay(true);
   const head = upgrading

@@ -12,6 +12,8 @@ export interface Connection {
   caller: Caller;
   /** It has become a raw stream (attach, exec). */
   stream: boolean;
+  /** Takes it off the books; once. */
+  readonly forget: () => void;
 }
 
 /** One caller's name for the count of its connections: those who say nothing of themselves are told apart by address. */
@@ -48,18 +50,19 @@ export class Connections {
       from,
       caller: this.#policy.callerOf(peer, from),
       stream: false,
+      forget: () => {
+        if (!this.#bySocket.delete(socket)) return;
+        const left = (this.#counts.get(name) ?? 1) - 1;
+        if (left > 0) this.#counts.set(name, left);
+        else this.#counts.delete(name);
+      },
     };
     const name = countedAs(connection);
     const count = this.#counts.get(name) ?? 0;
     if (count >= this.limit) return false;
     this.#counts.set(name, count + 1);
     this.#bySocket.set(socket, connection);
-    socket.on("close", () => {
-      this.#bySocket.delete(socket);
-      const left = (this.#counts.get(name) ?? 1) - 1;
-      if (left > 0) this.#counts.set(name, left);
-      else this.#counts.delete(name);
-    });
+    socket.on("close", connection.forget);
     return true;
   }
 
@@ -72,10 +75,13 @@ export class Connections {
     return new Caller(caller.id, from, undefined, `${caller.id}: its certificate has expired`);
   }
 
-  /** A connection has become a raw stream. */
+  /** A connection has become a raw stream. What HTTP listened to was taken off it, and our own ear with it. */
   streamBegins(socket: Socket): void {
     const connection = this.#bySocket.get(socket);
-    if (connection) connection.stream = true;
+    if (!connection) return;
+    connection.stream = true;
+    socket.off("close", connection.forget).on("close", connection.forget);
+    if (socket.destroyed) connection.forget();
   }
 
   /** Gives everybody the role of a new policy. Streams that a caller could not begin any more end. */
