@@ -42,6 +42,21 @@ function deviceAt(path: string, target: string): DeviceSpec | undefined {
   };
 }
 
+/** The numbers of a block device. Throws for a path that is none. */
+export function blockDevice(path: string): { major: number; minor: number } {
+  let device: DeviceSpec | undefined;
+  try {
+    device = deviceAt(path, path);
+  } catch (error) {
+    throw new SpecificationError("system", `stat ${path}: ${describeMissing(error)}`);
+  }
+  if (device?.type !== "b") throw new SpecificationError("system", `${path}: not a block device`);
+  return { major: device.major, minor: device.minor };
+}
+
+const describeMissing = (error: unknown): string =>
+  (error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file or directory" : (error as Error).message;
+
 function* devicesBelow(directory: string, target: string): Generator<DeviceSpec> {
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
     // These are file systems and files of each container's own.

@@ -1,9 +1,9 @@
 // From a container's configuration, and what the engine decided for it, to the specification its plan is made from.
-import type { CgroupLimits } from "@tsd/kernel-bindings";
+import type { BlockThrottle, CgroupLimits } from "@tsd/kernel-bindings";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, RLIM_INFINITY, rlimits } from "@tsd/kernel-bindings";
 import type { ContainerConfig, ExecCreate, HostConfig } from "../api/schemas/container-create.ts";
 import { containerCapabilities } from "./capabilities.ts";
-import { defaultDeviceRules, hostDevices, requestedDevices } from "./devices.ts";
+import { blockDevice, defaultDeviceRules, hostDevices, requestedDevices } from "./devices.ts";
 import { SpecificationError } from "./errors.ts";
 import type { ContainerPlaces, Runtime } from "./runtime.ts";
 import { parseSecurityOptions } from "./security.ts";
@@ -66,6 +66,19 @@ export function processEnvironment(
 
 const positive = (value: number): number | undefined => (value > 0 ? value : undefined);
 
+/** The throttles a request asks for, one for each device, direction and unit. */
+function throttles(host: HostConfig): BlockThrottle[] {
+  const kinds = [
+    [host.BlkioDeviceReadBps, "read", "bps"],
+    [host.BlkioDeviceWriteBps, "write", "bps"],
+    [host.BlkioDeviceReadIOps, "read", "iops"],
+    [host.BlkioDeviceWriteIOps, "write", "iops"],
+  ] as const;
+  return kinds.flatMap(([list, direction, unit]) =>
+    list.map(({ Path, Rate }): BlockThrottle => ({ ...blockDevice(Path), direction, unit, rate: Rate })),
+  );
+}
+
 /** Docker's resource fields as limits of a control group. */
 export function cgroupLimits(host: HostConfig): CgroupLimits {
   const period = host.NanoCpus ? 100_000 : positive(host.CpuPeriod);
@@ -81,6 +94,15 @@ export function cgroupLimits(host: HostConfig): CgroupLimits {
     cpuQuota: host.NanoCpus ? Math.round((host.NanoCpus * 100_000) / 1e9) : host.CpuQuota || undefined,
     cpusetCpus: host.CpusetCpus || undefined,
     cpusetMems: host.CpusetMems || undefined,
+    realtimePeriod: positive(host.CpuRealtimePeriod),
+    realtimeRuntime: positive(host.CpuRealtimeRuntime),
+    tcpMemory: positive(host.KernelMemoryTCP),
+    blockWeight: positive(host.BlkioWeight),
+    blockWeights: host.BlkioWeightDevice.map(({ Path, Weight }) => ({
+      ...blockDevice(Path),
+      weight: Weight,
+    })),
+    blockThrottles: throttles(host),
     pids: host.PidsLimit === null || host.PidsLimit === 0 ? undefined : Math.max(host.PidsLimit, -1),
   };
 }

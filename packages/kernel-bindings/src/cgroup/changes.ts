@@ -17,9 +17,9 @@ export function applyLimits(changes: readonly LimitChange[]): void {
   const done: LimitChange[] = [];
   try {
     for (const change of changes) {
-      const old = readFileSync(change.path, "utf8").trim();
+      const undo = change.undo ?? readFileSync(change.path, "utf8").trim();
       writeLimit(change);
-      done.push({ path: change.path, value: old });
+      done.push({ path: change.path, value: undo });
     }
   } catch (cause) {
     for (const change of done.reverse()) writeLimit(change);

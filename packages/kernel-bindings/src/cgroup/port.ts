@@ -18,8 +18,33 @@ export interface CgroupLimits {
   cpuPeriod?: number | undefined;
   cpusetCpus?: string | undefined;
   cpusetMems?: string | undefined;
+  /** Microseconds of real-time scheduling per period (version 1). */
+  realtimePeriod?: number | undefined;
+  realtimeRuntime?: number | undefined;
   /** −1 for no limit. */
   pids?: number | undefined;
+  /** Bytes of TCP buffers (version 1). */
+  tcpMemory?: number | undefined;
+  /** Relative weight of block I/O, 10 to 1000, and that for single devices. */
+  blockWeight?: number | undefined;
+  blockWeights?: readonly BlockWeight[] | undefined;
+  blockThrottles?: readonly BlockThrottle[] | undefined;
+}
+
+export interface BlockDevice {
+  major: number;
+  minor: number;
+}
+
+export interface BlockWeight extends BlockDevice {
+  weight: number;
+}
+
+/** Bytes or operations a second; 0 for no limit. */
+export interface BlockThrottle extends BlockDevice {
+  direction: "read" | "write";
+  unit: "bps" | "iops";
+  rate: number;
 }
 
 /** A device rule as devices.allow reads it: "c 1:3 rwm", "a *:* rwm". */
@@ -59,6 +84,8 @@ export interface Cgroups {
 export interface LimitChange {
   path: string;
   value: string;
+  /** What puts it back; what the file says, unless it is one of many lines. */
+  undo?: string | undefined;
 }
 
 /** A delegated subtree: the steps that make it, and the file by which a process enters it, beside or instead of the

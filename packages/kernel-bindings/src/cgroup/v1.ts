@@ -30,6 +30,43 @@ const knownControllers = new Set([
   "misc",
 ]);
 
+/** A device's line in a file of lines "8:0 1024". */
+const lineOf = (path: string, device: string): string | undefined =>
+  readIfThere(path)
+    .split("\n")
+    .find((line) => line.startsWith(`${device} `));
+
+/** Limits that are files' values, whatever else is set. */
+function plainLimits(
+  limits: CgroupLimits,
+): [controller: string, file: string, value: string | number | undefined][] {
+  return [
+    ["memory", "memory.soft_limit_in_bytes", limits.memoryReservation],
+    ["memory", "memory.swappiness", limits.memorySwappiness],
+    ["memory", "memory.kmem.tcp.limit_in_bytes", limits.tcpMemory],
+    ["cpu", "cpu.shares", limits.cpuShares],
+    ["cpu", "cpu.cfs_period_us", limits.cpuPeriod],
+    ["cpu", "cpu.cfs_quota_us", limits.cpuQuota],
+    ["cpu", "cpu.rt_period_us", limits.realtimePeriod],
+    ["cpu", "cpu.rt_runtime_us", limits.realtimeRuntime],
+    ["pids", "pids.max", limits.pids === -1 ? "max" : limits.pids],
+    // Weights are the BFQ scheduler's since CFQ left Linux in 5.0.
+    ["blkio", "blkio.bfq.weight", limits.blockWeight],
+    ...(limits.blockWeights ?? []).map(({ major, minor, weight }): [string, string, string] => [
+      "blkio",
+      "blkio.bfq.weight_device",
+      `${major}:${minor} ${weight}`,
+    ]),
+    ...(limits.blockThrottles ?? []).map(
+      ({ major, minor, direction, unit, rate }): [string, string, string] => [
+        "blkio",
+        `blkio.throttle.${direction}_${unit}_device`,
+        `${major}:${minor} ${rate}`,
+      ],
+    ),
+  ];
+}
+
 export class CgroupsV1 implements Cgroups {
   readonly version = 1;
   readonly controllers: readonly { name: string; mountPoint: string }[];
@@ -98,13 +135,8 @@ export class CgroupsV1 implements Cgroups {
     if (this.has("cpuset")) this.#cpuset(steps, group, limits);
     write("memory", "memory.limit_in_bytes", limits.memory);
     write("memory", "memory.memsw.limit_in_bytes", limits.memorySwap);
-    write("memory", "memory.soft_limit_in_bytes", limits.memoryReservation);
-    write("memory", "memory.swappiness", limits.memorySwappiness);
     if (limits.oomKillDisable) write("memory", "memory.oom_control", 1);
-    write("cpu", "cpu.shares", limits.cpuShares);
-    write("cpu", "cpu.cfs_period_us", limits.cpuPeriod);
-    write("cpu", "cpu.cfs_quota_us", limits.cpuQuota);
-    write("pids", "pids.max", limits.pids === -1 ? "max" : limits.pids);
+    for (const [controller, file, value] of plainLimits(limits)) write(controller, file, value);
     if (this.has("devices") && devices !== "all") {
       write("devices", "devices.deny", "a");
       for (const rule of devices) write("devices", "devices.allow", rule);
@@ -159,13 +191,15 @@ export class CgroupsV1 implements Cgroups {
     if (swapFirst) set("memory", "memory.memsw.limit_in_bytes", limits.memorySwap);
     set("memory", "memory.limit_in_bytes", limits.memory);
     if (!swapFirst) set("memory", "memory.memsw.limit_in_bytes", limits.memorySwap);
-    set("memory", "memory.soft_limit_in_bytes", limits.memoryReservation);
-    set("cpu", "cpu.shares", limits.cpuShares);
-    set("cpu", "cpu.cfs_period_us", limits.cpuPeriod);
-    set("cpu", "cpu.cfs_quota_us", limits.cpuQuota);
     set("cpuset", "cpuset.cpus", limits.cpusetCpus);
     set("cpuset", "cpuset.mems", limits.cpusetMems);
-    set("pids", "pids.max", limits.pids === -1 ? "max" : limits.pids);
+    for (const [controller, file, value] of plainLimits(limits)) {
+      const device = /^(\d+:\d+) /.exec(String(value))?.[1];
+      const path = this.#file(controller, group, file);
+      // A line for each device: what puts one back is its own line, or none.
+      const undo = device && (lineOf(path, device) ?? `${device} 0`);
+      if (value !== undefined) changes.push({ path, value: String(value), undo });
+    }
     return changes;
   }
 

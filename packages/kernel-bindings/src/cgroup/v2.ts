@@ -1,5 +1,5 @@
 // Control groups of version 2: one hierarchy for all controllers (Documentation/admin-guide/cgroup-v2).
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Step } from "../plan/vocabulary.ts";
 import { writeLimit } from "./changes.ts";
@@ -56,13 +56,13 @@ export class CgroupsV2 implements Cgroups {
       const path = join(this.#root, ...parts.slice(0, depth), "cgroup.subtree_control");
       steps.push({ op: "write", path, value: this.#wanted() });
     }
-    for (const [file, value] of this.#limits(limits))
+    for (const [file, value] of this.#limits(group, limits))
       steps.push({ op: "write", path: join(this.#root, group, file), value });
     return steps;
   }
 
   /** Limits as files of the group and their values. */
-  #limits(limits: CgroupLimits): [file: string, value: string][] {
+  #limits(group: string, limits: CgroupLimits): [file: string, value: string][] {
     const files: [string, string][] = [];
     const set = (file: string, value: string | number | undefined): void => {
       if (value !== undefined) files.push([file, String(value)]);
@@ -81,6 +81,16 @@ export class CgroupsV2 implements Cgroups {
     set("cpuset.cpus", limits.cpusetCpus || undefined);
     set("cpuset.mems", limits.cpusetMems || undefined);
     set("pids.max", orMax(limits.pids));
+    // BFQ takes Docker's numbers as they are; the cost model's go from 1 to 10000.
+    const bfq = existsSync(join(this.#root, group, "..", "io.bfq.weight"));
+    const weighted = (weight: number): number =>
+      bfq ? weight : 1 + Math.floor(((weight - 10) * 9999) / 990);
+    const file = bfq ? "io.bfq.weight" : "io.weight";
+    if (limits.blockWeight) set(file, weighted(limits.blockWeight));
+    for (const { major, minor, weight } of limits.blockWeights ?? [])
+      set(file, `${major}:${minor} ${weighted(weight)}`);
+    for (const { major, minor, direction, unit, rate } of limits.blockThrottles ?? [])
+      set("io.max", `${major}:${minor} ${direction === "read" ? "r" : "w"}${unit}=${rate || "max"}`);
     return files;
   }
 
@@ -102,7 +112,10 @@ export class CgroupsV2 implements Cgroups {
   }
 
   changes(group: string, limits: CgroupLimits): LimitChange[] {
-    return this.#limits(limits).map(([file, value]) => ({ path: join(this.#root, group, file), value }));
+    return this.#limits(group, limits).map(([file, value]) => ({
+      path: join(this.#root, group, file),
+      value,
+    }));
   }
 
   freeze(group: string, frozen: boolean): void {

@@ -40,6 +40,12 @@ const objects = z
   .nullish()
   .transform((value) => value ?? []);
 
+/** Rates of block devices. */
+const throttles = z
+  .array(z.object({ Path: text, Rate: integer }))
+  .nullish()
+  .transform((value) => value ?? []);
+
 const healthcheck = z
   .looseObject({
     Test: strings,
@@ -166,11 +172,14 @@ export const hostConfigSchema = z.object({
   NanoCpus: integer,
   CgroupParent: text,
   BlkioWeight: integer,
-  BlkioWeightDevice: objects,
-  BlkioDeviceReadBps: objects,
-  BlkioDeviceWriteBps: objects,
-  BlkioDeviceReadIOps: objects,
-  BlkioDeviceWriteIOps: objects,
+  BlkioWeightDevice: z
+    .array(z.object({ Path: text, Weight: integer }))
+    .nullish()
+    .transform((value) => value ?? []),
+  BlkioDeviceReadBps: throttles,
+  BlkioDeviceWriteBps: throttles,
+  BlkioDeviceReadIOps: throttles,
+  BlkioDeviceWriteIOps: throttles,
   CpuPeriod: integer,
   CpuQuota: integer,
   CpuRealtimePeriod: integer,
@@ -219,8 +228,15 @@ export const containerUpdateSchema = hostConfigSchema
     MemoryReservation: true,
     MemorySwap: true,
     PidsLimit: true,
+    MemorySwappiness: true,
     BlkioWeight: true,
+    BlkioWeightDevice: true,
+    BlkioDeviceReadBps: true,
+    BlkioDeviceWriteBps: true,
+    BlkioDeviceReadIOps: true,
+    BlkioDeviceWriteIOps: true,
     KernelMemory: true,
+    KernelMemoryTCP: true,
     CpuRealtimePeriod: true,
     CpuRealtimeRuntime: true,
   })

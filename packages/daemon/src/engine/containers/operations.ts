@@ -8,7 +8,7 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import { cgroupLimits } from "../../runtime/specify.ts";
 import type { Caller, Sight } from "../access/caller.ts";
 import { checkUpdate } from "../access/create-limits.ts";
-import { conflict, EngineError, invalid, notImplemented } from "../errors.ts";
+import { conflict, EngineError, invalid } from "../errors.ts";
 import { parseNanoseconds } from "../events/time-parameter.ts";
 import { parseTime } from "../timestamps.ts";
 import { checkName } from "./create.ts";
@@ -33,9 +33,17 @@ const resourceFields = [
   "MemoryReservation",
   "MemorySwap",
   "PidsLimit",
+  "MemorySwappiness",
+  "BlkioWeight",
+  "BlkioWeightDevice",
+  "BlkioDeviceReadBps",
+  "BlkioDeviceWriteBps",
+  "BlkioDeviceReadIOps",
+  "BlkioDeviceWriteIOps",
+  "KernelMemoryTCP",
+  "CpuRealtimePeriod",
+  "CpuRealtimeRuntime",
 ] as const;
-
-const notBuilt = ["BlkioWeight", "KernelMemory", "CpuRealtimePeriod", "CpuRealtimeRuntime"] as const;
 
 export class ContainerOperations {
   readonly #containers: ContainerService;
@@ -115,7 +123,6 @@ export class ContainerOperations {
       const refuse = (reason: string): EngineError =>
         conflict(`Cannot update container ${container.id}: ${reason}`);
       if (container.removing) throw refuse('Container is marked for removal and cannot be "update".');
-      for (const field of notBuilt) if (update[field]) throw notImplemented(`not implemented: ${field}`);
       const before = container.record.definition.hostConfig;
       const wanted = wantedResources(update);
       const hostConfig: HostConfig = { ...before, ...wanted };
@@ -209,7 +216,8 @@ function wantedResources(update: ContainerUpdate): Partial<HostConfig> {
   const wanted: Record<string, unknown> = {};
   for (const field of resourceFields) {
     const value = update[field];
-    if (value !== 0 && value !== "" && value !== null && value !== undefined) wanted[field] = value;
+    const missing = Array.isArray(value) ? value.length === 0 : [0, "", null, undefined].includes(value);
+    if (!missing) wanted[field] = value;
   }
   return wanted as Partial<HostConfig>;
 }
@@ -225,7 +233,18 @@ const noResources = (host: HostConfig): HostConfig => ({
   CpusetMems: "",
   MemoryReservation: 0,
   MemorySwap: 0,
+  MemorySwappiness: null,
+  OomKillDisable: false,
   PidsLimit: null,
+  BlkioWeight: 0,
+  BlkioWeightDevice: [],
+  BlkioDeviceReadBps: [],
+  BlkioDeviceWriteBps: [],
+  BlkioDeviceReadIOps: [],
+  BlkioDeviceWriteIOps: [],
+  KernelMemoryTCP: 0,
+  CpuRealtimePeriod: 0,
+  CpuRealtimeRuntime: 0,
 });
 
 /** ps's table as titles and rows, of the wanted processes only. Throws when there is no PID among the columns. */

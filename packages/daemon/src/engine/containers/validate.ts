@@ -52,6 +52,13 @@ function checkCpuset(kind: "cpus" | "mems", requested: string, available: string
     throw invalid(`Requested ${name} are not available - requested ${requested}, available: ${available}`);
 }
 
+const throttleFields = [
+  "BlkioDeviceReadBps",
+  "BlkioDeviceWriteBps",
+  "BlkioDeviceReadIOps",
+  "BlkioDeviceWriteIOps",
+] as const;
+
 /** Throws for limits that can't be, or not together. */
 export function checkResources(host: HostConfig): void {
   const cpus = availableParallelism();
@@ -66,6 +73,16 @@ export function checkResources(host: HostConfig): void {
     throw invalid("Minimum memory reservation allowed is 6MB");
   if (host.Memory > 0 && host.MemoryReservation > host.Memory)
     throw invalid("Minimum memory limit can not be less than memory reservation limit, see usage");
+  if (host.BlkioWeight !== 0 && (host.BlkioWeight < 10 || host.BlkioWeight > 1000))
+    throw invalid("Range of blkio weight is from 10 to 1000");
+  for (const { Path, Weight } of host.BlkioWeightDevice)
+    if (Weight < 10 || Weight > 1000)
+      throw invalid(`BlkioWeightDevice ${Path}: range of blkio weight is from 10 to 1000`);
+  for (const field of throttleFields)
+    for (const { Path, Rate } of host[field])
+      if (Rate < 0) throw invalid(`${field} ${Path}: a rate can't be less than 0`);
+  if (host.CpuRealtimePeriod !== 0 && host.CpuRealtimeRuntime > host.CpuRealtimePeriod)
+    throw invalid("cpu real-time runtime cannot be higher than cpu real-time period");
   if (host.NanoCpus > 0 && (host.CpuPeriod > 0 || host.CpuQuota > 0))
     throw invalid(
       `Conflicting options: Nano CPUs and CPU ${host.CpuPeriod > 0 ? "Period" : "Quota"} cannot both be set`,
