@@ -52,6 +52,7 @@ const native = {
   mount_setattr: libc.func(
     "int mount_setattr(int directory, const char *path, unsigned int flags, const void *attributes, size_t size)",
   ),
+  malloc_trim: libc.func("int malloc_trim(size_t pad)"),
   lsetxattr: libc.func(
     "int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)",
   ),
@@ -126,6 +127,11 @@ export function sendDescriptors(socket: number, bytes: Uint8Array, descriptors: 
   };
   const sent = check(native.sendmsg(socket, header, MSG_NOSIGNAL | MSG_DONTWAIT), "sendmsg");
   if (sent !== bytes.length) throw new Error(`sendmsg: ${sent} of ${bytes.length} bytes were sent`);
+}
+
+/** Gives memory that was freed back to the kernel (malloc_trim(3)). */
+export function trimMemory(): void {
+  native.malloc_trim(0);
 }
 
 /** Who is at the other end of a Unix socket (SO_PEERCRED, unix(7)). */

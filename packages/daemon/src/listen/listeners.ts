@@ -13,6 +13,7 @@ import type { Settings } from "../configuration/settings.ts";
 import { checkTrust } from "../configuration/trust.ts";
 import { clientCertificate, expiryWarnings, type Material, readMaterial, watchFile } from "./certificates.ts";
 import type { Connections } from "./connections.ts";
+import { releaseAfterCrowds } from "./crowds.ts";
 
 const HANDSHAKE_MILLISECONDS = 10_000;
 /** How long a refused client may take to read why. */
@@ -42,6 +43,7 @@ export class Listeners {
   readonly #paths: string[] = [];
   #watcher: ReturnType<typeof watchFile> | undefined;
   #expiryTimer: NodeJS.Timeout | undefined;
+  #stopWatchingCrowds: (() => void) | undefined;
   #warned = 0;
 
   constructor(parts: ListenerParts, settings: Settings) {
@@ -64,6 +66,7 @@ export class Listeners {
     this.#watchRevocations();
     this.#checkExpiries();
     this.#expiryTimer = setInterval(() => this.#checkExpiries(), EXPIRY_CHECK_MILLISECONDS).unref();
+    this.#stopWatchingCrowds = releaseAfterCrowds(this.#servers.map(({ server }) => server));
   }
 
   async #open(endpoint: Endpoint): Promise<void> {
@@ -269,6 +272,7 @@ export class Listeners {
   async close(): Promise<void> {
     this.#watcher?.close();
     clearInterval(this.#expiryTimer);
+    this.#stopWatchingCrowds?.();
     this.#parts.connections.closeWhere(() => true);
     await Promise.all(
       this.#servers.map(({ server }) => new Promise<void>((resolve) => server.close(() => resolve()))),
