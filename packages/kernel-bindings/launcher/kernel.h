@@ -2,6 +2,7 @@
 #ifndef TSD_KERNEL_H
 #define TSD_KERNEL_H
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/close_range.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
@@ -37,6 +38,9 @@ static inline int kernel_close_range(unsigned first, unsigned last, unsigned fla
 }
 static inline pid_t kernel_clone3(struct clone_args *arguments) {
     return (pid_t)syscall(SYS_clone3, arguments, sizeof *arguments);
+}
+static inline int kernel_bpf(int command, union bpf_attr *attributes) {
+    return (int)syscall(SYS_bpf, command, attributes, sizeof *attributes);
 }
 static inline int kernel_pidfd_send_signal(int pidfd, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);

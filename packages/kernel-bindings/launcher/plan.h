@@ -23,6 +23,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(2, STDIO, "stdio", STAGE_MONITOR, "uuuuu") \
     X(3, LOG, "log", STAGE_MONITOR, "suu") \
     X(8, LOG_FORWARD, "log.forward", STAGE_MONITOR, "uussul") \
+    X(9, CGROUP_DEVICES, "cgroup.devices", STAGE_MONITOR, "sb") \
     X(4, DIRECTORY, "directory", STAGE_MONITOR, "su") \
     X(5, WRITE, "write", STAGE_MONITOR, "ss") \
     X(6, PID_NAMESPACE, "pid-namespace.join", STAGE_MONITOR, "s") \

@@ -48,6 +48,36 @@ static int make_directories(struct context *context, const char *path, mode_t mo
     return 0;
 }
 
+/* Loads a program of device rules and puts it on a group of version 2, which then holds it. */
+static int cgroup_devices(struct context *context, const struct step *step) {
+    const char *directory = step->fields[0].string;
+    size_t length = step->fields[1].length;
+    /* The kernel reads instructions where they are, which must be aligned. */
+    void *instructions = length > 0 && length % sizeof(struct bpf_insn) == 0 ? malloc(length) : NULL;
+    if (!instructions) return errno = EINVAL, fail(context, "bpf", "program");
+    memcpy(instructions, step->fields[1].string, length);
+    union bpf_attr load = {
+        .prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
+        .insn_cnt = (uint32_t)(length / sizeof(struct bpf_insn)),
+        .insns = (uint64_t)(uintptr_t)instructions,
+        .license = (uint64_t)(uintptr_t)"Apache-2.0",
+    };
+    int program = kernel_bpf(BPF_PROG_LOAD, &load);
+    free(instructions);
+    if (program < 0) return fail(context, "bpf", "BPF_PROG_LOAD");
+    int group = open(directory, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+    int result = 0;
+    if (group < 0) {
+        result = fail(context, "open", directory);
+    } else {
+        union bpf_attr attach = {.target_fd = (uint32_t)group, .attach_bpf_fd = (uint32_t)program, .attach_type = BPF_CGROUP_DEVICE};
+        if (kernel_bpf(BPF_PROG_ATTACH, &attach) < 0) result = fail(context, "bpf", directory);
+        close(group);
+    }
+    close(program);
+    return result;
+}
+
 static int join_namespace(struct context *context, const char *path, int type) {
     int namespace = open(path, O_RDONLY | O_CLOEXEC);
     if (namespace < 0) return fail(context, "open", path);
@@ -183,6 +213,7 @@ int run_monitor_step(struct context *context, const struct step *step) {
         return 0;
     case OP_LOG_FORWARD: return open_forward(context, step);
     case OP_DIRECTORY: return make_directories(context, fields[0].string, (mode_t)fields[1].number);
+    case OP_CGROUP_DEVICES: return cgroup_devices(context, step);
     case OP_WRITE: return write_file(context, fields[0].string, fields[1].string, fields[1].length);
     case OP_PID_NAMESPACE: return join_namespace(context, fields[0].string, CLONE_NEWPID);
     case OP_CLONE: return clone_child(context, step);

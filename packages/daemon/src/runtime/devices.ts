@@ -26,6 +26,9 @@ export const defaultDeviceRules: readonly DeviceRule[] = [
   "c 136:* rwm",
 ];
 
+/** Whether a rule is one that control groups read, as Docker's own check has it. */
+export const isDeviceRule = (rule: string): boolean => /^[acb] (?:\d+|\*):(?:\d+|\*) [rwm]{1,3}$/.test(rule);
+
 /** The device at a path of the host's, or undefined if it is none. */
 function deviceAt(path: string, target: string): DeviceSpec | undefined {
   const status = statSync(path);

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Step } from "../plan/vocabulary.ts";
 import { writeLimit } from "./changes.ts";
+import { deviceProgram } from "./device-program.ts";
 import { descendants, keyedNumbers, numbersIn, readIfThere, subdirectories } from "./files.ts";
 import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
 import { type CgroupStatistics, statisticsV2 } from "./statistics.ts";
@@ -49,7 +50,7 @@ export class CgroupsV2 implements Cgroups {
     return controllers.map((name) => `+${name}`).join(" ");
   }
 
-  create(group: string, limits: CgroupLimits, _devices: readonly DeviceRule[] | "all"): Step[] {
+  create(group: string, limits: CgroupLimits, devices: readonly DeviceRule[] | "all"): Step[] {
     const steps: Step[] = [{ op: "directory", path: join(this.#root, group), mode: 0o755 }];
     const parts = group.split("/").filter(Boolean);
     for (let depth = 0; depth < parts.length; depth++) {
@@ -58,6 +59,12 @@ export class CgroupsV2 implements Cgroups {
     }
     for (const [file, value] of this.#limits(group, limits))
       steps.push({ op: "write", path: join(this.#root, group, file), value });
+    if (devices !== "all")
+      steps.push({
+        op: "cgroup.devices",
+        directory: join(this.#root, group),
+        program: deviceProgram(devices),
+      });
     return steps;
   }
 
@@ -135,8 +142,10 @@ export class CgroupsV2 implements Cgroups {
   }
 }
 
-/** Version 2 limits swap by itself, Docker the sum of both. */
+/** Version 2 limits swap by itself, Docker the sum of both. Unlimited memory says nothing of swap: a sum then is no limit
+ * of it, but 0 is. */
 function swapOnly(memory: number | undefined, memorySwap: number): string {
-  if (memorySwap === -1 || memory === undefined || memory === -1) return "max";
+  if (memorySwap === -1) return "max";
+  if (memory === undefined || memory === -1) return memorySwap === 0 ? "0" : "max";
   return String(Math.max(0, memorySwap - memory));
 }

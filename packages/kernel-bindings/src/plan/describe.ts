@@ -29,6 +29,8 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   "log.forward": (step) => `pass each line on to ${step.address}, as ${step.tag}`,
   directory: (step) => `make directory ${step.path}`,
   write: (step) => `write ${JSON.stringify(step.value)} to ${step.path}`,
+  "cgroup.devices": (step) =>
+    `put a device program of ${step.program.length / 8} instructions on ${step.directory}`,
   "pid-namespace.join": (step) => `join PID namespace ${step.path}`,
   clone: (step) => `clone the process; new namespaces: ${namespaces(Number(step.flags))}`,
   "netlink.host": (step) => `send ${count(step.messages)} rtnetlink messages on the host`,

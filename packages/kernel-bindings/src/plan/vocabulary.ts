@@ -53,6 +53,8 @@ export const vocabulary = {
   directory: { code: 4, stage: "monitor", fields: { path: "string", mode: "number" } },
   /** A value written to a kernel file (a cgroup's limit). */
   write: { code: 5, stage: "monitor", fields: { path: "string", value: "string" } },
+  /** Puts a BPF program of device rules on a group of version 2; it goes with the group. */
+  "cgroup.devices": { code: 9, stage: "monitor", fields: { directory: "string", program: "bytes" } },
   "pid-namespace.join": { code: 6, stage: "monitor", fields: { path: "string" } },
   /** The clone itself, with its CLONE_NEW* flags. */
   clone: { code: 7, stage: "monitor", fields: { flags: "number" } },

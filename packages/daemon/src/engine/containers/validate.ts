@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import type { ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
 import { containerCapabilities } from "../../runtime/capabilities.ts";
+import { isDeviceRule } from "../../runtime/devices.ts";
 import { SpecificationError } from "../../runtime/errors.ts";
 import { parseSecurityOptions } from "../../runtime/security.ts";
 import { EngineError, invalid } from "../errors.ts";
@@ -154,6 +155,8 @@ export function validateCreate(request: ContainerCreate): void {
     parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged);
   });
   checkSysctls(host);
+  for (const rule of host.DeviceCgroupRules ?? [])
+    if (!isDeviceRule(rule)) throw invalid(`invalid device cgroup rule format: '${rule}'`);
 }
 
 const ipcSysctls = [
