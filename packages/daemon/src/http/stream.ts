@@ -31,6 +31,8 @@ export function sendStream(
   report: (error: Error) => void,
 ): void {
   const raw = beginStream(reply, contentType);
+  // A client that goes while it is waited for leaves the source in the middle of a line: what that holds open ends here.
+  raw.on("close", () => lines.destroy());
   lines
     .on("error", (error) => {
       report(error);

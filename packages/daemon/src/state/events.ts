@@ -8,9 +8,16 @@ export function eventStore(db: Db): EventStore {
   // Times as fixed-width text, since they do not fit SQLite's integers in JavaScript's numbers.
   const key = (nanoseconds: bigint): string => String(nanoseconds).padStart(20, "0");
   const insert = prepare<unknown[]>(db, "INSERT INTO events (time_nano, message) VALUES (?, ?)");
-  const since = prepare<[string], { time_nano: string; message: string }>(
+  const last = prepare<[], { sequence: number }>(
     db,
-    "SELECT time_nano, message FROM events WHERE time_nano >= ? ORDER BY sequence",
+    "SELECT sequence FROM events ORDER BY sequence DESC LIMIT 1",
+  );
+  const since = prepare<
+    [string, number, number, number],
+    { sequence: number; time_nano: string; message: string }
+  >(
+    db,
+    "SELECT sequence, time_nano, message FROM events WHERE time_nano >= ? AND sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?",
   );
   const trim = prepare<unknown[]>(
     db,
@@ -26,7 +33,12 @@ export function eventStore(db: Db): EventStore {
   });
   return {
     append: (events) => append(events),
-    since: (nanoseconds) =>
-      since.all(key(nanoseconds)).map((row) => ({ nanoseconds: BigInt(row.time_nano), text: row.message })),
+    last: () => last.get()?.sequence ?? 0,
+    since: (nanoseconds, after, end, limit) =>
+      since.all(key(nanoseconds), after, end, limit).map((row) => ({
+        sequence: row.sequence,
+        nanoseconds: BigInt(row.time_nano),
+        text: row.message,
+      })),
   };
 }

@@ -34,6 +34,8 @@ const MAXIMUM_UNSAVED = 1000;
 const TRY_AGAIN_MILLISECONDS = 1000;
 /** Records that are read in one turn of the event loop. */
 const PAGE = 500;
+/** Records that one client may leave unread. */
+const MAXIMUM_UNREAD = 10_000;
 
 export interface AuditLogParts {
   store: AuditStore;
@@ -169,10 +171,16 @@ export class AuditLog {
     options: { tail: number | undefined; follow: boolean },
     signal: AbortSignal,
   ): AsyncGenerator<string> {
-    const live: AuditRecord[] = [];
+    let live: AuditRecord[] = [];
+    let lost = false;
     let wake: (() => void) | undefined;
     const listener = (record: AuditRecord): void => {
       if (matches(filter, record)) live.push(record);
+      if (live.length > MAXIMUM_UNREAD) {
+        this.#listeners.delete(listener);
+        live = [];
+        lost = true;
+      }
       wake?.();
     };
     const abort = (): void => wake?.();
@@ -182,10 +190,12 @@ export class AuditLog {
     try {
       yield* this.#past(filter, options.tail, end, signal);
       while (options.follow && !signal.aborted) {
-        for (const record of live.splice(0)) if (record.sequence > end) yield `${JSON.stringify(record)}\n`;
+        for (let record = live.shift(); record; record = live.shift())
+          if (record.sequence > end) yield `${JSON.stringify(record)}\n`;
+        if (lost) throw new Error("the client read too slowly: records went past it");
         await new Promise<void>((resolve) => {
           wake = resolve;
-          if (live.length > 0 || signal.aborted) resolve();
+          if (live.length > 0 || lost || signal.aborted) resolve();
         });
       }
     } finally {

@@ -20,11 +20,19 @@ interface Kept {
   message: EventMessage;
 }
 
+interface StoredEvent {
+  sequence: number;
+  nanoseconds: bigint;
+  text: string;
+}
+
 /** Keeps events over the daemon's life. */
 export interface EventStore {
   append(events: readonly { nanoseconds: bigint; text: string }[]): void;
-  /** Oldest first, at or after a time. */
-  since(nanoseconds: bigint): { nanoseconds: bigint; text: string }[];
+  /** The sequence of the newest; 0 where there is none. */
+  last(): number;
+  /** At most `limit`, oldest first, at or after a time, of those between two sequences: the first excluded, the last not. */
+  since(nanoseconds: bigint, after: number, last: number, limit: number): StoredEvent[];
 }
 
 export const eventFilters = [
@@ -53,6 +61,10 @@ const BATCH_MILLISECONDS = 3;
 /** Events that could not be written are kept for the next try; at most so many. */
 const MAXIMUM_UNSAVED = 10_000;
 const TRY_AGAIN_MILLISECONDS = 1000;
+/** What one client may leave unread, in characters: events carry labels, which can be long. */
+const MAXIMUM_UNREAD = 4 << 20;
+/** Events of the past that are read in one go. */
+const PAGE = 50;
 
 export class EventBus implements EventSink {
   readonly #store: EventStore;
@@ -111,7 +123,9 @@ export class EventBus implements EventSink {
     options: { since: bigint | undefined; until: bigint | undefined; filters: Filters; sight: Sight },
     signal: AbortSignal,
   ): AsyncGenerator<string> {
-    const queue: Kept[] = [];
+    let queue: Kept[] = [];
+    let unread = 0;
+    let lost = false;
     let wake: (() => void) | undefined;
     let ended = signal.aborted;
     const finish = (): void => {
@@ -120,12 +134,17 @@ export class EventBus implements EventSink {
     };
     const listener = (event: Kept): void => {
       queue.push(event);
-      if (queue.length > 10_000) finish();
+      unread += event.text.length;
+      if (unread > MAXIMUM_UNREAD) {
+        this.#listeners.delete(listener);
+        queue = [];
+        lost = true;
+      }
       wake?.();
     };
     // Listening starts before the past is read, in the same turn: nothing falls between the two.
     this.flush();
-    const past = options.since === undefined ? [] : this.#store.since(options.since);
+    const last = options.since === undefined ? 0 : this.#store.last();
     this.#listeners.add(listener);
     signal.addEventListener("abort", finish, { once: true });
     const untilMilliseconds =
@@ -139,11 +158,16 @@ export class EventBus implements EventSink {
       options.sight.sees(message.owner ?? "") &&
       matchesEvent(options.filters, message);
     try {
-      for (const { nanoseconds, text } of past)
+      for (const { nanoseconds, text } of this.#past(options.since ?? 0n, last)) {
+        if (ended) break;
         if (shown(JSON.parse(text) as EventMessage, nanoseconds)) yield `${text}\n`;
+      }
       for (;;) {
-        for (let event = queue.shift(); event; event = queue.shift())
+        for (let event = queue.shift(); event; event = queue.shift()) {
+          unread -= event.text.length;
           if (shown(event.message, event.nanoseconds)) yield `${event.text}\n`;
+        }
+        if (lost) throw new Error("the client read too slowly: events went past it");
         if (ended) return;
         await new Promise<void>((resolve) => {
           wake = resolve;
@@ -152,6 +176,14 @@ export class EventBus implements EventSink {
     } finally {
       clearTimeout(timer);
       this.#listeners.delete(listener);
+    }
+  }
+
+  *#past(since: bigint, last: number): Generator<StoredEvent> {
+    for (let after = 0; after < last; ) {
+      const page = this.#store.since(since, after, last, PAGE);
+      yield* page;
+      after = page.at(-1)?.sequence ?? last;
     }
   }
 }
