@@ -4,6 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { applyLimits, KernelError } from "@tsd/kernel-bindings";
 import type { ContainerUpdate, HostConfig } from "../../api/schemas/container-create.ts";
+import { SpecificationError } from "../../runtime/errors.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { cgroupLimits } from "../../runtime/specify.ts";
 import type { Caller, Sight } from "../access/caller.ts";
@@ -144,11 +145,22 @@ export class ContainerOperations {
     });
   }
 
+  /** A device that is not there is the request's fault here: the container has long been started without it. */
+  #limits(container: Container, hostConfig: HostConfig): ReturnType<typeof cgroupLimits> {
+    try {
+      return cgroupLimits(hostConfig);
+    } catch (error) {
+      if (error instanceof SpecificationError)
+        throw invalid(`Cannot update container ${container.id}: ${error.message}`);
+      throw error;
+    }
+  }
+
   #apply(container: Container, hostConfig: HostConfig, wanted: Partial<HostConfig>): void {
     const { registry } = this.#containers;
     const before = container.record.definition.hostConfig;
     // Only what was asked for is written: what a system container did to its own group stays.
-    const asked = cgroupLimits({ ...noResources(hostConfig), ...wanted });
+    const asked = this.#limits(container, { ...noResources(hostConfig), ...wanted });
     const { cgroups } = this.#runtime;
     try {
       registry.redefine(container, { hostConfig });
