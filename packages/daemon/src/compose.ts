@@ -80,7 +80,12 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const launcher = new Launcher(programs.launcher, (message) => logger.error(message));
   const runtime = new Runtime(
     launcher,
-    { execRoot, cgroupParent: settings.cgroupParent, initPath: programs.init },
+    {
+      execRoot,
+      cgroupParent: settings.cgroupParent,
+      initPath: programs.init,
+      cdiDirectories: settings.cdiDirectories,
+    },
     transform,
   );
   const events = new EventBus(eventStore(db), report);

@@ -1,7 +1,9 @@
 // From run's flags to the body of POST /containers/create.
+
 import type { ContainerCreateRequest } from "@tsd/daemon/api";
 import { type ParsedFlags, parseBytes, parseInteger, UsageError } from "../flags.ts";
 import { environment, keyValues, readFile, securityOption } from "./environment.ts";
+import { gpuRequest } from "./gpus.ts";
 import { healthcheck } from "./health.ts";
 import { bind, mount } from "./mounts.ts";
 import { networks, ports } from "./networks.ts";
@@ -118,9 +120,7 @@ export function createRequest(
       .map(device),
     DeviceRequests: [
       ...(cdi.length > 0 ? [{ Driver: "cdi", DeviceIDs: cdi }] : []),
-      ...(flags.has("gpus")
-        ? [{ Driver: "", Count: -1, Capabilities: [["gpu"]], Options: { gpus: text("gpus") } }]
-        : []),
+      ...(flags.has("gpus") ? [gpuRequest(text("gpus"))] : []),
     ],
     BlkioWeightDevice: flags
       .list("blkio-weight-device")

@@ -45,6 +45,11 @@ const table = {
   "cgroup-parent": { kind: "text", text: "control group that containers are put below (default /tsd)" },
   mtu: { kind: "number", text: "MTU of the default network (default 1500)" },
   iptables: { kind: "switch", text: "write firewall rules (default true)" },
+  "cdi-spec-dir": {
+    kind: "list",
+    key: "cdi-spec-dirs",
+    text: "folder of CDI specifications (repeatable; default /etc/cdi and /var/run/cdi)",
+  },
   "init-path": { kind: "text", text: "init program for --init" },
   tls: { kind: "switch", text: "TLS at tcp:// hosts; implied by --tlsverify" },
   tlsverify: { kind: "switch", text: "TLS, and only for clients with a certificate of --tlscacert" },

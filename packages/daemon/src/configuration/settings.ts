@@ -32,6 +32,7 @@ export interface Settings {
   cgroupParent: string;
   mtu: number;
   iptables: boolean;
+  cdiDirectories: string[];
   initPath: string | undefined;
   tls: TlsSettings;
   rolesFile: string | undefined;
@@ -112,6 +113,7 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     cgroupParent: given["cgroup-parent"] ?? "/tsd",
     mtu,
     iptables: given.iptables ?? true,
+    cdiDirectories: given["cdi-spec-dir"] ?? ["/etc/cdi", "/var/run/cdi"],
     initPath: given["init-path"] || undefined,
     tls,
     rolesFile: given["roles-file"] || undefined,

@@ -35,6 +35,8 @@ export interface RuntimeSettings {
   cgroupParent: string;
   /** The init program that --init puts in front of a command. */
   initPath: string;
+  /** Where specifications of devices by name are (CDI). */
+  cdiDirectories: readonly string[];
 }
 
 export class Runtime {

@@ -3,6 +3,7 @@ import type { BlockThrottle, CgroupLimits } from "@tsd/kernel-bindings";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, RLIM_INFINITY, rlimits } from "@tsd/kernel-bindings";
 import type { ContainerConfig, ExecCreate, HostConfig } from "../api/schemas/container-create.ts";
 import { containerCapabilities } from "./capabilities.ts";
+import { requestedEdits } from "./cdi.ts";
 import { blockDevice, defaultDeviceRules, hostDevices, requestedDevices } from "./devices.ts";
 import { SpecificationError } from "./errors.ts";
 import type { ContainerPlaces, Runtime } from "./runtime.ts";
@@ -195,7 +196,9 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
   const { config, hostConfig: host, places } = input;
   const security = parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged);
   const asked = requestedDevices(host.Devices);
+  const named = requestedEdits(host.DeviceRequests ?? [], runtime.settings.cdiDirectories);
   const hostname = config.Hostname;
+  const mounts = [...input.mounts, ...named.mounts];
   return {
     id: input.id,
     socket: places.socket,
@@ -217,7 +220,7 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
     limits: cgroupLimits(host),
     deviceRules: host.Privileged
       ? "all"
-      : [...defaultDeviceRules, ...asked.rules, ...(host.DeviceCgroupRules ?? [])],
+      : [...defaultDeviceRules, ...asked.rules, ...named.rules, ...(host.DeviceCgroupRules ?? [])],
     subtree: host.Type === "system" ? runtime.cgroups.subtree(places.cgroup) : undefined,
     interfaces: input.interfaces,
     root: {
@@ -228,8 +231,8 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
       readOnly: host.ReadonlyRootfs,
     },
     files: input.files,
-    mounts: host.Type === "system" ? withSystemMounts(input.mounts) : input.mounts,
-    devices: host.Privileged ? hostDevices() : asked.devices,
+    mounts: host.Type === "system" ? withSystemMounts(mounts) : mounts,
+    devices: [...(host.Privileged ? hostDevices() : asked.devices), ...named.devices],
     shmSize: host.ShmSize,
     privileged: host.Privileged,
     maskedPaths: security.unconfinedPaths ? [] : (host.MaskedPaths ?? []),
@@ -238,7 +241,7 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
     init: host.Init ? runtime.settings.initPath : undefined,
     process: processSpec(runtime, host, {
       arguments: input.command,
-      environment: processEnvironment(config.Env ?? [], {
+      environment: processEnvironment([...(config.Env ?? []), ...named.environment], {
         hostname,
         terminal: config.Tty,
         home: input.user.home,

@@ -35,10 +35,6 @@ const words = z
   .union([z.array(z.string()), z.string().transform((word) => [word])])
   .nullish()
   .transform((value) => value ?? null);
-const objects = z
-  .array(z.looseObject({}))
-  .nullish()
-  .transform((value) => value ?? []);
 
 /** Rates of block devices. */
 const throttles = z
@@ -191,7 +187,24 @@ export const hostConfigSchema = z.object({
     .nullish()
     .transform((value) => value ?? []),
   DeviceCgroupRules: strings,
-  DeviceRequests: objects,
+  DeviceRequests: z
+    .array(
+      z.object({
+        Driver: text,
+        Count: integer,
+        DeviceIDs: strings,
+        Capabilities: z
+          .array(z.array(z.string()))
+          .nullish()
+          .transform((value) => value ?? null),
+        Options: z
+          .record(z.string(), z.string())
+          .nullish()
+          .transform((value) => value ?? null),
+      }),
+    )
+    .nullish()
+    .transform((value) => value ?? null),
   KernelMemory: integer,
   KernelMemoryTCP: integer,
   MemoryReservation: integer,

@@ -17,7 +17,6 @@ const notBuilt: readonly Check[] = [
   ["UsernsMode", (host) => host.UsernsMode === "" || host.UsernsMode === "host"],
   ["StorageOpt", (host) => empty(host.StorageOpt)],
   ["Isolation", (host) => ["", "default"].includes(host.Isolation)],
-  ["DeviceRequests", (host) => empty(host.DeviceRequests)],
   ["CpuCount", (host) => host.CpuCount === 0],
   ["CpuPercent", (host) => host.CpuPercent === 0],
   ["IOMaximumIOps", (host) => host.IOMaximumIOps === 0],

@@ -126,6 +126,7 @@ export function infoView(parts: InfoParts, sight: Sight): object {
     HttpsProxy: "",
     NoProxy: "",
     Name: hostname(),
+    CDISpecDirs: parts.runtime.settings.cdiDirectories,
     Labels: parts.labels(),
     ExperimentalBuild: false,
     ServerVersion: VERSION,
