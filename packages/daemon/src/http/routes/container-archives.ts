@@ -43,6 +43,7 @@ async function sendArchive(
 function archiveQuery(value: unknown): z.output<typeof archiveSchema> & { path: string } {
   const checked = check(archiveSchema, value, "query");
   if (!checked.path) throw invalid("bad parameter: path cannot be empty");
+  if (checked.path.includes("\0")) throw invalid("bad parameter: path cannot contain a NUL");
   return { ...checked, path: checked.path };
 }
 
