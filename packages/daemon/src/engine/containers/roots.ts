@@ -3,6 +3,7 @@ import { closeSync, constants, openSync } from "node:fs";
 import { O_PATH } from "@tsd/kernel-bindings";
 import { openLayers } from "../../runtime/rootview.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import { conflict } from "../errors.ts";
 import type { Container } from "./registry.ts";
 import { type ContainerStarter, mountSpec } from "./starter.ts";
 
@@ -62,6 +63,7 @@ export class ContainerRoots {
     return container.exclusively(async () => {
       const running = await openRunning(container);
       if (running !== undefined) return this.#with(running, undefined, work);
+      if (container.removing) throw conflict(`container ${container.id} is marked for removal`);
       const { definition } = container.record;
       const [upper = "", ...layers] = this.layers(container);
       const held = await this.#runtime.holdRoot({

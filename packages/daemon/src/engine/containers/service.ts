@@ -216,26 +216,40 @@ export class ContainerService {
     reference = container.id,
   ): Promise<void> {
     if (container.removing) throw conflict(`removal of container ${reference} is already in progress`);
-    if (container.running && !options.force) {
+    const checkForce = (): void => {
+      if (!container.running || options.force) return;
       const reason = container.paused
         ? "is paused and must be unpaused first"
         : `is ${container.state.status}: stop the container before removing or force remove`;
       throw conflict(`cannot remove container "/${container.name}": container ${reason}`);
-    }
+    };
+    checkForce();
     container.removing = true;
     try {
       if (container.state.status === "restarting") this.#stay(container);
-      if (container.alive) {
-        const exited = container.nextExit();
-        container.note({ manuallyStopped: true });
-        this.lifecycle.signal(container, SIGKILL, true);
-        await exited;
-      }
-      await container.exclusively(() => this.lifecycle.remove(container, options.volumes));
+      do {
+        // A start that had begun before may have made it run by now.
+        checkForce();
+        if (container.alive) {
+          const exited = container.nextExit();
+          container.note({ manuallyStopped: true });
+          this.lifecycle.signal(container, SIGKILL, true);
+          await exited;
+        }
+      } while (!(await this.#removeStopped(container, options.volumes)));
     } catch (error) {
       container.removing = false;
       throw error;
     }
+  }
+
+  /** Removes a container unless it runs; whether it did. */
+  #removeStopped(container: Container, volumes: boolean): Promise<boolean> {
+    return container.exclusively(async () => {
+      if (container.alive) return false;
+      await this.lifecycle.remove(container, volumes);
+      return true;
+    });
   }
 
   /** Attaches a client, now or, if the container does not run, when it starts. With `plain` the client gets bytes without
