@@ -19,7 +19,7 @@ export function run(command: string, words: readonly string[], options: RunOptio
   return new Promise((resolve, reject) => {
     const child = spawn(command, words, {
       env: { ...process.env, ...options.env },
-      timeout: options.timeout ?? 50_000,
+      timeout: (options.timeout ?? 50_000) * PATIENCE,
     });
     const output: Buffer[] = [];
     const errors: Buffer[] = [];
@@ -49,13 +49,16 @@ export async function output(
   return stdout.trim();
 }
 
+/** How much longer than usual everything may take: an emulated machine is slow. */
+const PATIENCE = Number(process.env.TSD_TEST_PATIENCE ?? 1);
+
 /** Polls until a condition holds. */
 export async function eventually(
   what: string,
   condition: () => Promise<boolean> | boolean,
   milliseconds = 10_000,
 ): Promise<void> {
-  const end = Date.now() + milliseconds;
+  const end = Date.now() + milliseconds * PATIENCE;
   while (Date.now() < end) {
     if (await condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 25));

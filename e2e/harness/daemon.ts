@@ -159,10 +159,16 @@ export class TestDaemon {
   /** What containers have left on the machine, in words; empty when nothing. */
   async leaks(): Promise<string[]> {
     const found: string[] = [];
+    // The daemon's own, which goes with it when no container is left in it.
+    const pool = join(this.dataRoot, "quota/btrfs");
     const links = await output("nsenter", [`--net=/run/netns/${this.namespace}`, "ip", "-o", "link"]);
     for (const [, link] of links.matchAll(/^\d+: (veth[^:@]*)/gm)) found.push(`link ${link}`);
     for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n"))
-      if (line.includes(this.root)) found.push(`mount ${line}`);
+      if (line.includes(this.root) && !line.includes(` ${pool} `)) found.push(`mount ${line}`);
+    for (const kind of ["project", "btrfs", "ext4"]) {
+      const trees = join(this.dataRoot, "quota", kind);
+      if (existsSync(trees)) for (const name of readdirSync(trees)) found.push(`${kind} tree ${name}`);
+    }
     for (const directory of this.#cgroups()) found.push(`cgroup ${directory}`);
     const running = join(this.root, "run/c");
     if (existsSync(running)) for (const name of readdirSync(running)) found.push(`exec root entry ${name}`);
@@ -177,6 +183,16 @@ export class TestDaemon {
       }
     }
     return found;
+  }
+
+  /** Mounts and loop devices below the root that are left when the daemon has ended. */
+  #mounted(): string[] {
+    const mounts = readFileSync("/proc/self/mounts", "utf8").split("\n");
+    const files = readdirSync("/sys/block").map((name) => {
+      const path = `/sys/block/${name}/loop/backing_file`;
+      return existsSync(path) ? `${name} on ${readFileSync(path, "utf8").trim()}` : "";
+    });
+    return [...mounts, ...files].filter((line) => line.includes(`${this.root}/`));
   }
 
   #cgroups(): string[] {
@@ -208,6 +224,8 @@ export class TestDaemon {
     );
     const found = await this.leaks();
     await this.end();
+    await eventually("no mount", () => this.#mounted().length === 0, 5000).catch(() => undefined);
+    found.push(...this.#mounted());
     for (const name of ["", ...readdirSync("/sys/fs/cgroup")]) {
       const directory = join("/sys/fs/cgroup", name, this.cgroupParent);
       if (existsSync(directory) && found.length === 0) rmdirSync(directory);

@@ -16,4 +16,5 @@ export * from "./netlink/socket.ts";
 export * from "./plan/describe.ts";
 export * from "./plan/encode.ts";
 export * from "./plan/vocabulary.ts";
+export * from "./quota/index.ts";
 export * from "./seccomp/compile.ts";

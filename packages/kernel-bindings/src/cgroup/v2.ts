@@ -1,12 +1,15 @@
 // Control groups of version 2: one hierarchy for all controllers (Documentation/admin-guide/cgroup-v2).
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { KernelError } from "../errors.ts";
 import type { Step } from "../plan/vocabulary.ts";
 import { writeLimit } from "./changes.ts";
 import { deviceProgram } from "./device-program.ts";
 import { descendants, keyedNumbers, numbersIn, readIfThere, subdirectories } from "./files.ts";
 import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
 import { type CgroupStatistics, statisticsV2 } from "./statistics.ts";
+
+const EBUSY = 16;
 
 export class CgroupsV2 implements Cgroups {
   readonly version = 2;
@@ -119,6 +122,11 @@ export class CgroupsV2 implements Cgroups {
   }
 
   changes(group: string, limits: CgroupLimits): LimitChange[] {
+    // Version 1 refuses a limit below what is in use; version 2 takes it, and kills.
+    const path = join(this.#root, group, "memory.max");
+    const used = Number(readIfThere(join(this.#root, group, "memory.current")) || 0);
+    if (limits.memory !== undefined && limits.memory >= 0 && limits.memory < used)
+      throw new KernelError("write", EBUSY, path);
     return this.#limits(group, limits).map(([file, value]) => ({
       path: join(this.#root, group, file),
       value,
