@@ -1,13 +1,14 @@
 // Wires the daemon together; the only file that sees all of its parts.
 import { randomBytes, randomUUID } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, realpathSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { Archiver, Launcher, type Plan } from "@tsd/kernel-bindings";
+import { Archiver, Launcher, type Plan, quotaDrivers } from "@tsd/kernel-bindings";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import type { Settings } from "./configuration/settings.ts";
 import { LayerDirectory } from "./content/layers.ts";
+import { everything } from "./engine/access/caller.ts";
 import type { Policy } from "./engine/access/policy.ts";
 import { auditKey } from "./engine/audit/key.ts";
 import { AuditLog } from "./engine/audit/log.ts";
@@ -23,6 +24,7 @@ import { ExecService } from "./engine/exec/service.ts";
 import { Commits } from "./engine/images/commit.ts";
 import { ImageService } from "./engine/images/service.ts";
 import { DefaultNetwork } from "./engine/networks/default-network.ts";
+import { WritableLayers } from "./engine/storage/writable-layers.ts";
 import { infoView } from "./engine/system/info.ts";
 import { LocalVolumes } from "./engine/volumes.ts";
 import { createApp } from "./http/app.ts";
@@ -71,7 +73,7 @@ export interface DaemonParts {
 export async function compose(parts: DaemonParts): Promise<Daemon> {
   const { settings, programs, policy, logger, end, transform } = parts;
   const { dataRoot, execRoot } = settings;
-  for (const directory of ["containers", "volumes", "spool"])
+  for (const directory of ["containers", "volumes", "spool", "quota"])
     mkdirSync(join(dataRoot, directory), { recursive: true, mode: 0o710 });
   mkdirSync(join(dataRoot, "audit"), { recursive: true, mode: 0o700 });
   mkdirSync(execRoot, { recursive: true, mode: 0o711 });
@@ -103,12 +105,21 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     firewall: settings.iptables,
   });
   const volumes = new LocalVolumes(join(dataRoot, "volumes"), events, volumeStore(db));
+  // Loop devices are known by their files' real paths.
+  const layers = new WritableLayers({
+    root: join(dataRoot, "containers"),
+    drivers: quotaDrivers(join(realpathSync(dataRoot), "quota"), report),
+    wanted: settings.storage.quotaDriver,
+    defaultSize: settings.storage.defaultSize,
+    report,
+  });
   const containers = new ContainerService({
     store: containerStore(db),
     runtime,
     images,
     network,
     volumes,
+    layers,
     events,
     root: join(dataRoot, "containers"),
     skeleton: ensureSkeleton(join(dataRoot, "skeleton")),
@@ -134,12 +145,13 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   );
   lifecycle.observe(health);
   lifecycle.observe(execs);
-  const operations = new ContainerOperations(containers, runtime);
+  const operations = new ContainerOperations(containers, runtime, layers);
   const roots = new ContainerRoots(runtime, containers.starter);
   const archives = new ContainerArchives(containers, roots, archiver);
   const commits = new Commits(containers, operations, archives, images);
   await images.open();
   await network.open();
+  await layers.open();
   await execs.adopt();
   logger.info(await adoptContainers(lifecycle), "containers of an earlier daemon taken up");
   mkdirSync(join(dataRoot, "trash"), { recursive: true, mode: 0o700 });
@@ -165,10 +177,12 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     images,
     network,
     volumes,
+    layers,
     events,
     audit,
     spool: join(dataRoot, "spool"),
-    info: (sight) => infoView({ id, dataRoot, runtime, containers, images, labels: () => labels }, sight),
+    info: (sight) =>
+      infoView({ id, dataRoot, runtime, containers, images, layers, labels: () => labels }, sight),
     shutdown: async ({ stopContainers }) => {
       if (stopContainers) await containers.stopAll();
       setImmediate(end);
@@ -208,6 +222,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       events.flush();
       audit.close();
       launcher.close();
+      await layers.close((name) => containers.registry.look(name, everything)?.alive ?? false);
       db.close();
     },
   };

@@ -2,6 +2,7 @@
 import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { type Command, forEachArgument, print } from "../context.ts";
+import { keyValues } from "../create/environment.ts";
 import { cpus, restartPolicy } from "../create/resources.ts";
 import {
   expectArguments,
@@ -50,6 +51,7 @@ const updateFlags: FlagTable = {
   "memory-swap": ["text"],
   "pids-limit": ["text"],
   restart: ["text"],
+  "storage-opt": ["list"],
 };
 
 export const update: Command = async (words, context) => {
@@ -74,6 +76,7 @@ export const update: Command = async (words, context) => {
     MemoryReservation: bytes("memory-reservation"),
     MemorySwap: text("memory-swap") === "-1" ? -1 : bytes("memory-swap"),
     ...(flags.has("pids-limit") ? { PidsLimit: integer("pids-limit") } : {}),
+    ...(flags.has("storage-opt") ? { StorageOpt: keyValues(flags.list("storage-opt")) } : {}),
     ...(flags.has("restart") ? { RestartPolicy: restartPolicy(text("restart")) } : {}),
   };
   return forEachArgument(flags.args, context, async (id) => {

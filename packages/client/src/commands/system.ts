@@ -71,6 +71,7 @@ function infoText(info: SystemInfo): string {
     ` Images: ${info.Images}`,
     ` Server Version: ${info.ServerVersion}`,
     ` Storage Driver: ${info.Driver}`,
+    ...info.DriverStatus.map(([name, value]) => `  ${name}: ${value}`),
     ` Logging Driver: ${info.LoggingDriver}`,
     ` Cgroup Driver: ${info.CgroupDriver}`,
     ` Cgroup Version: ${info.CgroupVersion}`,

@@ -165,6 +165,7 @@ export interface SystemInfo {
   ContainersStopped: number;
   Images: number;
   Driver: string;
+  DriverStatus: [name: string, value: string][];
   LoggingDriver: string;
   CgroupDriver: string;
   CgroupVersion: string;

@@ -43,6 +43,11 @@ const table = {
   bridge: { kind: "text", short: "b", text: "bridge of the default network (default tsd0)" },
   bip: { kind: "text", text: "the bridge's address, in CIDR notation (default 172.30.0.1/16)" },
   "cgroup-parent": { kind: "text", text: "control group that containers are put below (default /tsd)" },
+  "storage-opt": {
+    kind: "list",
+    key: "storage-opts",
+    text: "size=BYTES: the most each container writes, by default; quota-driver=project|btrfs|ext4 (repeatable)",
+  },
   mtu: { kind: "number", text: "MTU of the default network (default 1500)" },
   iptables: { kind: "switch", text: "write firewall rules (default true)" },
   "cdi-spec-dir": {

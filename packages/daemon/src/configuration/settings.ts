@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Endpoint, parseEndpoint } from "./endpoints.ts";
 import { type Given, keyOf, type OptionName, options } from "./options.ts";
+import { parseStorageOptions, type StorageSettings } from "./storage.ts";
 import { checkTrust, type TlsMode } from "./trust.ts";
 
 export interface TlsSettings {
@@ -30,6 +31,7 @@ export interface Settings {
   labels: string[];
   bridge: { name: string; address: string; prefixLength: number };
   cgroupParent: string;
+  storage: StorageSettings;
   mtu: number;
   iptables: boolean;
   cdiDirectories: string[];
@@ -111,6 +113,7 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     labels: given.label ?? [],
     bridge: { name: bridge, ...parseCidr(given.bip ?? "172.30.0.1/16") },
     cgroupParent: given["cgroup-parent"] ?? "/tsd",
+    storage: parseStorageOptions(given["storage-opt"] ?? []),
     mtu,
     iptables: given.iptables ?? true,
     cdiDirectories: given["cdi-spec-dir"] ?? ["/etc/cdi", "/var/run/cdi"],

@@ -10,6 +10,7 @@ import type { ExecService } from "../engine/exec/service.ts";
 import type { Commits } from "../engine/images/commit.ts";
 import type { ImageService } from "../engine/images/service.ts";
 import type { DefaultNetwork } from "../engine/networks/default-network.ts";
+import type { WritableLayers } from "../engine/storage/writable-layers.ts";
 import type { LocalVolumes } from "../engine/volumes.ts";
 
 export interface Engine {
@@ -21,6 +22,7 @@ export interface Engine {
   images: ImageService;
   network: DefaultNetwork;
   volumes: LocalVolumes;
+  layers: WritableLayers;
   events: EventBus;
   /** Where archives are spooled while they load. */
   spool: string;

@@ -28,8 +28,8 @@ export interface ContainerInput {
   hostConfig: HostConfig;
   command: readonly string[];
   layers: readonly string[];
-  /** The container's directory in the data root, with its diff, work and etc files. */
-  directory: string;
+  /** The directory with its diff and work. */
+  layer: string;
   places: ContainerPlaces;
   user: ResolvedUser;
   namespaces: NamespaceChoices;
@@ -226,8 +226,8 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
     root: {
       staging: runtime.staging,
       layers: input.layers,
-      upper: `${input.directory}/diff`,
-      work: `${input.directory}/work`,
+      upper: `${input.layer}/diff`,
+      work: `${input.layer}/work`,
       readOnly: host.ReadonlyRootfs,
     },
     files: input.files,

@@ -252,6 +252,7 @@ export const containerUpdateSchema = hostConfigSchema
     KernelMemoryTCP: true,
     CpuRealtimePeriod: true,
     CpuRealtimeRuntime: true,
+    StorageOpt: true,
   })
   .extend({ RestartPolicy: z.object({ Name: text, MaximumRetryCount: integer }).nullish() });
 export type ContainerUpdate = z.output<typeof containerUpdateSchema>;

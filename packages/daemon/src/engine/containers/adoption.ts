@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { everything } from "../access/caller.ts";
+import { requestedSize } from "../storage/options.ts";
 import type { ContainerLifecycle } from "./lifecycle.ts";
 import type { Container } from "./registry.ts";
 import { restartsWithDaemon } from "./restart-policy.ts";
@@ -38,10 +39,11 @@ export async function adoptContainers(lifecycle: ContainerLifecycle): Promise<Ad
 async function adoptOne(
   lifecycle: ContainerLifecycle,
   container: Container,
-  report: AdoptionReport,
+  found: AdoptionReport,
 ): Promise<void> {
-  const { runtime } = lifecycle.parts;
-  const places = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
+  const { runtime, layers, report } = lifecycle.parts;
+  const { CgroupParent, StorageOpt } = container.record.definition.hostConfig;
+  const places = runtime.places(container.id, CgroupParent);
   if (container.state.removal || !existsSync(lifecycle.starter.directory(container.id))) {
     // A removal that the last daemon did not live to finish.
     container.removing = true;
@@ -49,26 +51,31 @@ async function adoptOne(
     runtime.forget(places);
     container.note({ status: "exited", pid: 0 });
     await lifecycle.remove(container, container.state.removal === "with-volumes");
-    report.removalsFinished++;
+    found.removalsFinished++;
     return;
   }
+  const size = requestedSize(StorageOpt);
+  if (size !== undefined)
+    await layers
+      .reconcile(container.id, size)
+      .catch((error) => report(error, `limit of what ${container.id} writes`));
   if (container.alive) {
-    if (await lifecycle.adopt(container)) report.adopted++;
+    if (await lifecycle.adopt(container)) found.adopted++;
     else {
       await lifecycle.ended(container, undefined);
-      report.endedMeanwhile++;
+      found.endedMeanwhile++;
     }
     return;
   }
   if (runtime.hasTraces(places)) {
     // A start that the last daemon did not live to tell of: if it got anywhere, it counts, else it is taken back.
     if (await lifecycle.adoptStart(container)) {
-      report.adopted++;
+      found.adopted++;
       return;
     }
     await lifecycle.starter.release(container);
     container.note({}, () => runtime.forget(places));
-    report.startsTakenBack++;
+    found.startsTakenBack++;
   }
   const { RestartPolicy } = container.record.definition.hostConfig;
   if (container.state.status === "restarting" || restartsWithDaemon(RestartPolicy, container.state))
@@ -77,10 +84,10 @@ async function adoptOne(
 
 /** Removes processes, directories and files that belong to no container; returns how many. */
 async function sweep(lifecycle: ContainerLifecycle): Promise<number> {
-  const { runtime, root, trash } = lifecycle.parts;
+  const { runtime, root, trash, layers } = lifecycle.parts;
   const { registry } = lifecycle;
   const strays = await runtime.sweep((prefix) => registry.findByIdPrefix(prefix) !== undefined);
-  let found = strays;
+  let found = strays + layers.sweep((id) => registry.look(id, everything) !== undefined);
   for (const name of await readdir(root)) {
     if (registry.look(name, everything)) continue;
     found++;

@@ -9,6 +9,7 @@ import { conflict, notModified } from "../errors.ts";
 import type { EventSink } from "../events/event.ts";
 import type { ImageSource } from "../images/image.ts";
 import type { DefaultNetwork } from "../networks/default-network.ts";
+import type { WritableLayers } from "../storage/writable-layers.ts";
 import { formatNanoseconds, milliseconds, now } from "../timestamps.ts";
 import type { VolumePlace } from "./create.ts";
 import { initialHealth } from "./health.ts";
@@ -25,6 +26,7 @@ export interface LifecycleParts {
   images: ImageSource;
   network: DefaultNetwork;
   volumes: VolumePlace;
+  layers: WritableLayers;
   events: EventSink;
   /** Where containers keep their directories, and removed ones wait for deletion. */
   root: string;
@@ -311,6 +313,7 @@ export class ContainerLifecycle {
       this.#announceVolume(container, name, "destroy", {});
       this.parts.volumes.forget(name);
     }
+    this.parts.layers.discard(container.id);
     this.#trash.discard(waiting, ...anonymous.map(({ source }) => join(source, "..")));
   }
 

@@ -11,12 +11,14 @@ import type { Caller, Sight } from "../access/caller.ts";
 import { checkUpdate } from "../access/create-limits.ts";
 import { conflict, EngineError, invalid } from "../errors.ts";
 import { parseNanoseconds } from "../events/time-parameter.ts";
+import { requestedSize } from "../storage/options.ts";
+import type { WritableLayers } from "../storage/writable-layers.ts";
 import { parseTime } from "../timestamps.ts";
 import { checkName } from "./create.ts";
 import { type Filters, matchesLabels } from "./list.ts";
 import type { Container } from "./registry.ts";
 import type { ContainerService } from "./service.ts";
-import { singleStats, streamStats } from "./stats.ts";
+import { type StatsSources, singleStats, streamStats } from "./stats.ts";
 import { checkResources, checkRestartPolicy } from "./validate.ts";
 
 const run = promisify(execFile);
@@ -49,10 +51,12 @@ const resourceFields = [
 export class ContainerOperations {
   readonly #containers: ContainerService;
   readonly #runtime: Runtime;
+  readonly #layers: WritableLayers;
 
-  constructor(containers: ContainerService, runtime: Runtime) {
+  constructor(containers: ContainerService, runtime: Runtime, layers: WritableLayers) {
     this.#containers = containers;
     this.#runtime = runtime;
+    this.#layers = layers;
   }
 
   #cgroup(container: Container): string {
@@ -126,8 +130,10 @@ export class ContainerOperations {
       if (container.removing) throw refuse('Container is marked for removal and cannot be "update".');
       const before = container.record.definition.hostConfig;
       const wanted = wantedResources(update);
+      const size = requestedSize(update.StorageOpt);
       const hostConfig: HostConfig = { ...before, ...wanted };
-      checkUpdate(caller, hostConfig, Object.keys(wanted));
+      if (size !== undefined) hostConfig.StorageOpt = update.StorageOpt;
+      checkUpdate(caller, hostConfig, [...Object.keys(wanted), "StorageOpt"]);
       if (wanted.Memory && !wanted.MemorySwap && before.MemorySwap > 0 && wanted.Memory > before.MemorySwap)
         throw refuse(
           "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
@@ -139,7 +145,13 @@ export class ContainerOperations {
       }
       checkRestartPolicy(hostConfig);
       checkResources(hostConfig);
-      this.#apply(container, hostConfig, wanted);
+      const takeBack = size === undefined ? undefined : await this.#layers.resize(container.id, size);
+      try {
+        this.#apply(container, hostConfig, wanted);
+      } catch (error) {
+        await takeBack?.();
+        throw error;
+      }
       this.#containers.announce(container, "update");
       return { Warnings: null };
     });
@@ -190,12 +202,16 @@ export class ContainerOperations {
     return result;
   }
 
+  get #sources(): StatsSources {
+    return { runtime: this.#runtime, layers: this.#layers };
+  }
+
   stats(container: Container, oneShot: boolean): Promise<object> {
-    return singleStats(container, this.#runtime, oneShot);
+    return singleStats(container, this.#sources, oneShot);
   }
 
   streamStats(container: Container, signal: AbortSignal): AsyncGenerator<string> {
-    return streamStats(container, this.#runtime, signal);
+    return streamStats(container, this.#sources, signal);
   }
 
   /** POST /containers/prune: removes every container of those that `sight` sees that does not run and passes the filters. */

@@ -46,7 +46,7 @@ export class ContainerRoots {
 
   /** The directory of what the container has changed. */
   upper(container: Container): string {
-    return `${this.#starter.directory(container.id)}/diff`;
+    return `${this.#starter.layer(container.id)}/diff`;
   }
 
   /** Gives `work` the root as the container's processes see it, with its volumes and binds. While it does not run it can't
@@ -71,7 +71,7 @@ export class ContainerRoots {
           staging: this.#runtime.staging,
           layers,
           upper,
-          work: `${this.#starter.directory(container.id)}/work`,
+          work: `${this.#starter.layer(container.id)}/work`,
           readOnly: definition.hostConfig.ReadonlyRootfs,
         },
         files: [],

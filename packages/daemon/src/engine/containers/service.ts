@@ -8,6 +8,7 @@ import type { Caller, Sight } from "../access/caller.ts";
 import { checkCreate } from "../access/create-limits.ts";
 import { conflict, invalid, notModified } from "../errors.ts";
 import { signalNumber } from "../signals.ts";
+import { requestedSize } from "../storage/options.ts";
 import { Attachment } from "./attachment.ts";
 import { checkName, defineContainer, inventName } from "./create.ts";
 import { Demultiplexer } from "./demultiplex.ts";
@@ -80,20 +81,32 @@ export class ContainerService {
     images.checkUse(image, caller);
     if (bare) this.registry.checkNameFree(bare, caller);
     const resolved = { ...request, HostConfig: this.#resolvePartners(request.HostConfig, caller) };
+    const size = this.#limitSize(resolved.HostConfig);
     const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const layers = images.layerDirectories(image);
     const definition = await defineContainer(resolved, image, layers, chosen, volumes, caller);
     try {
-      this.starter.prepare(definition.id);
+      await this.starter.prepare(definition.id, size);
       const container = this.registry.add({ definition, state: { ...initialState } });
       this.announce(container, "create");
     } catch (error) {
       rmSync(this.starter.directory(definition.id), { recursive: true, force: true });
+      this.#parts.layers.discard(definition.id);
       for (const mount of definition.mounts)
         if (mount.anonymous) await this.#parts.volumes.discard(mount.name);
       throw error;
     }
     return { id: definition.id, warnings: [] };
+  }
+
+  /** The most the container may write, in bytes: what is asked for, or else the daemon's default, which is put down. */
+  #limitSize(host: HostConfig): number | undefined {
+    const { layers } = this.#parts;
+    const given = requestedSize(host.StorageOpt);
+    if (given === undefined && layers.defaultSize) host.StorageOpt = { size: layers.defaultSize };
+    const size = given ?? requestedSize(host.StorageOpt);
+    if (size !== undefined) layers.check(size);
+    return size;
   }
 
   /** Containers whose namespaces are to be shared, by their ids: a name might be another container's at the start. They

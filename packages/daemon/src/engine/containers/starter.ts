@@ -14,6 +14,7 @@ import { everything } from "../access/caller.ts";
 import { conflict, invalid, notFound } from "../errors.ts";
 import type { ImageSource } from "../images/image.ts";
 import type { DefaultNetwork } from "../networks/default-network.ts";
+import type { WritableLayers } from "../storage/writable-layers.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
 import { writeEtcFiles } from "./etc-files.ts";
@@ -27,8 +28,9 @@ export interface StarterParts {
   images: ImageSource;
   network: DefaultNetwork;
   registry: ContainerRegistry;
-  /** Where containers keep their directories. */
+  /** Where containers keep their directories, and what they write. */
   root: string;
+  layers: WritableLayers;
   /** The lowest layer of every root. */
   skeleton: string;
 }
@@ -60,12 +62,15 @@ export class ContainerStarter {
     return join(this.directory(id), `${id}-json.log`);
   }
 
-  /** Makes the container's own directories, at create. */
-  prepare(id: string): void {
-    const directory = this.directory(id);
-    mkdirSync(directory, { mode: 0o710 });
-    mkdirSync(join(directory, "diff"), { mode: 0o755 });
-    mkdirSync(join(directory, "work"), { mode: 0o700 });
+  /** Makes the container's own directories, at create; `size` limits what it may write. */
+  async prepare(id: string, size: number | undefined): Promise<void> {
+    mkdirSync(this.directory(id), { mode: 0o710 });
+    await this.#parts.layers.make(id, size);
+  }
+
+  /** The directory with what the container has written: diff, and work. */
+  layer(id: string): string {
+    return this.#parts.layers.directory(id);
   }
 
   /** The layers below a container's own files, topmost first. */
@@ -108,7 +113,7 @@ export class ContainerStarter {
       hostConfig,
       command: commandOf(config),
       layers: [...layers, this.#parts.skeleton],
-      directory,
+      layer: this.layer(container.id),
       places,
       user,
       namespaces,
@@ -157,7 +162,7 @@ export class ContainerStarter {
         definition.hostConfig.GroupAdd ?? [],
         readUserFiles({ layers: fresh }),
       );
-    if (state.startedAt) return resolve([join(this.directory(container.id), "diff"), ...layers]);
+    if (state.startedAt) return resolve([join(this.layer(container.id), "diff"), ...layers]);
     const key = JSON.stringify([definition.imageId, definition.config.User, definition.hostConfig.GroupAdd]);
     const known = this.#users.get(key);
     if (known) return known;

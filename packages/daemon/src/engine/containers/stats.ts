@@ -4,11 +4,17 @@ import { availableParallelism, totalmem } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { BlockStatistic, CgroupStatistics } from "@tsd/kernel-bindings";
 import type { Runtime } from "../../runtime/runtime.ts";
+import type { WritableLayers } from "../storage/writable-layers.ts";
 import { now, zeroTime } from "../timestamps.ts";
 import type { Container } from "./registry.ts";
 
 const SECOND = 1000;
 const NANOSECONDS_PER_TICK = 1e7;
+
+export interface StatsSources {
+  runtime: Runtime;
+  layers: WritableLayers;
+}
 
 interface Sample {
   read: string;
@@ -72,7 +78,9 @@ const noCpu = {
   throttling_data: { periods: 0, throttled_periods: 0, throttled_time: 0 },
 };
 
-function sample(container: Container, runtime: Runtime): Sample {
+async function sample(container: Container, { runtime, layers }: StatsSources): Promise<Sample | undefined> {
+  const storage = await layers.usage(container.id);
+  if (!container.alive) return undefined;
   const { definition, state } = container.record;
   const { cgroup } = runtime.places(container.id, definition.hostConfig.CgroupParent);
   const statistics = runtime.cgroups.statistics(cgroup);
@@ -101,6 +109,7 @@ function sample(container: Container, runtime: Runtime): Sample {
         limit: memory.limit ?? totalmem(),
       },
       ...(own ? { networks: networks(state.pid) } : {}),
+      ...(storage ? { storage_stats: storage } : {}),
     },
   };
 }
@@ -133,18 +142,21 @@ function statsView(container: Container, present: Sample | undefined, previous: 
 }
 
 /** One sample; after two of them, a second apart, unless `oneShot`. */
-export async function singleStats(container: Container, runtime: Runtime, oneShot: boolean): Promise<object> {
-  if (!container.alive) return statsView(container, undefined, undefined);
-  if (oneShot) return statsView(container, sample(container, runtime), undefined);
-  const previous = sample(container, runtime);
+export async function singleStats(
+  container: Container,
+  sources: StatsSources,
+  oneShot: boolean,
+): Promise<object> {
+  const first = await sample(container, sources);
+  if (oneShot || !first) return statsView(container, first, undefined);
   await delay(SECOND);
-  return statsView(container, container.alive ? sample(container, runtime) : undefined, previous);
+  return statsView(container, await sample(container, sources), first);
 }
 
 /** A sample each second, as lines of JSON, until the container is gone or `signal` aborts. */
 export async function* streamStats(
   container: Container,
-  runtime: Runtime,
+  sources: StatsSources,
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   let previous: Sample | undefined;
@@ -157,7 +169,7 @@ export async function* streamStats(
     () => undefined,
   );
   while (!signal.aborted && !gone) {
-    const present = container.alive ? sample(container, runtime) : undefined;
+    const present = await sample(container, sources);
     yield `${JSON.stringify(statsView(container, present, previous))}\n`;
     previous = present;
     await delay(SECOND, undefined, { signal }).catch(() => undefined);

@@ -15,7 +15,6 @@ const notBuilt: readonly Check[] = [
   ["Links", (host) => empty(host.Links)],
   ["Cgroup", (host) => host.Cgroup === ""],
   ["UsernsMode", (host) => host.UsernsMode === "" || host.UsernsMode === "host"],
-  ["StorageOpt", (host) => empty(host.StorageOpt)],
   ["Isolation", (host) => ["", "default"].includes(host.Isolation)],
   ["CpuCount", (host) => host.CpuCount === 0],
   ["CpuPercent", (host) => host.CpuPercent === 0],

@@ -1,5 +1,5 @@
 // Containers as the API shows them: inspect, and the list's summaries.
-
+import type { QuotaUsage } from "@tsd/kernel-bindings";
 import { macOfAddress } from "../../runtime/bridge.ts";
 import type { ImageRecord } from "../images/image.ts";
 import type { NetworkInfo } from "../networks/default-network.ts";
@@ -10,6 +10,9 @@ import type { Container } from "./registry.ts";
 export interface ViewContext {
   network: NetworkInfo;
   directory: string;
+  /** The directory of what it has written, and how much that may be. */
+  layer: string;
+  quota: QuotaUsage | undefined;
   logPath: string;
   layers: readonly string[];
   /** Bytes: of what the container changed, and of everything; undefined unless asked for. */
@@ -146,8 +149,12 @@ export function inspectView(container: Container, context: ViewContext): Record<
       Data: {
         LowerDir: context.layers.join(":"),
         MergedDir: "",
-        UpperDir: `${context.directory}/diff`,
-        WorkDir: `${context.directory}/work`,
+        UpperDir: `${context.layer}/diff`,
+        WorkDir: `${context.layer}/work`,
+        // Clients read this as texts by texts.
+        ...(context.quota
+          ? { QuotaLimit: String(context.quota.limit), QuotaUsage: String(context.quota.usage) }
+          : {}),
       },
       Name: "overlay2",
     },

@@ -6,6 +6,7 @@ import type { Sight } from "../access/caller.ts";
 import type { ContainerService } from "../containers/service.ts";
 import { logDrivers } from "../containers/validate.ts";
 import type { ImageService } from "../images/service.ts";
+import type { WritableLayers } from "../storage/writable-layers.ts";
 import { now } from "../timestamps.ts";
 
 export const API_VERSION = "1.51";
@@ -69,6 +70,7 @@ export interface InfoParts {
   runtime: Runtime;
   containers: ContainerService;
   images: ImageService;
+  layers: WritableLayers;
   labels(): readonly string[];
 }
 
@@ -87,7 +89,10 @@ export function infoView(parts: InfoParts, sight: Sight): object {
     ContainersStopped: all.length - running - paused,
     Images: parts.images.all(sight).length,
     Driver: "overlay2",
-    DriverStatus: [["Backing Filesystem", "overlayfs"]],
+    DriverStatus: [
+      ["Backing Filesystem", "overlayfs"],
+      ["Quota", parts.layers.description],
+    ],
     Plugins: {
       Volume: ["local"],
       Network: ["bridge", "host", "null"],

@@ -50,7 +50,7 @@ function createBody(value: unknown): ContainerCreate {
 }
 
 export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
-  const { containers, archives, images, network } = engine;
+  const { containers, archives, images, network, layers } = engine;
   const target = containerTarget(engine);
 
   const imageOf = (container: Container): ImageRecord | undefined =>
@@ -117,6 +117,8 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
         sizes: truthy(size) ? await sizesOf(container) : undefined,
         network: network.info,
         directory: containers.starter.directory(container.id),
+        layer: containers.starter.layer(container.id),
+        quota: await layers.usage(container.id),
         logPath: containers.starter.logPath(container.id),
         layers: image ? images.layerDirectories(image) : [],
       });

@@ -1,0 +1,159 @@
+// Every quota driver that works here keeps the same promises: limits, usage, growing and shrinking, nothing left behind.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statfsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { QuotaError, quotaDrivers } from "@tsd/kernel-bindings";
+import { afterAll, describe, expect, it } from "vitest";
+import { eventually, run } from "../harness/command.ts";
+import { canGrowExt4, workingDrivers } from "./working.ts";
+
+const MEBIBYTE = 1 << 20;
+const root = realpathSync(mkdtempSync(join(tmpdir(), "tsd-quota-drivers-")));
+const problems: unknown[] = [];
+const make = (name: string) => {
+  const found = quotaDrivers(root, (problem) => problems.push(problem)).find(
+    (driver) => driver.name === name,
+  );
+  if (!found) throw new Error(name);
+  return found;
+};
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const mounts = (): string[] =>
+  readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(root));
+const loops = (): string[] =>
+  readdirSync("/sys/block").filter((name) => {
+    try {
+      return readFileSync(`/sys/block/${name}/loop/backing_file`, "utf8").startsWith(root);
+    } catch {
+      return false;
+    }
+  });
+
+/** Writes until it is refused; returns the bytes that were taken. */
+async function fill(path: string): Promise<{ bytes: number; said: string }> {
+  const { stderr } = await run("dd", ["if=/dev/zero", `of=${path}`, "bs=64k", "conv=fsync"]);
+  return { bytes: Number(/(\d+) bytes/.exec(stderr)?.[1]), said: stderr };
+}
+
+for (const name of await workingDrivers()) {
+  describe(name, () => {
+    let driver = make(name);
+
+    it("limits what is written, tells how much that is, and lets others be", async () => {
+      await driver.open();
+      await driver.make("one", 32 * MEBIBYTE);
+      await driver.make("two", 32 * MEBIBYTE);
+      expect(driver.names().sort()).toEqual(["one", "two"]);
+      const { bytes, said } = await fill(join(driver.directory("one"), "file"));
+      expect(said).toMatch(/No space left on device|Disk quota exceeded/);
+      expect(bytes / (32 * MEBIBYTE)).toBeGreaterThan(0.98);
+      expect(bytes / (32 * MEBIBYTE)).toBeLessThan(1.02);
+      const { usage, limit } = await driver.usage("one");
+      expect(usage / bytes).toBeGreaterThan(0.98);
+      expect(limit / (32 * MEBIBYTE)).toBeGreaterThan(0.98);
+      expect(limit / (32 * MEBIBYTE)).toBeLessThan(1.02);
+      expect((await driver.usage("two")).usage).toBeLessThan(MEBIBYTE);
+      const other = await run("dd", [
+        "if=/dev/zero",
+        `of=${driver.directory("two")}/file`,
+        "bs=1M",
+        "count=20",
+        "conv=fsync",
+      ]);
+      expect(other.status, other.stderr).toBe(0);
+      // What is full can be emptied.
+      rmSync(join(driver.directory("one"), "file"));
+      await eventually("room again", async () => (await driver.usage("one")).usage < MEBIBYTE);
+    }, 30_000);
+
+    it("limits the number of files", async () => {
+      const script = `i=0; while echo > ${driver.directory("one")}/$i; do i=$((i+1)); done 2>/dev/null; echo $i`;
+      const { stdout } = await run("busybox", ["sh", "-c", script]);
+      expect(Number(stdout)).toBeGreaterThan(2000);
+      expect(Number(stdout)).toBeLessThan(400_000);
+      const { status } = await run("sh", ["-c", `rm -rf ${driver.directory("one")}/*`]);
+      expect(status).toBe(0);
+    });
+
+    it.skipIf(name === "ext4" && !canGrowExt4)(
+      "grows while it is written to, and shrinks or says that it can't",
+      async () => {
+        await fill(join(driver.directory("one"), "file"));
+        await driver.limit("one", 64 * MEBIBYTE);
+        const { bytes } = await fill(join(driver.directory("one"), "file"));
+        expect(bytes / (64 * MEBIBYTE)).toBeGreaterThan(0.98);
+        expect(bytes / (64 * MEBIBYTE)).toBeLessThan(1.02);
+        await driver.limit("one", 64 * MEBIBYTE);
+        rmSync(join(driver.directory("one"), "file"));
+        if (name === "ext4") await expect(driver.limit("one", 16 * MEBIBYTE)).rejects.toThrow(QuotaError);
+        else {
+          await driver.limit("one", 16 * MEBIBYTE);
+          const shrunk = await fill(join(driver.directory("one"), "file"));
+          expect(shrunk.bytes / (16 * MEBIBYTE)).toBeGreaterThan(0.95);
+          expect(shrunk.bytes / (16 * MEBIBYTE)).toBeLessThan(1.02);
+        }
+      },
+    );
+
+    it("is taken up by another process, mounted or not", async () => {
+      execFileSync("sh", ["-c", `echo kept > ${driver.directory("two")}/kept`]);
+      const before = loops();
+      driver = make(name);
+      await driver.recover();
+      expect(readFileSync(join(driver.directory("two"), "kept"), "utf8")).toBe("kept\n");
+      expect(loops()).toEqual(before);
+      await driver.close(() => false);
+      if (name !== "project") expect(mounts()).toEqual([]);
+      await eventually("no loop device", () => loops().length === 0);
+      driver = make(name);
+      await driver.recover();
+      expect(driver.names().sort()).toEqual(["one", "two"]);
+      expect(readFileSync(join(driver.directory("two"), "kept"), "utf8")).toBe("kept\n");
+      expect((await driver.usage("two")).usage).toBeGreaterThan(19 * MEBIBYTE);
+    });
+
+    it("finds the device of a file that is still in use out of sight", async () => {
+      if (name === "project") return;
+      // A process that still sees what is unmounted here, as a running container does.
+      const directory = driver.directory("two");
+      const holder = run("unshare", [
+        "-m",
+        "sh",
+        "-c",
+        `cd ${directory} && echo in >in && sleep 2; cat late`,
+      ]);
+      await eventually("the holder is in", () => readdirSync(directory).includes("in"));
+      const before = loops();
+      await driver.close(() => false);
+      expect(mounts()).toEqual([]);
+      driver = make(name);
+      await driver.recover();
+      expect(loops()).toEqual(before);
+      execFileSync("sh", ["-c", `echo same > ${driver.directory("two")}/late`]);
+      expect((await holder).stdout).toBe("same\n");
+    });
+
+    it("gives everything back", async () => {
+      mkdirSync(join(driver.directory("two"), "a/b"), { recursive: true });
+      const { bavail, bsize } = statfsSync(root);
+      await driver.remove("one");
+      await driver.remove("two");
+      await driver.remove("two");
+      expect(driver.names()).toEqual([]);
+      await eventually("room on the host", () => {
+        const now = statfsSync(root);
+        return (now.bavail - bavail) * bsize > 25 * MEBIBYTE;
+      });
+      await driver.close(() => false);
+      if (name !== "project") expect(mounts()).toEqual([]);
+      await eventually("no loop device", () => loops().length === 0);
+      const files = execFileSync("find", [root, "-type", "f"], { encoding: "utf8" });
+      expect(files).toBe("");
+      expect(problems).toEqual([]);
+    });
+  });
+}
