@@ -87,6 +87,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       cgroupParent: settings.cgroupParent,
       initPath: programs.init,
       cdiDirectories: settings.cdiDirectories,
+      defaults: settings.defaults,
     },
     transform,
   );

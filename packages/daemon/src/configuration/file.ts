@@ -30,6 +30,20 @@ export function readConfigurationFile(path: string | undefined): Given {
   return parseConfiguration(text, path ?? DEFAULT_FILE);
 }
 
+const ulimitsSchema = z.record(
+  z.string(),
+  z.object({ Name: z.string().optional(), Soft: z.int(), Hard: z.int() }),
+);
+
+/** dockerd's form of default-ulimits, as the flag has it. */
+function ulimitsOf(value: unknown, wrong: (reason: string) => Error): string[] {
+  const checked = ulimitsSchema.safeParse(value);
+  if (checked.success)
+    return Object.entries(checked.data).map(([name, { Soft, Hard }]) => `${name}=${Soft}:${Hard}`);
+  const issue = checked.error.issues[0];
+  throw wrong(`default-ulimits: ${issue?.path.join(".")}: ${issue?.message}`);
+}
+
 export function parseConfiguration(text: string, path: string): Given {
   const wrong = (reason: string): Error => new Error(`configuration file ${path}: ${reason}`);
   if (text.trim() === "") return {};
@@ -45,7 +59,8 @@ export function parseConfiguration(text: string, path: string): Given {
   const unknown: string[] = [];
   for (const [key, value] of Object.entries(content)) {
     const name = byKey.get(key);
-    if (name) {
+    if (name === "default-ulimit") given[name] = ulimitsOf(value, wrong);
+    else if (name) {
       const checked = kinds[options[name].kind].safeParse(value);
       if (!checked.success) throw wrong(`${key}: ${checked.error.issues[0]?.message}`);
       given[name] = checked.data;

@@ -50,6 +50,16 @@ const table = {
   },
   mtu: { kind: "number", text: "MTU of the default network (default 1500)" },
   iptables: { kind: "switch", text: "write firewall rules (default true)" },
+  "default-pids-limit": {
+    kind: "number",
+    text: "processes of a container that asks for no limit (default 4096; 0: as many as it likes)",
+  },
+  "default-ulimit": {
+    kind: "list",
+    key: "default-ulimits",
+    text: "limit of containers' processes, as name=soft[:hard] (repeatable)",
+  },
+  "default-shm-size": { kind: "text", text: "size of containers' /dev/shm, such as 64m (default 64m)" },
   "cdi-spec-dir": {
     kind: "list",
     key: "cdi-spec-dirs",

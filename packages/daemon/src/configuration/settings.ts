@@ -15,6 +15,14 @@ export interface TlsSettings {
   revocationList: string;
 }
 
+export interface ContainerDefaults {
+  /** undefined: no limit. */
+  pids: number | undefined;
+  ulimits: { Name: string; Soft: number; Hard: number }[];
+  /** Bytes. */
+  shmSize: number;
+}
+
 export interface ConnectionLimits {
   connectionsPerCaller: number;
   /** 0: no limit. */
@@ -34,6 +42,8 @@ export interface Settings {
   storage: StorageSettings;
   mtu: number;
   iptables: boolean;
+  /** For containers that ask for nothing else. */
+  defaults: ContainerDefaults;
   cdiDirectories: string[];
   initPath: string | undefined;
   tls: TlsSettings;
@@ -63,6 +73,24 @@ export function mergeGiven(flags: Given, file: Given, path: string): Given {
   throw new Error(
     `configuration file ${path}: the following directives are specified both as a flag and in the configuration file: ${told.join(", ")}`,
   );
+}
+
+/** Enough for every program there is, and too few to take a machine down. */
+const DEFAULT_PIDS = 4096;
+
+/** name=soft[:hard]. Throws for what is none. */
+function parseUlimit(text: string): { Name: string; Soft: number; Hard: number } {
+  const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
+  if (!match?.[1]) throw new Error(`--default-ulimit ${text}: not name=soft[:hard]`);
+  const Soft = Number(match[2]);
+  return { Name: match[1], Soft, Hard: match[3] === undefined ? Soft : Number(match[3]) };
+}
+
+/** Bytes of "64m". Throws for what is no size. */
+function parseSize(option: string, text: string): number {
+  const match = /^(\d+)([bkmg]?)b?$/i.exec(text);
+  if (!match?.[1] || Number(match[1]) === 0) throw new Error(`--${option} ${text}: not a size such as 64m`);
+  return Number(match[1]) * 1024 ** Math.max(0, "bkmg".indexOf((match[2] ?? "").toLowerCase() || "b"));
 }
 
 /** An address with its prefix length. Throws for what is none. */
@@ -116,6 +144,11 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     storage: parseStorageOptions(given["storage-opt"] ?? []),
     mtu,
     iptables: given.iptables ?? true,
+    defaults: {
+      pids: given["default-pids-limit"] === 0 ? undefined : (given["default-pids-limit"] ?? DEFAULT_PIDS),
+      ulimits: (given["default-ulimit"] ?? []).map(parseUlimit),
+      shmSize: parseSize("default-shm-size", given["default-shm-size"] ?? "64m"),
+    },
     cdiDirectories: given["cdi-spec-dir"] ?? ["/etc/cdi", "/var/run/cdi"],
     initPath: given["init-path"] || undefined,
     tls,

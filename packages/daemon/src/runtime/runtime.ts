@@ -37,6 +37,13 @@ export interface RuntimeSettings {
   initPath: string;
   /** Where specifications of devices by name are (CDI). */
   cdiDirectories: readonly string[];
+  /** For containers that ask for nothing else. */
+  defaults: {
+    pids: number | undefined;
+    ulimits: readonly { Name: string; Soft: number; Hard: number }[];
+    /** Bytes. */
+    shmSize: number;
+  };
 }
 
 export class Runtime {

@@ -108,9 +108,18 @@ export function cgroupLimits(host: HostConfig): CgroupLimits {
   };
 }
 
-function ulimits(host: HostConfig): RlimitSpec[] {
+/** A container's own limits, and that of processes where it has none. */
+function containerLimits(host: HostConfig, defaultPids: number | undefined): CgroupLimits {
+  const limits = cgroupLimits(host);
+  return { ...limits, pids: limits.pids ?? defaultPids };
+}
+
+/** The limits of the container's processes: its own, and the daemon's for what it says nothing of. */
+function ulimits(host: HostConfig, defaults: Readonly<HostConfig["Ulimits"]>): RlimitSpec[] {
   const limit = (value: number): bigint => (value < 0 ? RLIM_INFINITY : BigInt(value));
-  return host.Ulimits.map(({ Name, Soft, Hard }) => {
+  const own = new Set(host.Ulimits.map(({ Name }) => Name.toLowerCase()));
+  const inherited = defaults.filter(({ Name }) => !own.has(Name));
+  return [...inherited, ...host.Ulimits].map(({ Name, Soft, Hard }, index) => {
     const resource = (rlimits as Readonly<Record<string, number>>)[Name.toLowerCase()];
     if (resource === undefined) throw new SpecificationError("invalid", `invalid ulimit type: ${Name}`);
     if (Hard >= 0 && (Soft < 0 || Soft > Hard))
@@ -118,7 +127,7 @@ function ulimits(host: HostConfig): RlimitSpec[] {
         "invalid",
         `ulimit soft limit must be less than or equal to hard limit: ${Soft} > ${Hard}`,
       );
-    return { resource, soft: limit(Soft), hard: limit(Hard), tolerated: false };
+    return { resource, soft: limit(Soft), hard: limit(Hard), tolerated: index < inherited.length };
   });
 }
 
@@ -161,7 +170,7 @@ function processSpec(
     capabilities,
     seccomp: runtime.seccomp.filter(security.seccomp, capabilities.bounding),
     noNewPrivileges: security.noNewPrivileges,
-    rlimits: ulimits(host),
+    rlimits: ulimits(host, runtime.settings.defaults.ulimits),
     oomScoreAdj: host.OomScoreAdj ? { value: host.OomScoreAdj, tolerated: false } : undefined,
   };
 }
@@ -217,7 +226,7 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
     domainname: config.Domainname,
     cgroups: runtime.cgroups,
     cgroup: places.cgroup,
-    limits: cgroupLimits(host),
+    limits: containerLimits(host, runtime.settings.defaults.pids),
     deviceRules: host.Privileged
       ? "all"
       : [...defaultDeviceRules, ...asked.rules, ...named.rules, ...(host.DeviceCgroupRules ?? [])],

@@ -14,7 +14,6 @@ import type { ContainerDefinition, ContainerMount } from "./record.ts";
 import { systemDefaults } from "./system.ts";
 import { specifying } from "./validate.ts";
 
-const SHM_SIZE = 64 << 20;
 const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 
 export function checkName(name: string): string {
@@ -105,7 +104,7 @@ export function commandOf(config: ContainerConfig): string[] {
 }
 
 /** HostConfig as inspect shows it: defaults filled in. */
-function completeHostConfig(host: HostConfig): HostConfig {
+function completeHostConfig(host: HostConfig, shmSize: number): HostConfig {
   const unconfined = host.Privileged || host.SecurityOpt?.includes("systempaths=unconfined");
   return {
     ...host,
@@ -117,7 +116,7 @@ function completeHostConfig(host: HostConfig): HostConfig {
     },
     IpcMode: host.IpcMode || "private",
     CgroupnsMode: host.CgroupnsMode || "private",
-    ShmSize: host.ShmSize || SHM_SIZE,
+    ShmSize: host.ShmSize || shmSize,
     Runtime: host.Runtime || "tsd",
     MemorySwap: host.MemorySwap || host.Memory * 2,
     SecurityOpt: host.SecurityOpt,
@@ -201,15 +200,21 @@ function checkBindPaths(mounts: readonly RequestedMount[], caller: Caller): void
   for (const { type, source } of mounts) if (type === "bind") checkBindSource(source, allowed, caller);
 }
 
+/** What a definition is made of. */
+export interface DefinitionParts {
+  request: ContainerCreate;
+  image: ImageRecord;
+  layers: readonly string[];
+  name: string;
+  volumes: VolumePlace;
+  caller: Caller;
+  /** Bytes of /dev/shm where nothing else is asked for. */
+  shmSize: number;
+}
+
 /** A container's whole definition. Makes what volumes and bind sources it names; nothing else. */
-export async function defineContainer(
-  request: ContainerCreate,
-  image: ImageRecord,
-  layers: readonly string[],
-  name: string,
-  volumes: VolumePlace,
-  caller: Caller,
-): Promise<ContainerDefinition> {
+export async function defineContainer(parts: DefinitionParts): Promise<ContainerDefinition> {
+  const { request, image, layers, name, volumes, caller, shmSize } = parts;
   const { HostConfig, NetworkingConfig, ...own } = request;
   const id = randomBytes(32).toString("hex");
   const merged = mergeImageDefaults(own, image.config.config ?? {});
@@ -219,7 +224,7 @@ export async function defineContainer(
   };
   const config = HostConfig.Type === "system" ? systemDefaults(merged, asked, layers) : merged;
   commandOf(config);
-  const hostConfig = completeHostConfig(HostConfig);
+  const hostConfig = completeHostConfig(HostConfig, shmSize);
   const sharesName = hostConfig.UTSMode === "host" || hostConfig.NetworkMode === "host";
   if (!config.Hostname && !hostConfig.NetworkMode.startsWith("container:"))
     config.Hostname = sharesName ? hostname() : id.slice(0, 12);

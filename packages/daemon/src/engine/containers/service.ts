@@ -84,7 +84,15 @@ export class ContainerService {
     const size = this.#limitSize(resolved.HostConfig);
     const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const layers = images.layerDirectories(image);
-    const definition = await defineContainer(resolved, image, layers, chosen, volumes, caller);
+    const definition = await defineContainer({
+      request: resolved,
+      image,
+      layers,
+      name: chosen,
+      volumes,
+      caller,
+      shmSize: this.#parts.runtime.settings.defaults.shmSize,
+    });
     try {
       await this.starter.prepare(definition.id, size);
       const container = this.registry.add({ definition, state: { ...initialState } });
