@@ -13,6 +13,7 @@ import { Attachment } from "./attachment.ts";
 import { checkName, defineContainer, inventName } from "./create.ts";
 import { Demultiplexer } from "./demultiplex.ts";
 import { parseDetachKeys } from "./detach-keys.ts";
+import { killAndWait } from "./kill.ts";
 import { ContainerLifecycle, type LifecycleParts } from "./lifecycle.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
@@ -191,9 +192,7 @@ export class ContainerService {
     const late = delay(seconds * 1000, "late", { signal: timer.signal }).catch(() => "ended");
     const first = await Promise.race([exited, late]);
     timer.abort();
-    if (first !== "late") return;
-    this.lifecycle.signal(container, SIGKILL, true);
-    await exited;
+    if (first === "late") await killAndWait(this.lifecycle, container);
   }
 
   /** Ends every container, for the daemon's own end: they start again with the next daemon if their policies say so. */
@@ -252,10 +251,8 @@ export class ContainerService {
         // A start that had begun before may have made it run by now.
         checkForce();
         if (container.alive) {
-          const exited = container.nextExit();
           container.note({ manuallyStopped: true });
-          this.lifecycle.signal(container, SIGKILL, true);
-          await exited;
+          await killAndWait(this.lifecycle, container);
         }
       } while (!(await this.#removeStopped(container, options.volumes)));
     } catch (error) {
