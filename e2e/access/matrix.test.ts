@@ -18,6 +18,8 @@ GET /tsd/routes v o s
 GET /tsd/whoami v o s
 POST /tsd/roles/check - - -
 POST /tsd/shutdown - - -
+GET /tsd/containers/:id/cgroup v o s
+GET /tsd/containers/:id/stats/history v o s
 GET /tsd/audit - - -
 GET /tsd/audit/export - - -
 GET /tsd/audit/key - - -

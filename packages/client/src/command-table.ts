@@ -24,6 +24,7 @@ export const commands: Readonly<Record<string, Loader>> = {
   "system shutdown": async () => (await import("./commands/operations.ts")).shutdown,
   "system dial-stdio": async () => (await import("./commands/dial-stdio.ts")).dialStdio,
   stats: async () => (await import("./commands/stats.ts")).stats,
+  cgroup: async () => (await import("./commands/cgroup.ts")).cgroup,
   cp: async () => (await import("./commands/cp.ts")).cp,
   ps: async () => (await import("./commands/ps.ts")).ps,
   logs: async () => (await import("./commands/logs.ts")).logs,
@@ -79,6 +80,7 @@ const plain = [
   "export",
   "commit",
   "stats",
+  "cgroup",
   "cp",
 ];
 

@@ -19,6 +19,7 @@ import { ContainerOperations } from "./engine/containers/operations.ts";
 import { ContainerRoots } from "./engine/containers/roots.ts";
 import { ContainerService } from "./engine/containers/service.ts";
 import { ensureSkeleton } from "./engine/containers/skeleton.ts";
+import { StatsHistory } from "./engine/containers/stats-history.ts";
 import { EventBus } from "./engine/events/bus.ts";
 import { ExecService } from "./engine/exec/service.ts";
 import { Commits } from "./engine/images/commit.ts";
@@ -146,6 +147,8 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   );
   lifecycle.observe(health);
   lifecycle.observe(execs);
+  const statsHistory = new StatsHistory(runtime);
+  lifecycle.observe(statsHistory);
   const operations = new ContainerOperations(containers, runtime, layers);
   const roots = new ContainerRoots(runtime, containers.starter);
   const archives = new ContainerArchives(containers, roots, archiver);
@@ -181,6 +184,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     layers,
     events,
     audit,
+    statsHistory,
     spool: join(dataRoot, "spool"),
     info: (sight) =>
       infoView({ id, dataRoot, runtime, containers, images, layers, labels: () => labels }, sight),
@@ -221,6 +225,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     close: async () => {
       await app.close();
       events.flush();
+      statsHistory.close();
       audit.close();
       launcher.close();
       await layers.close((name) => containers.registry.look(name, everything)?.alive ?? false);

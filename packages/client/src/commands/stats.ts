@@ -1,9 +1,10 @@
-// tsctl stats: what containers use, once or each second.
+// tsctl stats: what containers use, once or each second, or in the last minutes.
 import type { ContainerStats } from "@tsd/daemon/api";
 import { type Command, print } from "../context.ts";
 import { parseFlags } from "../flags.ts";
 import { type Columns, printRows, type Row } from "../output/format.ts";
 import { humanSize, shortId } from "../output/units.ts";
+import { printHistory } from "./stats-history.ts";
 
 const columns: Columns = [
   ["ID", "CONTAINER ID"],
@@ -75,7 +76,12 @@ export const stats: Command = async (words, context) => {
     format: ["text"],
     "no-stream": ["bool"],
     "no-trunc": ["bool"],
+    history: ["bool"],
   });
+  if (flags.bool("history")) {
+    await printHistory(context.client, flags.args);
+    return 0;
+  }
   const { containers } = context.client;
   const whole = flags.bool("no-trunc");
   const format = flags.text("format");

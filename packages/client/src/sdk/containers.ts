@@ -1,12 +1,14 @@
 // The SDK's containers.
 import type { Readable } from "node:stream";
 import type {
+  CgroupPlace,
   ContainerCreateRequest,
   ContainerInspect,
   ContainerStats,
   ContainerSummary,
   ContainerUpdateRequest,
   PathStat,
+  UsageHistory,
 } from "@tsd/daemon/api";
 import type { AttachedStream, Channel } from "./channel.ts";
 import { containerPath, withQuery } from "./query.ts";
@@ -170,6 +172,16 @@ export class Containers {
       path: containerPath(id, "/changes"),
     });
     return found ?? [];
+  }
+
+  /** A container's place in the host's control groups, with every file's value and meaning. */
+  cgroup(id: string): Promise<CgroupPlace> {
+    return this.#channel.json({ path: `/tsd${containerPath(id, "/cgroup")}` });
+  }
+
+  /** What a container used in the last minutes. */
+  statsHistory(id: string): Promise<UsageHistory> {
+    return this.#channel.json({ path: `/tsd${containerPath(id, "/stats/history")}` });
   }
 
   /** What the container uses now; takes a second, for there are two samples in it. */

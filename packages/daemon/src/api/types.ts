@@ -181,3 +181,31 @@ export interface SystemInfo {
   Warnings: string[] | null;
   [field: string]: unknown;
 }
+
+/** A container's place in the host's control groups (ours). */
+export interface CgroupPlace {
+  Version: 1 | 2;
+  Group: string;
+  Hierarchies: {
+    Controllers: string[];
+    Path: string;
+    Files: { Name: string; Value: string; Meaning: string }[];
+  }[];
+}
+
+/** What a container used in the last minutes (ours): totals since its start, but for memory and processes. */
+export interface UsageHistory {
+  /** Seconds between samples. */
+  Interval: number;
+  Samples: {
+    Time: string;
+    /** Nanoseconds. */
+    Cpu: number;
+    Memory: number;
+    Processes: number;
+    Read: number;
+    Written: number;
+    Received: number;
+    Sent: number;
+  }[];
+}

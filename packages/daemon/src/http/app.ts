@@ -31,6 +31,7 @@ import { networkRoutes } from "./routes/networks.ts";
 import { notBuiltRoutes } from "./routes/not-built.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { type DeclaredRoute, tsdRoutes } from "./routes/tsd.ts";
+import { tsdContainerRoutes } from "./routes/tsd-containers.ts";
 import { checkVersion, rewriteUrl, versionOf } from "./version-prefix.ts";
 
 /** Clients send registry credentials and detach keys in headers. */
@@ -145,6 +146,7 @@ export function createApp(parts: AppParts, logger: FastifyBaseLogger | false): F
     refuseInOurWords(routes);
     routes.register(containerStreamRoutes, { engine });
     routes.register(tsdRoutes, { engine, declared });
+    routes.register(tsdContainerRoutes, { engine });
     routes.register(execRoutes, { engine });
     routes.register(networkRoutes, { engine });
     routes.register(notBuiltRoutes);

@@ -5,6 +5,7 @@ import type { AuditLog } from "../engine/audit/log.ts";
 import type { ContainerArchives } from "../engine/containers/archives.ts";
 import type { ContainerOperations } from "../engine/containers/operations.ts";
 import type { ContainerService } from "../engine/containers/service.ts";
+import type { StatsHistory } from "../engine/containers/stats-history.ts";
 import type { EventBus } from "../engine/events/bus.ts";
 import type { ExecService } from "../engine/exec/service.ts";
 import type { Commits } from "../engine/images/commit.ts";
@@ -27,6 +28,7 @@ export interface Engine {
   /** Where archives are spooled while they load. */
   spool: string;
   audit: AuditLog;
+  statsHistory: StatsHistory;
   info(sight: Sight): object;
   /** Ends the daemon; with its containers, or without. Resolves when they have ended. */
   shutdown(options: { stopContainers: boolean }): Promise<void>;

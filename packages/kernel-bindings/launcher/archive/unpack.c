@@ -121,6 +121,13 @@ static bool take_whiteout(struct unpacker *unpacker, char *path) {
     return true;
 }
 
+/* libarchive says what failed; why is in its errno. */
+static _Noreturn void give_up_writing(const char *path, struct archive *disk) {
+    int error = archive_errno(disk);
+    if (error == ENOSPC || error == EDQUOT) give_up("%s: %s: %s", path, archive_error_string(disk), strerror(error));
+    give_up("%s: %s", path, archive_error_string(disk));
+}
+
 static void copy_contents(struct unpacker *unpacker, const char *path) {
     const void *bytes;
     size_t size;
@@ -133,7 +140,7 @@ static void copy_contents(struct unpacker *unpacker, const char *path) {
         if (unpacker->options->maximum_bytes && unpacker->written > unpacker->options->maximum_bytes)
             give_up("layer is larger than %llu bytes", (unsigned long long)unpacker->options->maximum_bytes);
         if (archive_write_data_block(unpacker->disk, bytes, size, offset) < ARCHIVE_OK)
-            give_up("%s: %s", path, archive_error_string(unpacker->disk));
+            give_up_writing(path, unpacker->disk);
     }
 }
 
@@ -162,11 +169,11 @@ static void unpack_one(struct unpacker *unpacker, struct archive_entry *entry) {
     archive_entry_set_gname(entry, NULL);
     choose_attributes(entry);
     int result = archive_write_header(unpacker->disk, entry);
-    if (result < ARCHIVE_WARN) give_up("%s: %s", path, archive_error_string(unpacker->disk));
+    if (result < ARCHIVE_WARN) give_up_writing(path, unpacker->disk);
     if (!link || archive_entry_size(entry) > 0) copy_contents(unpacker, path);
     result = archive_write_finish_entry(unpacker->disk);
     /* A file system that has no attributes is no reason to fail; that is a warning. */
-    if (result < ARCHIVE_WARN) give_up("%s: %s", path, archive_error_string(unpacker->disk));
+    if (result < ARCHIVE_WARN) give_up_writing(path, unpacker->disk);
 }
 
 static void print_json_string(const char *text) {

@@ -1,6 +1,7 @@
 // Reading control group files: numbers, and lines of "key value".
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { meaningOf } from "./meanings.ts";
 
 /** A kernel file's text, "" when it is not there (the group is gone, or this kernel lacks it). */
 export function readIfThere(file: string): string {
@@ -30,6 +31,36 @@ export function keyedNumbers(file: string): Record<string, number> {
     if (key && value) values[key] = Number(value);
   }
   return values;
+}
+
+export interface CgroupFile {
+  name: string;
+  value: string;
+  /** What it says, in words. */
+  meaning: string;
+}
+
+const LONGEST_VALUE = 4096;
+
+/** Every readable file of a group with its value; none where the group is not there. */
+export function cgroupFiles(directory: string): CgroupFile[] {
+  let names: string[];
+  try {
+    names = readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isFile() && (statSync(join(directory, entry.name)).mode & 0o444) !== 0)
+      .map(({ name }) => name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+  return names.sort().flatMap((name) => {
+    try {
+      const value = readFileSync(join(directory, name), "utf8").trim().slice(0, LONGEST_VALUE);
+      return [{ name, value, meaning: meaningOf(name) }];
+    } catch {
+      return []; // some can be read only in some states
+    }
+  });
 }
 
 /** The names of the directories in one; none where it is not there. */

@@ -20,7 +20,7 @@ import { promisify } from "node:util";
 import { KernelError } from "../errors.ts";
 import { ioctlLater, ioctlNumberLater, ioctlRequest } from "./later.ts";
 import { adoptSize, isMounted, loopObstacle, mountFile, unmount } from "./loop.ts";
-import type { QuotaDriver, QuotaUsage } from "./port.ts";
+import { type QuotaDriver, QuotaError, type QuotaUsage } from "./port.ts";
 
 const run = promisify(execFile);
 const MAGIC = 0x94;
@@ -121,9 +121,11 @@ export class BtrfsQuota implements QuotaDriver {
 
   /** A whole file system, or none: it gets its name when it is made. */
   async #format(): Promise<void> {
+    const size = this.#wantedSize(0);
+    if (size < SMALLEST_POOL) throw new QuotaError("there is too little room for a btrfs");
     const draft = `${this.#file}.new`;
     await writeFile(draft, "", { mode: 0o600 });
-    await truncate(draft, this.#wantedSize(0));
+    await truncate(draft, size);
     await run("mkfs.btrfs", ["-q", "-f", "-K", "-m", "single", "-d", "single", draft]);
     await rename(draft, this.#file);
   }
@@ -132,7 +134,7 @@ export class BtrfsQuota implements QuotaDriver {
   #wantedSize(taken: number): number {
     const { bavail, bsize } = statfsSync(this.#root);
     const size = taken + Math.floor(bavail * bsize * SHARE);
-    return Math.max(SMALLEST_POOL, size - (size % MEBIBYTE));
+    return size - (size % MEBIBYTE);
   }
 
   async #grow(descriptor: number): Promise<void> {

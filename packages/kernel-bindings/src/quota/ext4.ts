@@ -11,7 +11,7 @@ import {
   rmSync,
   statfsSync,
 } from "node:fs";
-import { rename, stat, truncate, writeFile } from "node:fs/promises";
+import { open, rename, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { KernelError } from "../errors.ts";
@@ -43,6 +43,18 @@ function fileSize(limit: number): number {
   const size =
     contents + Math.min(RESERVE, contents / 49) + Math.ceil(contents / GROUP) * 8 * BLOCK + 64 * BLOCK;
   return size - (size % BLOCK) + BLOCK;
+}
+
+/** The size of the file system in a file, from its superblock: the file may be larger, where growing was interrupted. */
+async function formattedSize(file: string): Promise<number> {
+  const handle = await open(file);
+  try {
+    const superblock = Buffer.alloc(1024);
+    await handle.read(superblock, 0, superblock.length, 1024);
+    return (superblock.readUInt32LE(0x4) + superblock.readUInt32LE(0x150) * 2 ** 32) * BLOCK;
+  } finally {
+    await handle.close();
+  }
 }
 
 export class Ext4Quota implements QuotaDriver {
@@ -134,7 +146,7 @@ export class Ext4Quota implements QuotaDriver {
 
   async limit(name: string, limit: number): Promise<void> {
     const file = this.#file(name);
-    const { size } = await stat(file);
+    const size = await formattedSize(file);
     const wanted = fileSize(limit);
     if (wanted === size) return;
     if (wanted < size)

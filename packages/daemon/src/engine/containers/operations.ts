@@ -14,6 +14,7 @@ import { parseNanoseconds } from "../events/time-parameter.ts";
 import { requestedSize } from "../storage/options.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
 import { parseTime } from "../timestamps.ts";
+import { cgroupView } from "./cgroup-view.ts";
 import { checkName } from "./create.ts";
 import { type Filters, matchesLabels } from "./list.ts";
 import type { Container } from "./registry.ts";
@@ -183,6 +184,10 @@ export class ContainerOperations {
         throw new EngineError("system", `Cannot update container ${container.id}: ${error.message}`);
       throw error;
     }
+  }
+
+  cgroup(container: Container): object {
+    return cgroupView(container, this.#runtime);
   }
 
   /** GET /containers/{id}/top: the host's ps, for the processes of the container's control group. */

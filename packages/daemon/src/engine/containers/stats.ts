@@ -28,10 +28,31 @@ function systemTime(): number {
   return ticks.slice(0, 8).reduce((sum, tick) => sum + Number(tick), 0) * NANOSECONDS_PER_TICK;
 }
 
+export interface InterfaceCounters {
+  rx_bytes: number;
+  rx_packets: number;
+  rx_errors: number;
+  rx_dropped: number;
+  tx_bytes: number;
+  tx_packets: number;
+  tx_errors: number;
+  tx_dropped: number;
+}
+
+/** Nothing of a process that has just ended. */
+function interfaceLines(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/net/dev`, "utf8").split("\n").slice(2);
+  } catch (error) {
+    if (["ENOENT", "ESRCH", "EINVAL"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
+    throw error;
+  }
+}
+
 /** Counters of the interfaces in a process's network namespace but the loopback (proc(5), /proc/pid/net/dev). */
-function networks(pid: number): Record<string, object> {
-  const found: Record<string, object> = {};
-  for (const line of readFileSync(`/proc/${pid}/net/dev`, "utf8").split("\n").slice(2)) {
+export function interfaceCounters(pid: number): Record<string, InterfaceCounters> {
+  const found: Record<string, InterfaceCounters> = {};
+  for (const line of interfaceLines(pid)) {
     const match = /^\s*([^:]+):\s*(.*)$/.exec(line);
     const name = match?.[1];
     // Tunnels that some kernels put into each namespace have nothing to do with the container.
@@ -108,7 +129,7 @@ async function sample(container: Container, { runtime, layers }: StatsSources): 
         ...(memory.failures ? { failcnt: memory.failures } : {}),
         limit: memory.limit ?? totalmem(),
       },
-      ...(own ? { networks: networks(state.pid) } : {}),
+      ...(own ? { networks: interfaceCounters(state.pid) } : {}),
       ...(storage ? { storage_stats: storage } : {}),
     },
   };

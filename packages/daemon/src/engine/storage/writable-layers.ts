@@ -17,6 +17,8 @@ export interface WritableLayerParts {
   report: (problem: unknown, what: string) => void;
 }
 
+/** Each of them may hold a thread of the pool for as long as a disk takes. */
+const REMOVALS_AT_ONCE = 2;
 /** What the sweep takes for containers'; other trees are somebody else's. */
 const containerId = /^[0-9a-f]{64}$/;
 
@@ -27,7 +29,8 @@ export class WritableLayers {
   /** Drivers that may work, the best first, and why others don't. */
   #candidates: QuotaDriver[] = [];
   #obstacle = "";
-  #removals: Promise<void> = Promise.resolve();
+  readonly #removals: Promise<void>[] = [];
+  #turn = 0;
 
   constructor(parts: WritableLayerParts) {
     this.#parts = parts;
@@ -137,10 +140,14 @@ export class WritableLayers {
     return () => driver.limit(id, before.limit);
   }
 
-  /** Sees to it that a limit is what the record says: the daemon may have died between the two. */
+  /** Sees to it that a limit is what the record says: the daemon may have died between the two. One that can't be made
+   * smaller stays as it has become. */
   async reconcile(id: string, size: number): Promise<void> {
     const driver = this.#limited.get(id);
-    if (driver && (await driver.usage(id)).limit !== size) await driver.limit(id, size);
+    if (!driver || (await driver.usage(id)).limit === size) return;
+    await driver.limit(id, size).catch((error) => {
+      if (!(error instanceof QuotaError)) throw error;
+    });
   }
 
   /** Removes a container's limited tree, soon; plain directories are removed with the container's own. */
@@ -148,7 +155,8 @@ export class WritableLayers {
     const driver = this.#limited.get(id);
     if (!driver) return;
     this.#limited.delete(id);
-    this.#removals = this.#removals
+    const turn = this.#turn++ % REMOVALS_AT_ONCE;
+    this.#removals[turn] = (this.#removals[turn] ?? Promise.resolve())
       .then(() => driver.remove(id))
       .catch((error) => this.#parts.report(error, `removing the files of ${id}`));
   }
@@ -162,7 +170,7 @@ export class WritableLayers {
 
   /** Lets go of what no running container uses. */
   async close(inUse: (id: string) => boolean): Promise<void> {
-    await this.#removals;
+    await Promise.all(this.#removals);
     for (const driver of this.#parts.drivers) await driver.close(inUse);
   }
 }

@@ -1,0 +1,90 @@
+// What containers used in the last minutes: sampled all the time, a few at once, and kept in memory.
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Runtime } from "../../runtime/runtime.ts";
+import { now } from "../timestamps.ts";
+import type { LifecycleObserver } from "./lifecycle.ts";
+import type { Container } from "./registry.ts";
+import { interfaceCounters } from "./stats.ts";
+
+/** Totals since the container's start, but for memory and processes, which are what they were then. */
+export interface UsageSample {
+  Time: string;
+  /** Nanoseconds of processor time. */
+  Cpu: number;
+  /** Bytes. */
+  Memory: number;
+  Processes: number;
+  /** Bytes. */
+  Read: number;
+  Written: number;
+  Received: number;
+  Sent: number;
+}
+
+export const INTERVAL_SECONDS = 5;
+/** Ten minutes of them. */
+const KEPT = 120;
+/** Containers that are looked at in one turn of the event loop, which takes two to three milliseconds. */
+const AT_ONCE = 20;
+
+export class StatsHistory implements LifecycleObserver {
+  readonly #runtime: Runtime;
+  readonly #samples = new Map<Container, UsageSample[]>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  /** A container's samples, oldest first; none of one that does not run. */
+  of(container: Container): readonly UsageSample[] {
+    return this.#samples.get(container) ?? [];
+  }
+
+  started(container: Container): void {
+    this.#samples.set(container, []);
+    this.#timer ??= setInterval(() => void this.#round(), INTERVAL_SECONDS * 1000).unref();
+  }
+
+  ended(container: Container): void {
+    this.#samples.delete(container);
+    if (this.#samples.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** One sample of each. */
+  async #round(): Promise<void> {
+    let done = 0;
+    for (const [container, samples] of [...this.#samples]) {
+      if (++done % AT_ONCE === 0) await nextTurn();
+      if (!container.alive) continue;
+      samples.push(this.#sample(container));
+      if (samples.length > KEPT) samples.shift();
+    }
+  }
+
+  #sample(container: Container): UsageSample {
+    const { hostConfig } = container.record.definition;
+    const { cgroup } = this.#runtime.places(container.id, hostConfig.CgroupParent);
+    const { cpu, memory, pids, block } = this.#runtime.cgroups.statistics(cgroup);
+    const moved = (wanted: string): number =>
+      block.bytes.reduce((sum, { operation, value }) => sum + (operation === wanted ? value : 0), 0);
+    const own = !["host", "none"].includes(hostConfig.NetworkMode);
+    const links = own ? Object.values(interfaceCounters(container.state.pid)) : [];
+    return {
+      Time: now(),
+      Cpu: cpu.total,
+      Memory: memory.usage,
+      Processes: pids.current,
+      Read: moved("read"),
+      Written: moved("write"),
+      Received: links.reduce((sum, link) => sum + link.rx_bytes, 0),
+      Sent: links.reduce((sum, link) => sum + link.tx_bytes, 0),
+    };
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}
