@@ -165,7 +165,7 @@ for (const driver of await workingDrivers()) {
       await daemon.tsctl("rm", "files");
     });
 
-    it("a new daemon finds everything as it was, killed or stopped", async () => {
+    it("a new daemon finds everything as it was, killed or stopped, mounted or not", async () => {
       await daemon.tsctl("exec", "full", "sh", "-c", "rm -f /full; echo kept > /kept; sync");
       await run("rests");
       await daemon.tsctl("exec", "rests", "sh", "-c", "echo still > /there");
@@ -187,6 +187,13 @@ for (const driver of await workingDrivers()) {
           .filter((line) => line.includes(`${daemon.root}/`));
         expect(new Set(mounts).size).toBe(mounts.length);
       }
+      // As after a restart of the machine: nothing is mounted any more.
+      await daemon.tsctl("stop", "-t", "0", "full");
+      await daemon.end();
+      expect(readFileSync("/proc/self/mounts", "utf8")).not.toContain(`${daemon.root}/`);
+      await daemon.launch();
+      expect((await daemon.tsctl("start", "full")).status).toBe(0);
+      expect((await daemon.tsctl("exec", "full", "cat", "/kept")).stdout).toBe("kept\n");
       expect((await daemon.tsctl("start", "rests")).status).toBe(0);
       expect((await daemon.tsctl("exec", "rests", "cat", "/there")).stdout).toBe("still\n");
       await daemon.tsctl("rm", "-f", "rests");
