@@ -34,9 +34,9 @@ describe("defaults of the daemon", () => {
       );
       expect((await strict.tsctl("logs", other)).stdout).toMatch(/^50\n50\n\S+ +4096 /);
       const asked = JSON.parse((await strict.api("GET", `/containers/${other}/json`)).text) as {
-        HostConfig: { PidsLimit: number; ShmSize: number };
+        HostConfig: { PidsLimit: number | null; ShmSize: number };
       };
-      expect(asked.HostConfig).toMatchObject({ PidsLimit: -1, ShmSize: 4 << 20 });
+      expect(asked.HostConfig).toMatchObject({ PidsLimit: null, ShmSize: 4 << 20 });
     } finally {
       await strict.stop();
     }

@@ -119,6 +119,8 @@ function completeHostConfig(host: HostConfig, shmSize: number): HostConfig {
     ShmSize: host.ShmSize || shmSize,
     Runtime: host.Runtime || "tsd",
     MemorySwap: host.MemorySwap || host.Memory * 2,
+    // −1 is how clients say nothing of it.
+    MemorySwappiness: host.MemorySwappiness === -1 ? null : host.MemorySwappiness,
     SecurityOpt: host.SecurityOpt,
     MaskedPaths: unconfined ? [] : (host.MaskedPaths ?? [...defaultMaskedPaths]),
     ReadonlyPaths: unconfined ? [] : (host.ReadonlyPaths ?? [...defaultReadonlyPaths]),

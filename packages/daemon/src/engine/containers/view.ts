@@ -103,6 +103,9 @@ function networksView(container: Container, network: NetworkInfo): Record<string
   return mode.startsWith("container:") ? {} : { [mode]: endpointView(container, network) };
 }
 
+/** No limit is shown as none, in whatever way it was asked for. */
+const shownLimit = (limit: number | null): number | null => (limit !== null && limit > 0 ? limit : null);
+
 /** The body of GET /containers/{id}/json. */
 export function inspectView(container: Container, context: ViewContext): Record<string, unknown> {
   const { definition, state } = container.record;
@@ -143,7 +146,7 @@ export function inspectView(container: Container, context: ViewContext): Record<
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: container.execIds.size > 0 ? [...container.execIds] : null,
-    HostConfig: hostConfig,
+    HostConfig: { ...hostConfig, PidsLimit: shownLimit(hostConfig.PidsLimit) },
     ...context.sizes,
     GraphDriver: {
       Data: {
