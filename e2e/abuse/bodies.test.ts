@@ -11,7 +11,7 @@ let daemon: TestDaemon;
 beforeAll(async () => {
   daemon = await TestDaemon.start("bodies");
 });
-afterAll(() => daemon.stop());
+afterAll(() => daemon?.stop());
 
 /** A create with a body of a size, of which so much is sent. */
 function send(size: number, sent: number): { client: RawClient; outcome: Promise<Outcome> } {

@@ -26,7 +26,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await near?.leave();
   await far?.leave();
-  await remote.stop();
+  await remote?.stop();
 });
 
 const unix = (): Target => ({ path: remote.daemon.socket });

@@ -38,7 +38,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await crowd?.leave();
-  await remote.stop();
+  await remote?.stop();
 });
 
 /** What the daemon says, within a second, to a connection that says nothing. */

@@ -19,7 +19,7 @@ beforeAll(async () => {
   daemon = await TestDaemon.start("malformed");
   await daemon.importBusybox();
 });
-afterAll(() => daemon.stop());
+afterAll(() => daemon?.stop());
 
 const idOf = (text: string): string => (JSON.parse(text) as { Id: string }).Id;
 

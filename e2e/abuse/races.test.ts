@@ -11,7 +11,7 @@ beforeAll(async () => {
   daemon = await TestDaemon.start("races");
   await daemon.importBusybox();
 });
-afterAll(() => daemon.stop());
+afterAll(() => daemon?.stop());
 
 const idOf = ({ text }: Answer): string => (JSON.parse(text) as { Id: string }).Id;
 const moment = (milliseconds: number): Promise<void> =>

@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await crowd?.leave();
-  await daemon.stop();
+  await daemon?.stop();
 });
 
 async function start(name: string, labels: Record<string, string> = {}): Promise<void> {
