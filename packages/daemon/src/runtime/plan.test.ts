@@ -20,6 +20,9 @@ const cgroups: Cgroups = {
   statistics: () => {
     throw new Error("not asked for");
   },
+  usage: () => {
+    throw new Error("not asked for");
+  },
   deviceTasks: () => undefined,
   has: () => true,
 };

@@ -1,6 +1,6 @@
 // The port behind which control groups of versions 1 and 2 are alike: limits, and what can be done with a group.
 import type { Step } from "../plan/vocabulary.ts";
-import type { CgroupStatistics } from "./statistics.ts";
+import type { CgroupStatistics, CgroupUsage } from "./statistics.ts";
 
 /** Limits in one vocabulary for both versions; what is undefined stays the kernel's default. */
 export interface CgroupLimits {
@@ -75,6 +75,8 @@ export interface Cgroups {
   freeze(group: string, frozen: boolean): void;
   isFrozen(group: string): boolean;
   statistics(group: string): CgroupStatistics;
+  /** The little of it that is cheap to read: memory.stat and others take the kernel a while. */
+  usage(group: string): CgroupUsage;
   /** The file a process joins the group's device rules by, if they are a control group's. */
   deviceTasks(group: string): string | undefined;
   has(controller: string): boolean;

@@ -30,6 +30,43 @@ export interface CgroupStatistics {
   block: { bytes: BlockStatistic[]; operations: BlockStatistic[] };
 }
 
+/** What a group has used, in the least reads. */
+export interface CgroupUsage {
+  /** Nanoseconds. */
+  cpu: number;
+  /** Bytes. */
+  memory: number;
+  processes: number;
+  read: number;
+  written: number;
+}
+
+const moved = (block: readonly BlockStatistic[], wanted: string): number =>
+  block.reduce((sum, { operation, value }) => sum + (operation === wanted ? value : 0), 0);
+
+export function usageV1(directory: (controller: string) => string): CgroupUsage {
+  const file = (controller: string, name: string): string => join(directory(controller), name);
+  const block = blockV1(file("blkio", "blkio.throttle.io_service_bytes_recursive"));
+  return {
+    cpu: numberIn(file("cpuacct", "cpuacct.usage")) ?? 0,
+    memory: numberIn(file("memory", "memory.usage_in_bytes")) ?? 0,
+    processes: numberIn(file("pids", "pids.current")) ?? 0,
+    read: moved(block, "read"),
+    written: moved(block, "write"),
+  };
+}
+
+export function usageV2(directory: string): CgroupUsage {
+  const block = blockV2(readIfThere(join(directory, "io.stat")), { rbytes: "read", wbytes: "write" });
+  return {
+    cpu: (keyedNumbers(join(directory, "cpu.stat")).usage_usec ?? 0) * 1000,
+    memory: numberIn(join(directory, "memory.current")) ?? 0,
+    processes: numberIn(join(directory, "pids.current")) ?? 0,
+    read: moved(block, "read"),
+    written: moved(block, "write"),
+  };
+}
+
 const USER_HERTZ = 100;
 const NANOSECONDS_PER_TICK = 1e9 / USER_HERTZ;
 

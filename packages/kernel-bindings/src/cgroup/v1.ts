@@ -5,7 +5,7 @@ import type { Step } from "../plan/vocabulary.ts";
 import { writeLimit } from "./changes.ts";
 import { descendants, keyedNumbers, numbersIn, readIfThere, subdirectories } from "./files.ts";
 import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
-import { type CgroupStatistics, statisticsV1 } from "./statistics.ts";
+import { type CgroupStatistics, type CgroupUsage, statisticsV1, usageV1 } from "./statistics.ts";
 
 /** A mounted hierarchy. */
 export interface Hierarchy {
@@ -213,6 +213,10 @@ export class CgroupsV1 implements Cgroups {
 
   statistics(group: string): CgroupStatistics {
     return statisticsV1((controller) => join(this.#byController.get(controller) ?? "", group));
+  }
+
+  usage(group: string): CgroupUsage {
+    return usageV1((controller) => join(this.#byController.get(controller) ?? "", group));
   }
 
   deviceTasks(group: string): string | undefined {

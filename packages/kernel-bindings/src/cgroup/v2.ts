@@ -7,7 +7,7 @@ import { writeLimit } from "./changes.ts";
 import { deviceProgram } from "./device-program.ts";
 import { descendants, keyedNumbers, numbersIn, readIfThere, subdirectories } from "./files.ts";
 import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
-import { type CgroupStatistics, statisticsV2 } from "./statistics.ts";
+import { type CgroupStatistics, type CgroupUsage, statisticsV2, usageV2 } from "./statistics.ts";
 
 const EBUSY = 16;
 
@@ -143,6 +143,10 @@ export class CgroupsV2 implements Cgroups {
 
   statistics(group: string): CgroupStatistics {
     return statisticsV2(join(this.#root, group));
+  }
+
+  usage(group: string): CgroupUsage {
+    return usageV2(join(this.#root, group));
   }
 
   deviceTasks(): undefined {
