@@ -164,7 +164,7 @@ export class TestDaemon {
     const links = await output("nsenter", [`--net=/run/netns/${this.namespace}`, "ip", "-o", "link"]);
     for (const [, link] of links.matchAll(/^\d+: (veth[^:@]*)/gm)) found.push(`link ${link}`);
     for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n"))
-      if (line.includes(this.root) && !line.includes(` ${pool} `)) found.push(`mount ${line}`);
+      if (this.#isBelow(line) && !line.includes(` ${pool} `)) found.push(`mount ${line}`);
     for (const kind of ["project", "btrfs", "ext4"]) {
       const trees = join(this.dataRoot, "quota", kind);
       if (existsSync(trees)) for (const name of readdirSync(trees)) found.push(`${kind} tree ${name}`);
@@ -185,6 +185,10 @@ export class TestDaemon {
     return found;
   }
 
+  #isBelow(line: string): boolean {
+    return line.includes(`${this.root}/`) || line.includes(`${this.dataRoot}/`);
+  }
+
   /** Mounts and loop devices below the root that are left when the daemon has ended. */
   #mounted(): string[] {
     const mounts = readFileSync("/proc/self/mounts", "utf8").split("\n");
@@ -192,7 +196,9 @@ export class TestDaemon {
       const path = `/sys/block/${name}/loop/backing_file`;
       return existsSync(path) ? `${name} on ${readFileSync(path, "utf8").trim()}` : "";
     });
-    return [...mounts, ...files].filter((line) => line.includes(`${this.root}/`));
+    return [...mounts, ...files].filter(
+      (line) => line.includes(`${this.root}/`) || line.includes(`${this.dataRoot}/`),
+    );
   }
 
   #cgroups(): string[] {

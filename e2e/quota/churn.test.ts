@@ -1,8 +1,9 @@
 // Many limited containers, and a daemon that is killed while it makes and removes them: nothing is left, nothing is lost.
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../harness/command.ts";
 import { type Answer, daemonProgram, TestDaemon } from "../harness/daemon.ts";
-import { workingDrivers } from "./working.ts";
+import { workingPlaces } from "./working.ts";
 
 const KILLS = Number(process.env.TSD_QUOTA_KILLS ?? 12);
 /** An ext4 for each takes its time: fewer of them, unless somebody wants to know. */
@@ -13,17 +14,21 @@ const CLIENTS = 4;
 const delay = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-for (const driver of await workingDrivers()) {
+for (const { driver, directory, remove } of await workingPlaces()) {
   describe(driver, () => {
     const MANY = many(driver);
     let daemon: TestDaemon;
     beforeAll(async () => {
       daemon = await TestDaemon.start(`quota-churn-${driver}`, [daemonProgram], {
         flags: ["--storage-opt", `quota-driver=${driver}`],
+        dataRoot: join(directory, "data"),
       });
       await daemon.importBusybox();
     });
-    afterAll(() => daemon.stop());
+    afterAll(async () => {
+      await daemon.stop();
+      await remove();
+    });
 
     /** Undefined when the daemon died before it answered. */
     const ask = (method: string, path: string, body?: unknown): Promise<Answer | undefined> =>

@@ -45,7 +45,7 @@ const MEBIBYTE = 1 << 20;
 const SHARE = 0.95;
 const SMALLEST_POOL = 256 * MEBIBYTE;
 /** A removed subvolume is taken apart by the kernel after a commit, and its blocks given back with the next one. */
-const TIDY_DELAYS = [200, 1000, 3000];
+const TIDY_DELAYS = [200, 500, 1000];
 /** Without copy on write, what is overwritten takes no second place: a full tree's files can still be changed. What was
  * deleted counts until the next commit, every five seconds; one that meets the limit does not wait for it. */
 const OPTIONS = "nodatacow,discard,commit=5";
@@ -62,6 +62,8 @@ export class BtrfsQuota implements QuotaDriver {
   /** The kernel's figures of each quota group. */
   #groups = "";
   readonly #treeIds = new Map<string, number>();
+  /** Something was removed since it was last tidied up. */
+  #removed = false;
   #tidying = false;
   #making = 0;
 
@@ -203,6 +205,7 @@ export class BtrfsQuota implements QuotaDriver {
       if (!(error instanceof KernelError && error.code === "ENOENT")) throw error;
     }
     this.#treeIds.delete(name);
+    this.#removed = true;
     if (this.#tidying) return;
     this.#tidying = true;
     this.#tidy()
@@ -214,10 +217,13 @@ export class BtrfsQuota implements QuotaDriver {
 
   /** Has removed subvolumes taken apart and their room given back; quota groups go with them, by us on older kernels. */
   async #tidy(): Promise<void> {
-    for (const milliseconds of TIDY_DELAYS) {
-      await delay(milliseconds, undefined, { ref: false });
-      if (!this.#opening) return;
-      await this.#with(this.#mountPoint, (descriptor) => ioctlNumberLater(descriptor, SYNC));
+    while (this.#removed) {
+      this.#removed = false;
+      for (const milliseconds of TIDY_DELAYS) {
+        await delay(milliseconds, undefined, { ref: false });
+        if (!this.#opening) return;
+        await this.#with(this.#mountPoint, (descriptor) => ioctlNumberLater(descriptor, SYNC));
+      }
     }
     // While a tree is being made, its group may be there before its name.
     if (this.#making > 0) return;

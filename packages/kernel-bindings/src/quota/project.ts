@@ -19,6 +19,10 @@ import type { QuotaDriver, QuotaUsage } from "./port.ts";
 
 const Q_GETQUOTA = 0x800007;
 const Q_SETQUOTA = 0x800008;
+/** struct fs_quota_stat, which every file system with quotas fills in. */
+const Q_XGETQSTAT = 0x5805;
+const QUOTA_STAT = 80;
+const PROJECTS_ENFORCED = 1 << 5;
 const FSXATTR = 28;
 const GET_XATTR = ioctlRequest("out", 0x58, 31, FSXATTR);
 const SET_XATTR = ioctlRequest("in", 0x58, 32, FSXATTR);
@@ -45,8 +49,8 @@ export class ProjectQuota implements QuotaDriver {
     this.#root = join(root, "project");
   }
 
-  /** Found out by trying: a tree is made, and what is written into it must count. (Whether it is refused can't be tried:
-   * the limits of some file systems are not for this process's capabilities.) */
+  /** Found out by trying: limits must hold, and what is written into a tree must count. (That it is refused can't be tried:
+   * the limits of some file systems are not for who has this process's capabilities.) */
   async obstacle(): Promise<string | undefined> {
     const there = existsSync(this.#root);
     try {
@@ -54,7 +58,8 @@ export class ProjectQuota implements QuotaDriver {
       await this.make(TRIAL_NAME, TRIAL);
       writeFileSync(join(this.directory(TRIAL_NAME), "file"), Buffer.alloc(TRIAL / 2), { flush: true });
       const { usage, limit } = await this.usage(TRIAL_NAME);
-      return usage >= TRIAL / 2 && limit === TRIAL ? undefined : "what a project writes is not counted";
+      if (usage < TRIAL / 2 || limit !== TRIAL) return "what a project writes is not counted";
+      return (await this.#with(".", isEnforced)) ? undefined : "limits of projects are not enforced";
     } catch (error) {
       if (error instanceof KernelError) return error.message;
       throw error;
@@ -164,6 +169,12 @@ async function setLimit(descriptor: number, project: number, limit: number): Pro
   quota.writeBigUInt64LE(BigInt(Math.ceil(limit / BYTES_PER_INODE)), 24);
   quota.writeUInt32LE(LIMITS_VALID, 64);
   await projectQuotaLater(descriptor, Q_SETQUOTA, project, quota);
+}
+
+async function isEnforced(descriptor: number): Promise<boolean> {
+  const state = Buffer.alloc(QUOTA_STAT);
+  await projectQuotaLater(descriptor, Q_XGETQSTAT, 0, state);
+  return (state.readUInt16LE(2) & PROJECTS_ENFORCED) !== 0;
 }
 
 async function figures(descriptor: number, project: number): Promise<QuotaUsage & { inodes: number }> {
