@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type QuotaDriver, QuotaError, type QuotaUsage } from "@tsd/kernel-bindings";
 import { conflict, EngineError, invalid } from "../errors.ts";
-import { checkSize } from "./options.ts";
+import { checkSize, requestedSize } from "./options.ts";
 
 export interface WritableLayerParts {
   /** Where containers have their directories. */
@@ -60,6 +60,10 @@ export class WritableLayers {
       else obstacles.push(`${driver.name}: ${obstacle}`);
     }
     this.#obstacle = obstacles.join("; ");
+    const size = requestedSize(defaultSize ? { size: defaultSize } : undefined);
+    const minimum = this.#candidates[0]?.minimum ?? 0;
+    if (size !== undefined && size < minimum)
+      throw new Error(`--storage-opt size=${defaultSize}: must be ${minimum} bytes at least`);
     if (this.#candidates.length > 0) return;
     if (wanted !== undefined) throw new Error(`--storage-opt quota-driver=${wanted}: ${this.#obstacle}`);
     if (defaultSize) throw new Error(`--storage-opt size=${defaultSize}: no quota driver: ${this.#obstacle}`);
