@@ -11,7 +11,7 @@ import {
   rmSync,
   statfsSync,
 } from "node:fs";
-import { open, rename, truncate, writeFile } from "node:fs/promises";
+import { open, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { KernelError } from "../errors.ts";
@@ -184,7 +184,7 @@ export class Ext4Quota implements QuotaDriver {
 
   /** The file goes first: what is left then is only a mount, which does not come back. */
   async remove(name: string): Promise<void> {
-    rmSync(this.#file(name), { force: true });
+    await rm(this.#file(name), { force: true });
     const directory = this.directory(name);
     if (isMounted(directory)) await unmount(directory);
     if (existsSync(directory)) rmdirSync(directory);

@@ -1,5 +1,6 @@
 // Where containers keep what they write: plain directories, or trees of limited size by one of the quota drivers.
 import { mkdirSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type QuotaDriver, QuotaError, type QuotaUsage } from "@tsd/kernel-bindings";
 import { conflict, EngineError, invalid } from "../errors.ts";
@@ -17,6 +18,11 @@ export interface WritableLayerParts {
   report: (problem: unknown, what: string) => void;
 }
 
+/** What overlayfs needs, with their modes. */
+const parts = [
+  ["diff", 0o755],
+  ["work", 0o700],
+] as const;
 /** Each of them may hold a thread of the pool for as long as a disk takes. */
 const REMOVALS_AT_ONCE = 2;
 /** What the sweep takes for containers'; other trees are somebody else's. */
@@ -87,8 +93,12 @@ export class WritableLayers {
   /** Makes the directories of a container, whose own is there. Nothing is left of a limited one that can't be made. */
   async make(id: string, size: number | undefined): Promise<void> {
     if (size !== undefined) await this.#makeLimited(id, size);
-    mkdirSync(join(this.directory(id), "diff"), { mode: 0o755 });
-    mkdirSync(join(this.directory(id), "work"), { mode: 0o700 });
+    const directory = this.directory(id);
+    for (const [name, mode] of parts) {
+      // A loop device's file system may be busy for a moment; the host's takes less time than the way to another thread.
+      if (size !== undefined) await mkdir(join(directory, name), { mode });
+      else mkdirSync(join(directory, name), { mode });
+    }
   }
 
   /** A driver that turns out not to work is given up for the next one, until the daemon's next start. */
