@@ -31,6 +31,8 @@ const RESERVE = 4096 * BLOCK;
 const BYTES_PER_INODE = 8192;
 /** The smallest there is: what is to be done once more after a crash is little. */
 const JOURNAL = 4 * MEBIBYTE;
+/** How far a limit may be from what it should be: its layout is not ours. */
+const TOLERANCE = 0.025;
 const MOUNTS_AT_ONCE = 4;
 const SUFFIX = ".img";
 const DRAFT = ".new";
@@ -45,13 +47,14 @@ function fileSize(limit: number): number {
   return size - (size % BLOCK) + BLOCK;
 }
 
-/** The size of the file system in a file, from its superblock: the file may be larger, where growing was interrupted. */
-async function formattedSize(file: string): Promise<number> {
+/** The file system in a file, from its superblock: the file may be larger, where growing was interrupted. */
+async function layoutOf(file: string): Promise<{ size: number; inodesInGroup: number }> {
   const handle = await open(file);
   try {
     const superblock = Buffer.alloc(1024);
     await handle.read(superblock, 0, superblock.length, 1024);
-    return (superblock.readUInt32LE(0x4) + superblock.readUInt32LE(0x150) * 2 ** 32) * BLOCK;
+    const blocks = superblock.readUInt32LE(0x4) + superblock.readUInt32LE(0x150) * 2 ** 32;
+    return { size: blocks * BLOCK, inodesInGroup: superblock.readUInt32LE(0x28) };
   } finally {
     await handle.close();
   }
@@ -146,11 +149,14 @@ export class Ext4Quota implements QuotaDriver {
 
   async limit(name: string, limit: number): Promise<void> {
     const file = this.#file(name);
-    const size = await formattedSize(file);
-    const wanted = fileSize(limit);
-    if (wanted === size) return;
-    if (wanted < size)
+    const { limit: present } = await this.usage(name);
+    if (Math.abs(limit - present) < limit * TOLERANCE) return;
+    if (limit < present)
       throw new QuotaError("a mounted ext4 can't be made smaller: only growing is possible with this driver");
+    const { size, inodesInGroup } = await layoutOf(file);
+    const more = Math.ceil((size + limit - present) / GROUP) - Math.ceil(size / GROUP);
+    const added = limit - present + more * (inodesInGroup * INODE + 8 * BLOCK);
+    const wanted = size + added - (added % BLOCK);
     await truncate(file, wanted);
     await adoptSize(file);
     try {
