@@ -1,7 +1,7 @@
 // Many limited containers, and a daemon that is killed while it makes and removes them: nothing is left, nothing is lost.
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { eventually } from "../harness/command.ts";
+import { eventually, output } from "../harness/command.ts";
 import { type Answer, daemonProgram, TestDaemon } from "../harness/daemon.ts";
 import { workingPlaces } from "./working.ts";
 
@@ -45,6 +45,9 @@ for (const { driver, directory, remove } of await workingPlaces()) {
       return (JSON.parse(made.text) as { Id: string }).Id;
     }
 
+    const quotaFiles = async (): Promise<string[]> =>
+      (await output("find", [join(daemon.dataRoot, "quota"), "-type", "f"])).split("\n").filter(Boolean);
+
     it(`${MANY} are made and removed`, async () => {
       const ids: string[] = [];
       let left = MANY;
@@ -70,6 +73,23 @@ for (const { driver, directory, remove } of await workingPlaces()) {
         `${driver}: ${((made - begin) / MANY).toFixed(1)} ms to make one, ${((removed - made) / MANY).toFixed(1)} to remove one, gone ${(performance.now() - removed).toFixed(0)} ms later`,
       );
     }, 240_000);
+
+    it("a kill while the first one is made is no obstacle to the next", async () => {
+      for (let round = 0; round < 6; round++) {
+        // Nothing is there yet: what all of them share is made anew each time.
+        await daemon.end();
+        expect(await quotaFiles()).toEqual([]);
+        await daemon.launch();
+        void ask("POST", "/containers/create", request(["true"]));
+        await delay(round * 15);
+        await daemon.end("SIGKILL");
+        await daemon.launch();
+        const id = await create(`after-${round}`, ["true"]);
+        expect((await ask("POST", `/containers/${id}/start`))?.status).toBe(204);
+        await daemon.clear();
+        await eventually("nothing is left", async () => (await daemon.leaks()).length === 0);
+      }
+    }, 60_000);
 
     it(`${KILLS} kills leave nothing, and lose nothing`, async () => {
       const witness = await create("witness", ["sh", "-c", "echo kept > /kept; exec sleep 100000"]);
