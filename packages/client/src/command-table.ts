@@ -21,6 +21,7 @@ export const commands: Readonly<Record<string, Loader>> = {
   export: async () => (await import("./commands/operations.ts")).exportContainer,
   commit: async () => (await import("./commands/operations.ts")).commit,
   "container prune": async () => (await import("./commands/operations.ts")).prune,
+  "system df": async () => (await import("./commands/system-df.ts")).df,
   "system shutdown": async () => (await import("./commands/operations.ts")).shutdown,
   "system dial-stdio": async () => (await import("./commands/dial-stdio.ts")).dialStdio,
   stats: async () => (await import("./commands/stats.ts")).stats,
@@ -108,6 +109,7 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
   system: {
     events: "events",
     info: "info",
+    df: "system df",
     shutdown: "system shutdown",
     "dial-stdio": "system dial-stdio",
   },

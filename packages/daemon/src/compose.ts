@@ -26,6 +26,7 @@ import { Commits } from "./engine/images/commit.ts";
 import { ImageService } from "./engine/images/service.ts";
 import { DefaultNetwork } from "./engine/networks/default-network.ts";
 import { WritableLayers } from "./engine/storage/writable-layers.ts";
+import { diskUsage } from "./engine/system/disk-usage.ts";
 import { infoView } from "./engine/system/info.ts";
 import { LocalVolumes } from "./engine/volumes.ts";
 import { createApp } from "./http/app.ts";
@@ -186,6 +187,8 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     audit,
     statsHistory,
     spool: join(dataRoot, "spool"),
+    diskUsage: (kinds, sight) =>
+      diskUsage({ archiver, archives, containers, images, network, volumes }, kinds, sight),
     info: (sight) =>
       infoView({ id, dataRoot, runtime, containers, images, layers, labels: () => labels }, sight),
     shutdown: async ({ stopContainers }) => {

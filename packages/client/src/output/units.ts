@@ -2,15 +2,15 @@
 
 const decimal = ["B", "kB", "MB", "GB", "TB", "PB"];
 
-/** 1980000 → 1.98MB: decimal units, at most four significant characters. */
-export function humanSize(bytes: number): string {
+/** 1980000 → 1.98MB: decimal units, three significant digits as in docker's lists, or as many as are wanted. */
+export function humanSize(bytes: number, digits = 3): string {
   let value = bytes;
   let unit = 0;
   while (value >= 1000 && unit < decimal.length - 1) {
     value /= 1000;
     unit++;
   }
-  return `${Number(value.toPrecision(3))}${decimal[unit]}`;
+  return `${Number(value.toPrecision(digits))}${decimal[unit]}`;
 }
 
 /** "About a minute", "3 weeks": how docker words a span of time. */

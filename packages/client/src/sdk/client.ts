@@ -1,5 +1,5 @@
 // A typed client of the engine's API.
-import type { EventMessage, SystemInfo, SystemVersion } from "@tsd/daemon/api";
+import type { DiskUsage, EventMessage, SystemInfo, SystemVersion } from "@tsd/daemon/api";
 import { Audit } from "./audit.ts";
 import { Channel } from "./channel.ts";
 import type { Endpoint } from "./connect.ts";
@@ -60,6 +60,11 @@ export class TsdClient {
   /** The engine's state and settings. */
   info(): Promise<SystemInfo> {
     return this.#channel.json({ path: "/info" });
+  }
+
+  /** What images, containers and volumes take on disk. */
+  diskUsage(): Promise<DiskUsage> {
+    return this.#channel.json({ path: "/system/df" });
   }
 
   /** What happens, as it happens; with `since` what happened before that too, with `until` only as long.

@@ -209,3 +209,12 @@ export interface UsageHistory {
     Sent: number;
   }[];
 }
+
+/** What the engine's objects take on disk; of kinds that were not asked for, null. */
+export interface DiskUsage {
+  LayersSize: number;
+  Images: ImageSummary[] | null;
+  Containers: ContainerSummary[] | null;
+  Volumes: { Name: string; UsageData: { Size: number; RefCount: number } }[] | null;
+  BuildCache: object[] | null;
+}

@@ -15,6 +15,18 @@ export interface VolumeStore {
   delete(name: string): void;
 }
 
+/** A volume as the API shows it. */
+export interface VolumeView {
+  CreatedAt: string;
+  Driver: string;
+  Labels: null;
+  Mountpoint: string;
+  Name: string;
+  Owner: string;
+  Options: null;
+  Scope: string;
+}
+
 export class LocalVolumes implements VolumePlace {
   readonly #root: string;
   readonly #events: EventSink;
@@ -64,13 +76,13 @@ export class LocalVolumes implements VolumePlace {
     this.forget(name);
   }
 
-  async list(sight: Sight): Promise<object[]> {
+  async list(sight: Sight): Promise<VolumeView[]> {
     const names = (await readdir(this.#root)).filter((name) => sight.sees(this.#owner(name)));
     return Promise.all(names.map((name) => this.inspect(name, sight)));
   }
 
   /** Throws not-found with Docker's words. */
-  async inspect(name: string, sight: Sight): Promise<object> {
+  async inspect(name: string, sight: Sight): Promise<VolumeView> {
     const Mountpoint = join(this.#root, name, "_data");
     const there =
       /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) && sight.sees(this.#owner(name))

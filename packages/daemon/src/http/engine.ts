@@ -30,6 +30,7 @@ export interface Engine {
   audit: AuditLog;
   statsHistory: StatsHistory;
   info(sight: Sight): object;
+  diskUsage(kinds: readonly string[], sight: Sight): Promise<object>;
   /** Ends the daemon; with its containers, or without. Resolves when they have ended. */
   shutdown(options: { stopContainers: boolean }): Promise<void>;
 }

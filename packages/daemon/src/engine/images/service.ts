@@ -157,6 +157,23 @@ export class ImageService implements ImageSource {
     return this.#chainIds(image.config).map((chain) => this.#chains.get(chain)?.size ?? 0);
   }
 
+  /** Bytes of all layers, and of those of each image that another one has, too. */
+  layerUsage(): { total: number; shared: ReadonlyMap<string, number> } {
+    const users = new Map<string, number>();
+    for (const { config } of this.#images.values())
+      for (const chain of this.#chainIds(config)) users.set(chain, (users.get(chain) ?? 0) + 1);
+    const sizeOf = (chain: string): number => this.#chains.get(chain)?.size ?? 0;
+    const shared = new Map<string, number>();
+    for (const { id, config } of this.#images.values()) {
+      const common = this.#chainIds(config).filter((chain) => (users.get(chain) ?? 0) > 1);
+      shared.set(
+        id,
+        common.reduce((sum, chain) => sum + sizeOf(chain), 0),
+      );
+    }
+    return { total: [...users.keys()].reduce((sum, chain) => sum + sizeOf(chain), 0), shared };
+  }
+
   hasLayer(chain: string): boolean {
     return this.#chains.has(chain);
   }

@@ -1,5 +1,6 @@
 // Images as the API shows them: the list, inspect, history.
 
+import type { ImageSummary } from "../../api/types.ts";
 import type { Sight } from "../access/caller.ts";
 import { type Filters, matchesLabels } from "../containers/list.ts";
 import { invalid } from "../errors.ts";
@@ -65,7 +66,7 @@ export function listImages(
   images: ImageService,
   options: { filters: Filters; sharedSize: boolean },
   sight: Sight,
-): object[] {
+): ImageSummary[] {
   const tests = predicates(options.filters, images, sight);
   return images
     .all(sight)

@@ -12,7 +12,6 @@ const endpoints: readonly (readonly [HTTPMethods, string, Permission])[] = [
   ["GET", "/images/:name/get", "image:save"],
   ["POST", "/images/:name/push", "image:push"],
   ["POST", "/images/prune", "image:prune"],
-  ["GET", "/system/df", "system:df"],
   ["POST", "/volumes/create", "volume:create"],
   ["PUT", "/volumes/:name", "volume:update"],
   ["DELETE", "/volumes/:name", "volume:remove"],

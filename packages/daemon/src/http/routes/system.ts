@@ -1,9 +1,11 @@
 // Routes: ping, version, info, auth.
 import type { FastifyPluginAsync } from "fastify";
+import { z } from "zod";
 import { notImplemented } from "../../engine/errors.ts";
 import { versionView } from "../../engine/system/info.ts";
 import type { Engine } from "../engine.ts";
 import { route } from "../route.ts";
+import { query } from "../validation.ts";
 
 const pingHeaders = {
   "Builder-Version": "2",
@@ -13,12 +15,23 @@ const pingHeaders = {
   "Content-Type": "text/plain; charset=utf-8",
 };
 
+const usageQuery = query(
+  z.object({ type: z.union([z.string(), z.array(z.string())]).optional(), verbose: z.string().optional() }),
+);
+
 export const systemRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
   route(app, ["GET", "HEAD"], "/_ping", { permission: "system:ping" }, ({ request, reply }) => {
     reply.headers(pingHeaders).send(request.method === "HEAD" ? "" : "OK");
   });
   route(app, "GET", "/version", { permission: "system:version" }, () => versionView());
   route(app, "GET", "/info", { permission: "system:info" }, ({ caller }) => engine.info(caller));
+  route(
+    app,
+    "GET",
+    "/system/df",
+    { permission: "system:df", query: usageQuery },
+    ({ query: { type }, caller }) => engine.diskUsage(type === undefined ? [] : [type].flat(), caller),
+  );
   route(app, "POST", "/auth", { permission: "system:login" }, () => {
     throw notImplemented("not implemented: registries (auth)");
   });
