@@ -3,11 +3,11 @@ import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { chainId, type LayerDirectory, type UnpackedLayer } from "../../content/layers.ts";
-import { Caller, denied, type Sight } from "../access/caller.ts";
-import { fitsPatterns } from "../access/image-patterns.ts";
+import type { Caller, Sight } from "../access/caller.ts";
 import { conflict, EngineError, invalid, notFound } from "../errors.ts";
 import type { EventSink } from "../events/event.ts";
 import { now } from "../timestamps.ts";
+import { ImageAccess } from "./access.ts";
 import { applyChanges } from "./changes.ts";
 import type { ImageConfiguration, ImageDefaults, ImageRecord, ImageSource } from "./image.ts";
 import { looksLikeId, parseReference, taggedName } from "./reference.ts";
@@ -41,6 +41,7 @@ export class ImageService implements ImageSource {
   readonly #images = new Map<string, StoredImage>();
   readonly #names = new Map<string, string>();
   readonly #chains = new Map<string, { directory: string; size: number }>();
+  readonly #access = new ImageAccess(this.#images, this.#names);
   /** Which containers use an image; set once there are containers. */
   usesOf: (imageId: string) => ImageUse[] = () => [];
   #turn: Promise<unknown> = Promise.resolve();
@@ -70,37 +71,13 @@ export class ImageService implements ImageSource {
     return { ...image, repoTags: repoTags.sort(), repoDigests: [] };
   }
 
-  /** Whether an image exists for somebody: it is theirs, or one that their role names. */
-  #seen(image: StoredImage, sight: Sight): boolean {
-    if (image.owners.length === 0 ? sight.sees("") : image.owners.some((owner) => sight.sees(owner)))
-      return true;
-    const patterns = sight instanceof Caller ? sight.role?.limits?.images : undefined;
-    return patterns !== undefined && this.#fits(image.id, patterns);
-  }
-
-  #fits(id: string, patterns: readonly string[]): boolean {
-    return [...this.#names].some(([name, image]) => image === id && fitsPatterns(name, patterns));
-  }
-
-  /** Throws for an image that the caller's role does not let it make containers of. */
   checkUse(image: ImageRecord, caller: Caller): void {
-    const patterns = caller.role?.limits?.images;
-    if (patterns && !this.#fits(image.id, patterns))
-      throw denied(caller, `containers of image ${image.repoTags[0] ?? image.id}`);
-  }
-
-  /** Throws for a name that the caller may not give: a role that names images trusts these names, and nobody takes over
-   * a name of an image that does not exist for it. */
-  #checkName(name: string, caller: Caller): void {
-    const patterns = caller.role?.limits?.images;
-    if (patterns && fitsPatterns(name, patterns)) throw denied(caller, `to name an image ${name}`);
-    const holder = this.#images.get(this.#names.get(name) ?? "");
-    if (holder && !this.#seen(holder, caller)) throw denied(caller, `to take the name ${name}`);
+    this.#access.checkUse(image, caller);
   }
 
   all(sight: Sight): ImageRecord[] {
     return [...this.#images.values()]
-      .filter((image) => this.#seen(image, sight))
+      .filter((image) => this.#access.sees(image, sight))
       .map((image) => this.#record(image));
   }
 
@@ -114,11 +91,11 @@ export class ImageService implements ImageSource {
   /** The image a reference names, or undefined. Throws only for what is no reference. */
   find(reference: string, sight: Sight): ImageRecord | undefined {
     const exact = this.#images.get(reference);
-    if (exact && this.#seen(exact, sight)) return this.#record(exact);
+    if (exact && this.#access.sees(exact, sight)) return this.#record(exact);
     if (looksLikeId(reference)) {
       const prefix = reference.startsWith("sha256:") ? reference : `sha256:${reference}`;
       const matches = [...this.#images.values()].filter(
-        (image) => image.id.startsWith(prefix) && this.#seen(image, sight),
+        (image) => image.id.startsWith(prefix) && this.#access.sees(image, sight),
       );
       const [match] = matches;
       const named = this.#names.get(`${reference}:latest`);
@@ -133,7 +110,7 @@ export class ImageService implements ImageSource {
     if (parsed.digest && !parsed.tag) return undefined;
     const id = this.#names.get(taggedName(parsed));
     const image = id === undefined ? undefined : this.#images.get(id);
-    return image && this.#seen(image, sight) ? this.#record(image) : undefined;
+    return image && this.#access.sees(image, sight) ? this.#record(image) : undefined;
   }
 
   /** The chain ids of an image's layers, lowest first. */
@@ -185,7 +162,7 @@ export class ImageService implements ImageSource {
     options: { reference: string | undefined; message: string; changes: readonly string[] },
   ): Promise<string> {
     const name = options.reference ? taggedName(parseReference(options.reference)) : undefined;
-    if (name) this.#checkName(name, caller);
+    if (name) this.#access.checkName(name, caller);
     const config = applyChanges({}, options.changes);
     return this.#exclusively(async () => {
       const layer = await this.#unpack(source);
@@ -221,7 +198,7 @@ export class ImageService implements ImageSource {
     },
   ): Promise<string> {
     const name = options.reference ? taggedName(parseReference(options.reference)) : undefined;
-    if (name) this.#checkName(name, caller);
+    if (name) this.#access.checkName(name, caller);
     return this.#exclusively(async () => {
       const layer = await this.#unpack(changes);
       try {
@@ -285,7 +262,7 @@ export class ImageService implements ImageSource {
     names: readonly string[],
     caller: Caller,
   ): Promise<string> {
-    for (const name of names) this.#checkName(name, caller);
+    for (const name of names) this.#access.checkName(name, caller);
     const id = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
     return this.#exclusively(async () => {
       let parent: string | undefined;
@@ -337,7 +314,7 @@ export class ImageService implements ImageSource {
   tag(reference: string, repository: string, tag: string, caller: Caller): void {
     const image = this.get(reference, caller);
     const name = taggedName(parseReference(tag ? `${repository}:${tag}` : repository));
-    this.#checkName(name, caller);
+    this.#access.checkName(name, caller);
     this.#setName(name, image.id);
     this.#publish("tag", image.id, name);
   }
@@ -357,10 +334,7 @@ export class ImageService implements ImageSource {
     caller: Caller,
   ): Promise<RemovalItem[]> {
     const image = this.get(reference, caller);
-    // An image that others have too, or that a role only names, is not its to take away.
-    const alone = image.owners.length > 0 && image.owners.every((owner) => caller.sees(owner));
-    if (caller.role?.scope !== "all" && !alone)
-      throw denied(caller, `to remove image ${reference}, which others have too`);
+    this.#access.checkRemoval(image, reference, caller);
     const byId =
       image.id === reference || (looksLikeId(reference) && !this.#names.has(`${reference}:latest`));
     const short = image.id.replace("sha256:", "").slice(0, 12);
