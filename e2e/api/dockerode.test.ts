@@ -252,7 +252,7 @@ describe("exec", () => {
 
   it("instances outlive the daemon: what runs is found again, what ended is still known", async () => {
     const container = await sleeper();
-    const running = await container.exec({ Cmd: ["sh", "-c", "sleep 1.5; exit 21"], AttachStdout: true });
+    const running = await container.exec({ Cmd: ["sh", "-c", "sleep 5; exit 21"], AttachStdout: true });
     const ended = await container.exec({ Cmd: ["sh", "-c", "exit 22"], AttachStdout: true });
     const ending = await container.exec({ Cmd: ["sh", "-c", "sleep 0.3; exit 23"] });
     const waiting = await container.exec({ Cmd: ["sh", "-c", "exit 24"], AttachStdout: true });
