@@ -19,6 +19,12 @@ describe("flags", () => {
       iptables: false,
     });
   });
+  it("are read in all of dockerd's spellings", () => {
+    for (const words of [["-H=tcp://a:1"], ["-Htcp://a:1"], ["-H", "tcp://a:1"], ["--host", "tcp://a:1"]])
+      expect(readFlags(words), words.join(" ")).toEqual({ host: ["tcp://a:1"] });
+    expect(readFlags(["-D=false", "--tlsverify=true"])).toEqual({ debug: false, tlsverify: true });
+    expect(() => readFlags(["-x=1"])).toThrow("--x");
+  });
   it("that are wrong are named", () => {
     expect(() => readFlags(["--nosuch"])).toThrow("--nosuch");
     expect(() => readFlags(["--mtu", "much"])).toThrow("--mtu much");

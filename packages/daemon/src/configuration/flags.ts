@@ -20,8 +20,10 @@ export const usage = (): string =>
     "",
   ].join("\n");
 
-/** Switches stand alone or with =true and =false, which parseArgs knows only of options with a value. */
+/** Switches stand alone or with =true and =false, and letters with =VALUE, which parseArgs does not know. */
 function spellOut(word: string): string {
+  const [, letter = "", value] = /^-(\w)=(.*)$/s.exec(word) ?? [];
+  if (value !== undefined) return `--${byShort.get(letter) ?? letter}=${value}`;
   const bare = /^-(\w)$/.exec(word)?.[1];
   const name = bare ? byShort.get(bare) : word.startsWith("--") ? (word.slice(2) as OptionName) : undefined;
   return name && options[name]?.kind === "switch" ? `--${name}=true` : word;
