@@ -174,8 +174,14 @@ export class ContainerArchives {
     }
   }
 
-  #items(container: Container): Promise<LayerItem[]> {
-    return this.#withUpper(container, (place) => this.#archiver.listLayer(place));
+  /** A container that is removed meanwhile has none. */
+  async #items(container: Container): Promise<LayerItem[]> {
+    try {
+      return await this.#withUpper(container, (place) => this.#archiver.listLayer(place));
+    } catch (error) {
+      if (container.removing) return [];
+      throw error;
+    }
   }
 
   /** Bytes of a container's own files, and of everything in its root. */

@@ -101,13 +101,7 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
         summaryView(container, network.info, imageOf(container), sizes);
       if (!truthy(asked.size)) return chosen.map((container) => summary(container));
       const found: object[] = [];
-      for (const container of chosen) {
-        const sizes = await sizesOf(container).catch((error: Error) => {
-          if (container.removing) return undefined; // meanwhile, so that it is not there any more
-          throw error;
-        });
-        if (sizes) found.push(summary(container, sizes));
-      }
+      for (const container of chosen) found.push(summary(container, await sizesOf(container)));
       return found;
     },
   );
