@@ -153,9 +153,6 @@ export function infoView(parts: InfoParts, sight: Sight): object {
     InitCommit: { ID: "" },
     SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
     DockerRootDir: parts.dataRoot,
-    Warnings:
-      cgroups.version === 2
-        ? ["WARNING: devices are not restricted by control groups of version 2 yet"]
-        : null,
+    Warnings: null,
   };
 }
