@@ -1,44 +1,10 @@
 // The SDK's audit record: who did what, as the daemon wrote it down.
 import type { Readable } from "node:stream";
+import type { AuditCheckpoint, AuditRecord } from "@tsd/daemon/api/audit-chain";
 import type { Channel } from "./channel.ts";
 import { withQuery } from "./query.ts";
 
-/** One call that was made. */
-export interface AuditRecord {
-  kind: "record";
-  sequence: number;
-  /** RFC 3339, with nanoseconds. */
-  time: string;
-  /** Such as "cert:alice". */
-  caller: string;
-  role: string;
-  from: string;
-  /** Such as "container:create". */
-  action: string;
-  method: string;
-  path: string;
-  /** Such as "container/web". */
-  object: string;
-  /** What the request's body said, secrets left out. */
-  asked?: unknown;
-  status: number;
-  result: "ok" | "refused" | "failed";
-  message?: string;
-  /** Milliseconds. */
-  duration: number;
-  /** Hashes that chain the records together. */
-  previous: string;
-  hash: string;
-}
-
-/** A signature over everything before it. */
-export interface AuditCheckpoint {
-  kind: "checkpoint";
-  sequence: number;
-  time: string;
-  hash: string;
-  signature: string;
-}
+export type { AuditCheckpoint, AuditRecord };
 
 /** Which records. All of them have to hold. */
 export interface AuditQuery {

@@ -1,25 +1,13 @@
 // What containers used in the last minutes: sampled all the time, a few at once, and kept in memory.
 import { setImmediate as nextTurn } from "node:timers/promises";
+import type { UsageHistory } from "../../api/types.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { now } from "../timestamps.ts";
 import type { LifecycleObserver } from "./lifecycle.ts";
 import type { Container } from "./registry.ts";
 import { interfaceCounters } from "./stats.ts";
 
-/** Totals since the container's start, but for memory and processes, which are what they were then. */
-export interface UsageSample {
-  Time: string;
-  /** Nanoseconds of processor time. */
-  Cpu: number;
-  /** Bytes. */
-  Memory: number;
-  Processes: number;
-  /** Bytes. */
-  Read: number;
-  Written: number;
-  Received: number;
-  Sent: number;
-}
+type UsageSample = UsageHistory["Samples"][number];
 
 export const INTERVAL_SECONDS = 5;
 /** Ten minutes of them. */
