@@ -42,6 +42,12 @@ async function prepare(): Promise<string> {
   return idOf(exec.text);
 }
 
+/** A daemon that can't be reached any more has left its reason in its log. */
+async function orItsEnd(error: Error): Promise<never> {
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  throw daemon.isRunning ? error : new Error(`the daemon ended: ${daemon.log.slice(-4000)}`);
+}
+
 describe("malformed requests", () => {
   it(`${REQUESTS} of them, made from the API's description, seed ${SEED}`, async () => {
     const { pid } = daemon;
@@ -60,7 +66,7 @@ describe("malformed requests", () => {
           await Promise.all(
             clients.map(async (client) => {
               for (let request = left.pop(); request; request = left.pop()) {
-                const outcome = await client.send(request);
+                const outcome = await client.send(request).catch(orItsEnd);
                 for (const { status } of outcome.answers)
                   statuses.set(status, (statuses.get(status) ?? 0) + 1);
                 problems.push(...problemsOf(request, outcome));

@@ -195,6 +195,7 @@ export class ContainerOperations {
     if (!container.alive) throw conflict(`container ${container.id} is not running`);
     const pids = this.#runtime.cgroups.processes(this.#cgroup(container));
     if (pids.length === 0) throw conflict(`container ${container.id} is not running`);
+    if (psArguments.includes("\0")) throw invalid("invalid parameter ps_args: it cannot contain a NUL");
     const words = (psArguments || "-ef").split(/\s+/).filter(Boolean);
     const { stdout } = await run("ps", [...words, "-q", pids.join(",")])
       // Some of ps's options don't go with a choice of processes.
