@@ -159,6 +159,8 @@ export function openStream(request: FastifyRequest, reply: FastifyReply, content
     socket.removeAllListeners("data");
     socket.pause();
   }
+  // A client may be gone before anybody else listens: an error that nobody hears ends the daemon.
+  socket.on("error", () => socket.destroy());
   request.server.streamBegins(socket);
   socket.setTimeout(0);
   socket.setNoDelay(true);
