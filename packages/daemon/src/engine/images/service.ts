@@ -10,6 +10,7 @@ import { now } from "../timestamps.ts";
 import { ImageAccess } from "./access.ts";
 import { applyChanges } from "./changes.ts";
 import type { ImageConfiguration, ImageDefaults, ImageRecord, ImageSource } from "./image.ts";
+import { type LayerUsage, layerUsage } from "./layer-usage.ts";
 import { looksLikeId, parseReference, taggedName } from "./reference.ts";
 import type { ImageStore, StoredImage } from "./store.ts";
 
@@ -135,20 +136,9 @@ export class ImageService implements ImageSource {
   }
 
   /** Bytes of all layers, and of those of each image that another one has, too. */
-  layerUsage(): { total: number; shared: ReadonlyMap<string, number> } {
-    const users = new Map<string, number>();
-    for (const { config } of this.#images.values())
-      for (const chain of this.#chainIds(config)) users.set(chain, (users.get(chain) ?? 0) + 1);
-    const sizeOf = (chain: string): number => this.#chains.get(chain)?.size ?? 0;
-    const shared = new Map<string, number>();
-    for (const { id, config } of this.#images.values()) {
-      const common = this.#chainIds(config).filter((chain) => (users.get(chain) ?? 0) > 1);
-      shared.set(
-        id,
-        common.reduce((sum, chain) => sum + sizeOf(chain), 0),
-      );
-    }
-    return { total: [...users.keys()].reduce((sum, chain) => sum + sizeOf(chain), 0), shared };
+  layerUsage(): LayerUsage {
+    const chains = [...this.#images.values()].map(({ id, config }) => [id, this.#chainIds(config)] as const);
+    return layerUsage(new Map(chains), (chain) => this.#chains.get(chain)?.size ?? 0);
   }
 
   hasLayer(chain: string): boolean {
