@@ -28,6 +28,9 @@ const native = {
   getsockopt: libc.func(
     "int getsockopt(int descriptor, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)",
   ),
+  setsockopt: libc.func(
+    "int setsockopt(int descriptor, int level, int name, const void *value, uint32_t length)",
+  ),
   memfd_create: libc.func("int memfd_create(const char *name, unsigned int flags)"),
   close: libc.func("int close(int descriptor)"),
   fcntl: libc.func("int fcntl(int descriptor, int command, int argument)"),
@@ -206,12 +209,26 @@ const SOCK_RAW = 3;
 /** A netlink socket of a protocol (netlink(7)); the caller closes it. */
 export const netlinkSocket = (protocol: number): number =>
   check(native.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), "socket", "netlink");
+/** Lets one message be as large as this, in bytes, whatever the host's limit (SO_SNDBUFFORCE, socket(7)). */
+export function allowMessages(socket: number, size: number): void {
+  const SO_SNDBUFFORCE = 32;
+  const value = Buffer.alloc(4);
+  value.writeInt32LE(size);
+  check(native.setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, value, 4), "setsockopt", "SO_SNDBUFFORCE");
+}
 export function send(socket: number, bytes: Uint8Array): void {
   check(native.send(socket, bytes, bytes.length, MSG_NOSIGNAL), "send");
 }
 /** Receives into `buffer`; returns the number of bytes. */
 export const receive = (socket: number, buffer: Uint8Array): number =>
   check(native.recv(socket, buffer, buffer.length, 0), "recv");
+
+/** Receives what is there already; 0 when nothing is. */
+export function receiveNow(socket: number, buffer: Uint8Array): number {
+  const EAGAIN = 11;
+  const size = native.recv(socket, buffer, buffer.length, MSG_DONTWAIT);
+  return size < 0 && koffi.errno() === EAGAIN ? 0 : check(size, "recv");
+}
 
 /** Runs `action` (synchronous: it opens one socket) with this thread in the network namespace at `path`. */
 export function inNetworkNamespace<T>(path: string, action: () => T): T {

@@ -3,15 +3,20 @@
 export const NLM_F_REQUEST = 0x1;
 export const NLM_F_ACK = 0x4;
 export const NLM_F_EXCL = 0x200;
+export const NLM_F_DUMP = 0x300;
 export const NLM_F_CREATE = 0x400;
+export const NLM_F_APPEND = 0x800;
 
-/** An attribute: a number of 8, 16 or 32 bits, a NUL-terminated string, raw bytes, or nested attributes. */
+/** An attribute: a number of 8, 16 or 32 bits, one of 32 or 64 bits in network order (nfnetlink), a NUL-terminated string,
+ * raw bytes, or nested attributes. */
 export type Attribute = readonly [
   type: number,
   value:
     | { u8: number }
     | { u16: number }
     | { u32: number }
+    | { be32: number }
+    | { be64: bigint }
     | { string: string }
     | { bytes: Uint8Array }
     | { nested: readonly Attribute[] },
@@ -23,6 +28,12 @@ function valueBytes(value: Attribute[1]): Uint8Array {
   if ("bytes" in value) return value.bytes;
   if ("string" in value) return Buffer.from(`${value.string}\0`);
   if ("nested" in value) return Buffer.concat(value.nested.map(attributeBytes));
+  if ("be32" in value || "be64" in value) {
+    const number = Buffer.alloc("be32" in value ? 4 : 8);
+    if ("be32" in value) number.writeUInt32BE(value.be32 >>> 0);
+    else number.writeBigUInt64BE(value.be64);
+    return number;
+  }
   const buffer = Buffer.alloc("u8" in value ? 1 : "u16" in value ? 2 : 4);
   if ("u8" in value) buffer.writeUInt8(value.u8);
   else if ("u16" in value) buffer.writeUInt16LE(value.u16);
