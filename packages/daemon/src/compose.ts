@@ -24,7 +24,11 @@ import { EventBus } from "./engine/events/bus.ts";
 import { ExecService } from "./engine/exec/service.ts";
 import { Commits } from "./engine/images/commit.ts";
 import { ImageService } from "./engine/images/service.ts";
-import { DefaultNetwork } from "./engine/networks/default-network.ts";
+import { NetworkConnections } from "./engine/networks/connections.ts";
+import { Memberships } from "./engine/networks/memberships.ts";
+import { SubnetChooser } from "./engine/networks/pools.ts";
+import { ephemeralPorts, HostPorts } from "./engine/networks/ports.ts";
+import { NetworkService } from "./engine/networks/service.ts";
 import { WritableLayers } from "./engine/storage/writable-layers.ts";
 import { diskUsage } from "./engine/system/disk-usage.ts";
 import { infoView } from "./engine/system/info.ts";
@@ -33,6 +37,8 @@ import { createApp } from "./http/app.ts";
 import type { Engine } from "./http/engine.ts";
 import { engineMetrics, type Metrics } from "./http/metrics.ts";
 import { Connections } from "./listen/connections.ts";
+import { Firewall } from "./runtime/network/firewall.ts";
+import { HostTables } from "./runtime/network/host-tables.ts";
 import { Runtime } from "./runtime/runtime.ts";
 import { checkpointMemory, openAuditStore } from "./state/audit.ts";
 import { containerStore } from "./state/containers.ts";
@@ -40,6 +46,7 @@ import { installationFact, openDatabase } from "./state/database.ts";
 import { eventStore } from "./state/events.ts";
 import { execStore } from "./state/execs.ts";
 import { imageStore } from "./state/images.ts";
+import { networkStore } from "./state/networks.ts";
 import { volumeStore } from "./state/volumes.ts";
 
 export interface Programs {
@@ -102,11 +109,26 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     report,
   });
   const networkId = installationFact(db, "default-network", () => randomBytes(32).toString("hex"));
-  const network = new DefaultNetwork(networkId, {
-    ...settings.bridge,
-    mtu: settings.mtu,
-    firewall: settings.iptables,
+  const tables = new HostTables();
+  const networks = new NetworkService({
+    store: networkStore(db),
+    settings: {
+      bridge: settings.bridge,
+      defaultNetworkId: networkId,
+      mtu: settings.mtu,
+      icc: settings.icc,
+      firewall: settings.iptables,
+    },
+    subnets: new SubnetChooser(settings.addressPools, networkId),
+    firewall: new Firewall(report, () => {
+      tables.repair();
+      logger.warn("the packet filter's rules had been taken away, and are back");
+    }),
+    tables,
+    events,
+    report,
   });
+  const memberships = new Memberships(networks, new HostPorts(ephemeralPorts()), settings.mtu);
   const volumes = new LocalVolumes(join(dataRoot, "volumes"), events, volumeStore(db));
   // Loop devices are known by their files' real paths.
   const layers = new WritableLayers({
@@ -120,7 +142,8 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     store: containerStore(db),
     runtime,
     images,
-    network,
+    networks,
+    memberships,
     volumes,
     layers,
     events,
@@ -155,10 +178,11 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const archives = new ContainerArchives(containers, roots, archiver);
   const commits = new Commits(containers, operations, archives, images);
   await images.open();
-  await network.open();
+  await networks.open();
   await layers.open();
   await execs.adopt();
   logger.info(await adoptContainers(lifecycle), "containers of an earlier daemon taken up");
+  networks.settle();
   mkdirSync(join(dataRoot, "trash"), { recursive: true, mode: 0o700 });
   const id = installationFact(db, "engine", randomUUID);
   let { labels, limits } = settings;
@@ -180,15 +204,15 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     commits,
     execs,
     images,
-    network,
+    networks,
+    networkConnections: new NetworkConnections({ containers, networks, memberships, report }),
     volumes,
     layers,
     events,
     audit,
     statsHistory,
     spool: join(dataRoot, "spool"),
-    diskUsage: (kinds, sight) =>
-      diskUsage({ archiver, archives, containers, images, network, volumes }, kinds, sight),
+    diskUsage: (kinds, sight) => diskUsage({ archiver, archives, containers, images, volumes }, kinds, sight),
     info: (sight) =>
       infoView({ id, dataRoot, runtime, containers, images, layers, labels: () => labels }, sight),
     shutdown: async ({ stopContainers }) => {
@@ -228,6 +252,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     close: async () => {
       await app.close();
       events.flush();
+      await networks.close();
       statsHistory.close();
       audit.close();
       launcher.close();

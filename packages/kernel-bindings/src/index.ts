@@ -1,4 +1,5 @@
 // The public face of the kernel bindings.
+export * from "./addresses.ts";
 export * from "./archiver.ts";
 export * from "./capabilities.ts";
 export * from "./cgroup/cgroups.ts";
@@ -8,6 +9,7 @@ export * from "./cgroup/port.ts";
 export * from "./cgroup/statistics.ts";
 export * from "./constants.ts";
 export * from "./errors.ts";
+export * from "./later.ts";
 export * from "./launcher.ts";
 export * from "./libc.ts";
 export * from "./monitor.ts";

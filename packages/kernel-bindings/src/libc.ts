@@ -2,6 +2,7 @@
 // and only the network namespace is ever changed, around one synchronous call.
 import { openSync, readlinkSync } from "node:fs";
 import koffi from "koffi";
+import { addressBytes } from "./addresses.ts";
 import { KernelError } from "./errors.ts";
 
 const libc = koffi.load("libc.so.6");
@@ -209,6 +210,38 @@ const SOCK_RAW = 3;
 /** A netlink socket of a protocol (netlink(7)); the caller closes it. */
 export const netlinkSocket = (protocol: number): number =>
   check(native.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), "socket", "netlink");
+/** A socket that holds a port of the host's, bound and no more: nobody else gets it. The caller closes it. */
+export function bindPort(protocol: "tcp" | "udp" | "sctp", address: string, port: number): number {
+  const AF_INET = 2;
+  const AF_INET6 = 10;
+  const SOCK_STREAM = 1;
+  const SOCK_DGRAM = 2;
+  const IPPROTO_SCTP = 132;
+  const IPPROTO_IPV6 = 41;
+  const IPV6_V6ONLY = 26;
+  const family = address.includes(":") ? AF_INET6 : AF_INET;
+  const type = protocol === "udp" ? SOCK_DGRAM : SOCK_STREAM;
+  const about = `${address} ${port}/${protocol}`;
+  const socket = check(
+    native.socket(family, type | SOCK_CLOEXEC, protocol === "sctp" ? IPPROTO_SCTP : 0),
+    "socket",
+    about,
+  );
+  try {
+    const one = Buffer.from([1, 0, 0, 0]);
+    if (family === AF_INET6)
+      check(native.setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, one, 4), "setsockopt", about);
+    const name = Buffer.alloc(family === AF_INET ? 16 : 28);
+    name.writeUInt16LE(family, 0);
+    name.writeUInt16BE(port, 2);
+    name.set(addressBytes(address), family === AF_INET ? 4 : 8);
+    check(native.bind(socket, name, name.length), "bind", about);
+    return socket;
+  } catch (error) {
+    closeDescriptor(socket);
+    throw error;
+  }
+}
 /** Lets one message be as large as this, in bytes, whatever the host's limit (SO_SNDBUFFORCE, socket(7)). */
 export function allowMessages(socket: number, size: number): void {
   const SO_SNDBUFFORCE = 32;

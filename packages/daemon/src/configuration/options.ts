@@ -50,6 +50,15 @@ const table = {
   },
   mtu: { kind: "number", text: "MTU of the default network (default 1500)" },
   iptables: { kind: "switch", text: "write firewall rules (default true)" },
+  icc: {
+    kind: "switch",
+    text: "containers of one network reach each other, where the network does not say (default true)",
+  },
+  "default-address-pool": {
+    kind: "list",
+    key: "default-address-pools",
+    text: "where networks get their subnets from, as base=CIDR,size=PREFIX-LENGTH (repeatable)",
+  },
   "default-pids-limit": {
     kind: "number",
     text: "processes of a container that asks for no limit (default 4096; 0: as many as it likes)",

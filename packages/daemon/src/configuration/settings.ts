@@ -42,6 +42,10 @@ export interface Settings {
   storage: StorageSettings;
   mtu: number;
   iptables: boolean;
+  /** Whether containers of one network reach each other, where the network does not say. */
+  icc: boolean;
+  /** Where networks get their subnets from; none for the usual ones. */
+  addressPools: { base: string; size: number }[];
   /** For containers that ask for nothing else. */
   defaults: ContainerDefaults;
   cdiDirectories: string[];
@@ -91,6 +95,16 @@ function parseSize(option: string, text: string): number {
   const match = /^(\d+)([bkmg]?)b?$/i.exec(text);
   if (!match?.[1] || Number(match[1]) === 0) throw new Error(`--${option} ${text}: not a size such as 64m`);
   return Number(match[1]) * 1024 ** Math.max(0, "bkmg".indexOf((match[2] ?? "").toLowerCase() || "b"));
+}
+
+/** base=10.10.0.0/16,size=24. Throws for what is none. */
+function parseAddressPool(text: string): { base: string; size: number } {
+  const fields = Object.fromEntries(text.split(",").map((part) => part.split("=", 2) as [string, string]));
+  const { base = "", size = "" } = fields;
+  const prefix = Number(base.split("/")[1]);
+  if (!/^[0-9a-f.:]+\/\d{1,3}$/i.test(base) || !/^\d{1,3}$/.test(size) || Number(size) < prefix)
+    throw new Error(`--default-address-pool ${text}: not base=CIDR,size=PREFIX-LENGTH`);
+  return { base, size: Number(size) };
 }
 
 /** An address with its prefix length. Throws for what is none. */
@@ -144,6 +158,8 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     storage: parseStorageOptions(given["storage-opt"] ?? []),
     mtu,
     iptables: given.iptables ?? true,
+    icc: given.icc ?? true,
+    addressPools: (given["default-address-pool"] ?? []).map(parseAddressPool),
     defaults: {
       pids: given["default-pids-limit"] === 0 ? undefined : (given["default-pids-limit"] ?? DEFAULT_PIDS),
       ulimits: (given["default-ulimit"] ?? []).map(parseUlimit),

@@ -7,7 +7,6 @@ import { parseSize } from "./containers/log-settings.ts";
 import { humanDuration } from "./containers/view.ts";
 import { applyChanges } from "./images/changes.ts";
 import { parseReference, taggedName } from "./images/reference.ts";
-import { AddressPool } from "./networks/addresses.ts";
 import { signalNumber } from "./signals.ts";
 import { formatNanoseconds, parseTime } from "./timestamps.ts";
 
@@ -74,18 +73,6 @@ describe("detach keys", () => {
   });
   it("refuse what is no key", () => {
     expect(() => parseDetachKeys("ctrl-1")).toThrow("Invalid detach keys");
-  });
-});
-
-describe("addresses", () => {
-  it("are handed out once, lowest first, and come back", () => {
-    const pool = new AddressPool("10.0.0.1", 29);
-    const all = Array.from({ length: 5 }, () => pool.allocate());
-    expect(all).toEqual(["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
-    expect(() => pool.allocate()).toThrow("no free address");
-    pool.release("10.0.0.4");
-    expect(pool.allocate()).toBe("10.0.0.4");
-    expect(pool.network).toBe("10.0.0.0/29");
   });
 });
 

@@ -32,6 +32,7 @@ import { notBuiltRoutes } from "./routes/not-built.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { type DeclaredRoute, tsdRoutes } from "./routes/tsd.ts";
 import { tsdContainerRoutes } from "./routes/tsd-containers.ts";
+import { volumeRoutes } from "./routes/volumes.ts";
 import { checkVersion, rewriteUrl, versionOf } from "./version-prefix.ts";
 
 /** Clients send registry credentials and detach keys in headers. */
@@ -149,6 +150,7 @@ export function createApp(parts: AppParts, logger: FastifyBaseLogger | false): F
     routes.register(tsdContainerRoutes, { engine });
     routes.register(execRoutes, { engine });
     routes.register(networkRoutes, { engine });
+    routes.register(volumeRoutes, { engine });
     routes.register(notBuiltRoutes);
   });
   handleUpgrades(app.server as Server, app);

@@ -10,7 +10,8 @@ import type { EventBus } from "../engine/events/bus.ts";
 import type { ExecService } from "../engine/exec/service.ts";
 import type { Commits } from "../engine/images/commit.ts";
 import type { ImageService } from "../engine/images/service.ts";
-import type { DefaultNetwork } from "../engine/networks/default-network.ts";
+import type { NetworkConnections } from "../engine/networks/connections.ts";
+import type { NetworkService } from "../engine/networks/service.ts";
 import type { WritableLayers } from "../engine/storage/writable-layers.ts";
 import type { LocalVolumes } from "../engine/volumes.ts";
 
@@ -21,7 +22,8 @@ export interface Engine {
   commits: Commits;
   execs: ExecService;
   images: ImageService;
-  network: DefaultNetwork;
+  networks: NetworkService;
+  networkConnections: NetworkConnections;
   volumes: LocalVolumes;
   layers: WritableLayers;
   events: EventBus;

@@ -62,9 +62,8 @@ const spec: ContainerSpec = {
   interfaces: [
     {
       name: "eth0",
-      hostName: "vethc",
-      hostIndex: 5000,
-      bridgeIndex: 3,
+      index: 100,
+      attachment: { kind: "bridge", hostName: "vethc", hostIndex: 5000, bridgeIndex: 3, isolated: false },
       mtu: 1500,
       mac: "02:42:ac:1e:00:02",
       addresses: [{ address: "172.30.0.2", prefixLength: 16 }],

@@ -1,5 +1,14 @@
 // What a container's launch plan is made from: everything decided, nothing left to look up.
-import type { CapabilityName, CgroupLimits, Cgroups, DeviceRule, Step, Subtree } from "@tsd/kernel-bindings";
+import type {
+  CapabilityName,
+  CgroupLimits,
+  Cgroups,
+  DeviceRule,
+  ipvlanModes,
+  macvlanModes,
+  Step,
+  Subtree,
+} from "@tsd/kernel-bindings";
 
 /** A namespace of its own, the host's, or that of the process whose /proc/<pid>/ns/<kind> is `path`. */
 export type NamespaceChoice = { kind: "private" } | { kind: "host" } | { kind: "join"; path: string };
@@ -30,16 +39,32 @@ export type MountSpec =
     }
   | { type: "tmpfs"; target: string; options: readonly string[]; attributes: number };
 
-/** One network interface of the container, on a bridge of the host's. */
+/** How an interface hangs on the host: a veth pair on a bridge, a share of a parent's wire, or a device of the host's that is
+ * moved into the container. */
+export type Attachment =
+  | {
+      kind: "bridge";
+      /** The other end. */
+      hostName: string;
+      hostIndex: number;
+      bridgeIndex: number;
+      /** Other isolated ports of the bridge are out of reach. */
+      isolated: boolean;
+    }
+  | { kind: "macvlan"; parentIndex: number; mode: keyof typeof macvlanModes }
+  | { kind: "ipvlan"; parentIndex: number; mode: keyof typeof ipvlanModes }
+  | { kind: "device"; hostName: string };
+
+/** One network interface of the container. */
 export interface InterfaceSpec {
-  /** Name in the container, and of the other end on the host. */
+  /** Name and index in the container. */
   name: string;
-  hostName: string;
-  hostIndex: number;
-  bridgeIndex: number;
+  index: number;
+  attachment: Attachment;
   mtu: number;
   mac: string;
   addresses: readonly { address: string; prefixLength: number }[];
+  /** Of default routes through it. */
   gateways: readonly string[];
 }
 

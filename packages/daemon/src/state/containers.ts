@@ -6,10 +6,17 @@ import {
   type ContainerStore,
   initialState,
 } from "../engine/containers/record.ts";
+import { emptyEndpoint } from "../engine/networks/memberships.ts";
 import { type Db, prepare } from "./database.ts";
 
-/** What records of before there were owners lack. */
-const unowned: Partial<ContainerDefinition> = { owner: "" };
+/** What records of before there were owners, or networks to choose from, lack. */
+function completed(
+  definition: Partial<ContainerDefinition> & Pick<ContainerDefinition, "hostConfig">,
+): ContainerDefinition {
+  const { NetworkMode } = definition.hostConfig;
+  const networks = NetworkMode.startsWith("container:") ? {} : { [NetworkMode]: emptyEndpoint() };
+  return { owner: "", networks, networkIds: {}, ...definition } as ContainerDefinition;
+}
 
 export function containerStore(db: Db): ContainerStore {
   const all = prepare<[], { definition: string; state: string }>(
@@ -27,7 +34,7 @@ export function containerStore(db: Db): ContainerStore {
     all: () =>
       all.all().map(
         (row): ContainerRecord => ({
-          definition: { ...unowned, ...(JSON.parse(row.definition) as ContainerDefinition) },
+          definition: completed(JSON.parse(row.definition) as ContainerDefinition),
           // A record of an older version lacks the newer fields.
           state: { ...initialState, ...(JSON.parse(row.state) as ContainerState) },
         }),

@@ -1,5 +1,6 @@
 // Links, addresses and routes as rtnetlink messages (linux/if_link.h, linux/rtnetlink.h).
 import { isIPv4 } from "node:net";
+import { addressBytes } from "../addresses.ts";
 import { type Attribute, message, NLM_F_CREATE, NLM_F_EXCL } from "./message.ts";
 
 export const RTM_NEWLINK = 16;
@@ -41,22 +42,6 @@ function linkHeader(index = 0, flags = 0, change = 0): Buffer {
 /** The bytes of a MAC address such as 02:42:ac:11:00:02. */
 export const macBytes = (mac: string): Buffer => Buffer.from(mac.replaceAll(":", ""), "hex");
 
-/** The bytes of an IPv4 or IPv6 address. */
-export function addressBytes(address: string): Buffer {
-  if (isIPv4(address)) return Buffer.from(address.split(".").map(Number));
-  const [head = "", tail] = address.split("::");
-  const groups = (part: string): number[] =>
-    part ? part.split(":").map((group) => Number.parseInt(group, 16)) : [];
-  const left = groups(head);
-  const right = tail === undefined ? [] : groups(tail);
-  const all = [...left, ...new Array<number>(8 - left.length - right.length).fill(0), ...right];
-  const bytes = Buffer.alloc(16);
-  all.forEach((group, index) => {
-    bytes.writeUInt16BE(group, index * 2);
-  });
-  return bytes;
-}
-
 const family = (address: string): number => (isIPv4(address) ? AF_INET : AF_INET6);
 
 export interface VethPair {
@@ -94,6 +79,95 @@ export const createVeth = (pair: VethPair): Buffer => {
   ]);
 };
 
+/** Keeps a bridge's port from the other isolated ones: only the bridge itself is within its reach (bridge(8)). */
+export function isolatePort(index: number): Buffer {
+  const IFLA_INFO_SLAVE_KIND = 4;
+  const IFLA_INFO_SLAVE_DATA = 5;
+  const IFLA_BRPORT_ISOLATED = 33;
+  return message(RTM_NEWLINK, 0, linkHeader(index), [
+    [
+      IFLA_LINKINFO,
+      {
+        nested: [
+          [IFLA_INFO_SLAVE_KIND, { string: "bridge" }],
+          [IFLA_INFO_SLAVE_DATA, { nested: [[IFLA_BRPORT_ISOLATED, { u8: 1 }]] }],
+        ],
+      },
+    ],
+  ]);
+}
+
+/** Modes of macvlan and macvtap links (linux/if_link.h). */
+export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
+/** Modes of ipvlan links. */
+export const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const;
+
+export interface Sublink {
+  name: string;
+  index: number;
+  parentIndex: number;
+  mtu: number;
+  /** "" for the kernel's choice. */
+  mac: string;
+  kind:
+    | { type: "macvlan"; mode: keyof typeof macvlanModes }
+    | { type: "ipvlan"; mode: keyof typeof ipvlanModes };
+  /** It is born in the network namespace that this is open on. */
+  namespaceDescriptor: number;
+}
+
+/** A link that shares its parent's wire, inside another network namespace. */
+export function createSublink(link: Sublink): Buffer {
+  const IFLA_LINK = 5;
+  const mode: Attribute[] =
+    link.kind.type === "macvlan"
+      ? [[1, { u32: macvlanModes[link.kind.mode] }]]
+      : [[1, { u16: ipvlanModes[link.kind.mode] }]];
+  return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, linkHeader(link.index), [
+    name(link.name),
+    [IFLA_LINK, { u32: link.parentIndex }],
+    ...(link.mtu ? ([[IFLA_MTU, { u32: link.mtu }]] as const) : []),
+    ...(link.mac ? ([[IFLA_ADDRESS, { bytes: macBytes(link.mac) }]] as const) : []),
+    [IFLA_NET_NS_FD, { u32: link.namespaceDescriptor }],
+    [
+      IFLA_LINKINFO,
+      {
+        nested: [
+          [IFLA_INFO_KIND, { string: link.kind.type }],
+          [IFLA_INFO_DATA, { nested: mode }],
+        ],
+      },
+    ],
+  ]);
+}
+
+/** A link for packets that go nowhere: the parent of networks without one. */
+export const createDummy = (link: string): Buffer =>
+  message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, linkHeader(), [
+    name(link),
+    [IFLA_LINKINFO, { nested: [[IFLA_INFO_KIND, { string: "dummy" }]] }],
+  ]);
+
+/** A link of one VLAN of its parent's. */
+export const createVlan = (link: string, parentIndex: number, vlan: number): Buffer =>
+  message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, linkHeader(), [
+    name(link),
+    [5, { u32: parentIndex }],
+    [
+      IFLA_LINKINFO,
+      {
+        nested: [
+          [IFLA_INFO_KIND, { string: "vlan" }],
+          [IFLA_INFO_DATA, { nested: [[1, { u16: vlan }]] }],
+        ],
+      },
+    ],
+  ]);
+
+/** Moves a link, by name, into another network namespace, and gives it the name and index it is to have there. */
+export const moveLink = (link: string, to: { namespaceDescriptor: number; name: string }): Buffer =>
+  message(RTM_NEWLINK, 0, linkHeader(), [name(link), [IFLA_NET_NS_FD, { u32: to.namespaceDescriptor }]]);
+
 export const createBridge = (bridge: { name: string; mtu: number; mac: string }): Buffer =>
   message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, linkHeader(), [
     name(bridge.name),
@@ -105,6 +179,9 @@ export const createBridge = (bridge: { name: string; mtu: number; mac: string })
 /** Brings a link up, by name. */
 export const linkUp = (link: string): Buffer =>
   message(RTM_NEWLINK, 0, linkHeader(0, IFF_UP, IFF_UP), [name(link)]);
+/** Takes a link down, by name. */
+export const linkDown = (link: string): Buffer =>
+  message(RTM_NEWLINK, 0, linkHeader(0, 0, IFF_UP), [name(link)]);
 export const deleteLink = (link: string): Buffer => message(RTM_DELLINK, 0, linkHeader(), [name(link)]);
 export const getLink = (link: string): Buffer => message(RTM_GETLINK, 0, linkHeader(), [name(link)]);
 
@@ -135,7 +212,15 @@ export function addAddress(index: number, address: string, prefixLength: number)
   return message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, header, attributes);
 }
 
-/** A route through a link (by index): to everywhere by a gateway unless a destination is given. */
+/** The default route, in place of the one there is. */
+export function replaceRoute({ gateway, family }: { gateway: string; family: 4 | 6 }): Buffer {
+  const NLM_F_REPLACE = 0x100;
+  const bytes = addRoute({ index: 0, gateway, family });
+  bytes.writeUInt16LE((bytes.readUInt16LE(6) & ~NLM_F_EXCL) | NLM_F_REPLACE, 6);
+  return bytes;
+}
+
+/** A route through a link (by index; 0 for the one that its gateway is on): to everywhere by a gateway unless a destination is given. */
 export function addRoute(route: {
   index: number;
   gateway?: string;
@@ -162,7 +247,7 @@ export function addRoute(route: {
     0,
     0,
   ]);
-  const attributes: Attribute[] = [[RTA_OIF, { u32: route.index }]];
+  const attributes: Attribute[] = route.index ? [[RTA_OIF, { u32: route.index }]] : [];
   if (route.destination) attributes.push([RTA_DST, { bytes: addressBytes(route.destination.address) }]);
   if (route.gateway) attributes.push([RTA_GATEWAY, { bytes: addressBytes(route.gateway) }]);
   if (route.source) attributes.push([RTA_PREFSRC, { bytes: addressBytes(route.source) }]);

@@ -1,8 +1,11 @@
 // Sends rtnetlink messages from the daemon's own network namespace, synchronously: each answer takes microseconds.
+
+import koffi from "koffi";
 import { KernelError } from "../errors.ts";
-import { closeDescriptor, netlinkSocket, receive, send } from "../libc.ts";
+import { later } from "../later.ts";
+import { closeDescriptor, inNetworkNamespace, netlinkSocket, receive, send } from "../libc.ts";
 import { type Answer, parseAttributes, parseMessages } from "./message.ts";
-import { getLink, RTM_NEWLINK } from "./route.ts";
+import { deleteLink, getLink, RTM_NEWLINK } from "./route.ts";
 
 const NETLINK_ROUTE = 0;
 const NLMSG_ERROR = 2;
@@ -11,9 +14,15 @@ const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_ADDRESS = 1;
 
-/** Sends one acknowledged message; returns what came besides the acknowledgement. Throws KernelError. */
-export function netlinkRequest(bytes: Uint8Array, about: string): Answer[] {
-  const socket = netlinkSocket(NETLINK_ROUTE);
+const openSocket = (namespace: string | undefined): number =>
+  namespace
+    ? inNetworkNamespace(namespace, () => netlinkSocket(NETLINK_ROUTE))
+    : netlinkSocket(NETLINK_ROUTE);
+
+/** Sends one acknowledged message; returns what came besides the acknowledgement. `namespace` is the path of another
+ * network namespace to send it in. Throws KernelError. */
+export function netlinkRequest(bytes: Uint8Array, about: string, namespace?: string): Answer[] {
+  const socket = openSocket(namespace);
   try {
     send(socket, bytes);
     const answers: Answer[] = [];
@@ -26,6 +35,26 @@ export function netlinkRequest(bytes: Uint8Array, about: string): Answer[] {
         else throw new KernelError("netlink", -answer.body.readInt32LE(0), about);
       }
     }
+  } finally {
+    closeDescriptor(socket);
+  }
+}
+
+const sendLater = koffi
+  .load("libc.so.6")
+  .func("intptr_t send(int descriptor, const void *bytes, size_t length, int flags)");
+
+/** Removes a link, by name, on the thread pool: the kernel waits some 30 ms for those who still use it. It is fine if the
+ * link is not there. */
+export async function removeLink(name: string, namespace?: string): Promise<void> {
+  const socket = openSocket(namespace);
+  try {
+    const bytes = deleteLink(name);
+    await later("send", name, sendLater, socket, bytes, bytes.length, 0);
+    const buffer = Buffer.alloc(4096);
+    const [answer] = parseMessages(buffer.subarray(0, receive(socket, buffer)));
+    const errno = answer ? -answer.body.readInt32LE(0) : 0;
+    if (errno && errno !== ENODEV) throw new KernelError("netlink", errno, name);
   } finally {
     closeDescriptor(socket);
   }

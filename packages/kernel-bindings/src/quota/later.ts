@@ -1,6 +1,6 @@
-// Calls that may wait for a disk: made on the thread pool, so that the caller's event loop goes on.
+// Calls that may wait for a disk, made on the thread pool.
 import koffi from "koffi";
-import { KernelError } from "../errors.ts";
+import { later } from "../later.ts";
 
 const libc = koffi.load("libc.so.6");
 const native = {
@@ -14,18 +14,6 @@ const native = {
     "long syscall(long number, unsigned int descriptor, unsigned int command, uint32_t id, _Inout_ void *argument)",
   ),
 };
-type Native = (typeof native)[keyof typeof native];
-
-/** Resolves with the call's result; rejects with what errno said on its thread. */
-const later = (call: string, path: string, func: Native, ...values: unknown[]): Promise<number> =>
-  new Promise((resolve, reject) => {
-    func.async(...values, (problem: Error | null, result: number | bigint) => {
-      if (problem) reject(problem);
-      else if (Number(result) < 0) reject(new KernelError(call, koffi.errno(), path));
-      else resolve(Number(result));
-    });
-  });
-
 const hexadecimal = (request: number): string => `0x${request.toString(16)}`;
 
 /** ioctl(2) with a buffer that the call may change. */

@@ -118,7 +118,7 @@ export const hostConfigSchema = z.object({
     .transform((value) => value ?? { Type: "", Config: {} }),
   NetworkMode: text,
   PortBindings: z
-    .record(z.string(), z.array(z.looseObject({})).nullable())
+    .record(z.string(), z.array(z.object({ HostIp: text, HostPort: text })).nullable())
     .nullish()
     .transform((value) => value ?? {}),
   RestartPolicy: z
@@ -257,14 +257,22 @@ export const containerUpdateSchema = hostConfigSchema
   .extend({ RestartPolicy: z.object({ Name: text, MaximumRetryCount: integer }).nullish() });
 export type ContainerUpdate = z.output<typeof containerUpdateSchema>;
 
-const endpoint = z.looseObject({
-  IPAMConfig: z.looseObject({ IPv4Address: text, IPv6Address: text, LinkLocalIPs: strings }).nullish(),
+/** What is asked of one network for a container; what only answers hold is taken and forgotten. */
+export const endpointSchema = z.object({
+  IPAMConfig: z
+    .object({ IPv4Address: text, IPv6Address: text, LinkLocalIPs: strings })
+    .nullish()
+    .transform((value) => value ?? null),
   Links: strings,
   Aliases: strings,
   MacAddress: text,
-  DriverOpts: texts,
+  DriverOpts: z
+    .record(z.string(), z.string())
+    .nullish()
+    .transform((value) => value ?? null),
   GwPriority: integer,
 });
+export type EndpointRequest = z.output<typeof endpointSchema>;
 
 export const configSchema = z.object(config);
 export const containerCreateSchema = z.object({
@@ -273,7 +281,7 @@ export const containerCreateSchema = z.object({
   NetworkingConfig: z
     .object({
       EndpointsConfig: z
-        .record(z.string(), endpoint.nullable())
+        .record(z.string(), endpointSchema.nullable())
         .nullish()
         .transform((value) => value ?? {}),
     })

@@ -64,7 +64,10 @@ const hostConfig: { [F in keyof Required<HostConfig>]: Judgement<HostConfig[F]> 
     ownLogs.has(Type) || limits.privileged
       ? undefined
       : `log driver ${Type} writes to where the request says`,
-  NetworkMode: namespace("network"),
+  NetworkMode: (mode, limits) =>
+    mode.startsWith("device:")
+      ? onlyPrivileged<string>(() => false)(mode, limits)
+      : namespace("network")(mode, limits),
   PidMode: namespace("pid"),
   IpcMode: namespace("ipc"),
   UTSMode: namespace("uts"),

@@ -208,6 +208,7 @@ export interface DefinitionParts {
   image: ImageRecord;
   layers: readonly string[];
   name: string;
+  networking: Pick<ContainerDefinition, "networks" | "networkIds">;
   volumes: VolumePlace;
   caller: Caller;
   /** Bytes of /dev/shm where nothing else is asked for. */
@@ -218,6 +219,7 @@ export interface DefinitionParts {
 export async function defineContainer(parts: DefinitionParts): Promise<ContainerDefinition> {
   const { request, image, layers, name, volumes, caller, shmSize } = parts;
   const { HostConfig, NetworkingConfig, ...own } = request;
+  const { networks, networkIds } = parts.networking;
   const id = randomBytes(32).toString("hex");
   const merged = mergeImageDefaults(own, image.config.config ?? {});
   const asked = {
@@ -234,5 +236,17 @@ export async function defineContainer(parts: DefinitionParts): Promise<Container
   checkBindPaths(requested, caller);
   const mounts: ContainerMount[] = [];
   for (const mount of requested) mounts.push(await resolveMount(mount, volumes, caller));
-  return { id, name, created: now(), owner: caller.id, imageId: image.id, config, hostConfig, mounts };
+  const created = now();
+  return {
+    id,
+    name,
+    created,
+    owner: caller.id,
+    imageId: image.id,
+    config,
+    hostConfig,
+    networks,
+    networkIds,
+    mounts,
+  };
 }

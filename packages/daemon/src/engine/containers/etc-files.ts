@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerConfig, HostConfig } from "../../api/schemas/container-create.ts";
 import { invalid } from "../errors.ts";
+import type { EndpointState } from "../networks/record.ts";
 
 const loopbackHosts = [
   "127.0.0.1\tlocalhost",
@@ -53,11 +54,19 @@ export function resolvConf(hostFile: string, host: HostConfig, ownNetwork: boole
   ].join("\n");
 }
 
+/** The addresses of a container, in the order of its interfaces. */
+export const endpointAddresses = (endpoints: Readonly<Record<string, EndpointState>>): string[] =>
+  Object.values(endpoints).flatMap(({ address, address6 }) =>
+    [address, address6].filter((text) => text !== ""),
+  );
+
 export interface EtcFacts {
   config: ContainerConfig;
   hostConfig: HostConfig;
-  /** Its address on the default network, "" without one. */
-  address: string;
+  /** Its own addresses, in all networks. */
+  addresses: readonly string[];
+  /** Other containers that it has names for. */
+  linked: readonly { address: string; names: readonly string[] }[];
   gateway: string;
   /** "host" networks see the host's own files. */
   hostNetwork: boolean;
@@ -80,7 +89,8 @@ export function writeEtcFiles(directory: string, facts: EtcFacts): { source: str
     ? `${config.Hostname}.${config.Domainname} ${config.Hostname}`
     : config.Hostname;
   const hosts = facts.hostNetwork ? [readHost("/etc/hosts").trimEnd()] : [...loopbackHosts];
-  if (facts.address && config.Hostname) hosts.push(`${facts.address}\t${fullName}`);
+  for (const { address, names } of facts.linked) hosts.push(`${address}\t${names.join(" ")}`);
+  if (config.Hostname) for (const address of facts.addresses) hosts.push(`${address}\t${fullName}`);
   hosts.push(...extraHosts(hostConfig.ExtraHosts ?? [], facts.gateway));
   const files = {
     hostname: `${config.Hostname}\n`,

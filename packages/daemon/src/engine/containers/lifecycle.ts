@@ -8,13 +8,14 @@ import { everything } from "../access/caller.ts";
 import { conflict, notModified } from "../errors.ts";
 import type { EventSink } from "../events/event.ts";
 import type { ImageSource } from "../images/image.ts";
-import type { DefaultNetwork } from "../networks/default-network.ts";
+import type { Memberships } from "../networks/memberships.ts";
+import type { NetworkService } from "../networks/service.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
 import { formatNanoseconds, milliseconds, now } from "../timestamps.ts";
 import type { VolumePlace } from "./create.ts";
 import { initialHealth } from "./health.ts";
 import { describeLaunchFailure } from "./launch-error.ts";
-import { type ContainerState, type ContainerStore, initialState } from "./record.ts";
+import { type ContainerStore, initialState } from "./record.ts";
 import { type Container, ContainerRegistry } from "./registry.ts";
 import { nextDelay, restartsAfterExit } from "./restart-policy.ts";
 import { ContainerStarter, type Start } from "./starter.ts";
@@ -24,7 +25,8 @@ export interface LifecycleParts {
   store: ContainerStore;
   runtime: Runtime;
   images: ImageSource;
-  network: DefaultNetwork;
+  networks: NetworkService;
+  memberships: Memberships;
   volumes: VolumePlace;
   layers: WritableLayers;
   events: EventSink;
@@ -100,7 +102,8 @@ export class ContainerLifecycle {
       const { pid, startedAt } = await start.launch.monitor.started;
       container.change({
         ...initialState,
-        address: container.state.address,
+        endpoints: container.state.endpoints,
+        ports: container.state.ports,
         restartCount: automatic ? container.state.restartCount + 1 : 0,
         finishedAt: container.state.finishedAt,
         status: "running",
@@ -137,8 +140,8 @@ export class ContainerLifecycle {
 
   /** Finds the monitor of a container that an earlier daemon started; false when it is gone. */
   async adopt(container: Container): Promise<boolean> {
-    const { runtime, network } = this.parts;
-    if (container.state.address) network.reserve(container.state.address);
+    const { runtime, memberships, report } = this.parts;
+    memberships.takeUp(container.id, container.state, report);
     const monitor = runtime.adopt(runtime.places(container.id).socket);
     const alive = await monitor.started.then(
       () => true,
@@ -156,11 +159,12 @@ export class ContainerLifecycle {
     const running = await monitor.started.catch(() => undefined);
     const exit = running ? undefined : await runtime.exitRecord(places.exitRecord);
     if (!running && !exit) return false;
-    const { address } = container.state;
-    if (address) this.parts.network.reserve(address);
+    const { endpoints, ports } = container.state;
+    this.parts.memberships.takeUp(container.id, { endpoints, ports }, this.parts.report);
     container.note({
       ...initialState,
-      address,
+      endpoints,
+      ports,
       status: "running",
       pid: running?.pid ?? 0,
       startedAt: formatNanoseconds(running?.startedAt ?? exit?.exitedAt ?? 0n),
@@ -224,12 +228,13 @@ export class ContainerLifecycle {
     const places = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
     const end = await this.#end(container, exit);
     const oomKilled = runtime.cgroups.oomKills(places.cgroup) > 0;
+    const left = container.state.endpoints;
     await this.starter.release(container).catch((error) => report(error, `release of ${container.id}`));
     container.monitor?.release();
     container.monitor = undefined;
     const restarts = end.reboot ? !container.state.manuallyStopped : this.#restarts(container, end.exitCode);
     const { exitCode, error, finishedAt } = end;
-    const changes: Partial<ContainerState> = { exitCode, error, finishedAt, oomKilled, pid: 0, address: "" };
+    const changes = { exitCode, error, finishedAt, oomKilled, pid: 0, endpoints: {}, ports: [] };
     const started = milliseconds(container.state.startedAt);
     const status = restarts ? "restarting" : end.dead ? "dead" : "exited";
     // What the monitor wrote down stays until we have written it down ourselves.
@@ -237,7 +242,7 @@ export class ContainerLifecycle {
     if (oomKilled) this.announce(container, "oom");
     const seconds = Math.max(0, Math.floor((milliseconds(finishedAt) - started) / 1000));
     this.announce(container, "die", { exitCode: String(exitCode), execDuration: String(seconds) });
-    this.#announceAttachments(container, false);
+    this.#announceAttachments(container, false, left);
     container.announceExit(exitCode);
     if (container.record.definition.hostConfig.AutoRemove && !restarts) await this.remove(container, true);
     else if (restarts) this.#restartLater(container, end.reboot ? 0 : milliseconds(finishedAt) - started);
@@ -332,8 +337,8 @@ export class ContainerLifecycle {
   }
 
   /** A start and an end are events of the networks and volumes that a container uses, too. */
-  #announceAttachments(container: Container, begun: boolean): void {
-    const { mounts, hostConfig } = container.record.definition;
+  #announceAttachments(container: Container, begun: boolean, endpoints = container.state.endpoints): void {
+    const { mounts } = container.record.definition;
     for (const mount of mounts)
       if (mount.type === "volume")
         this.#announceVolume(container, mount.name, begun ? "mount" : "unmount", {
@@ -342,17 +347,10 @@ export class ContainerLifecycle {
             ? { destination: mount.target, "read/write": String(!mount.readOnly), propagation: "" }
             : {}),
         });
-    const mode = hostConfig.NetworkMode;
-    if (mode.startsWith("container:")) return;
-    const { id } = this.parts.network.info;
-    this.parts.events.publish({
-      Type: "network",
-      Action: begun ? "connect" : "disconnect",
-      Actor: {
-        ID: mode === "bridge" ? id : mode,
-        Attributes: { container: container.id, name: mode, type: mode === "none" ? "null" : mode },
-      },
-      owner: container.owner,
-    });
+    const { networks } = this.parts;
+    for (const { networkId } of Object.values(endpoints)) {
+      const network = networks.look(networkId, everything);
+      if (network) networks.announce(network, begun ? "connect" : "disconnect", { container: container.id });
+    }
   }
 }

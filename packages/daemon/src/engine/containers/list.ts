@@ -73,6 +73,22 @@ export interface ListContext {
   networkName(id: string): string | undefined;
 }
 
+interface PortRange {
+  first: number;
+  last: number;
+  protocol: string;
+}
+
+/** "80", "80/udp", "8000-8010/tcp". */
+function portRange(text: string): PortRange {
+  const match = /^(\d+)(?:-(\d+))?(?:\/(tcp|udp|sctp))?$/.exec(text);
+  if (!match) throw invalid(`invalid filter: ${text} is no port`);
+  return { first: Number(match[1]), last: Number(match[2] ?? match[1]), protocol: match[3] ?? "tcp" };
+}
+
+const inRange = (range: PortRange, port: number, protocol: string): boolean =>
+  protocol === range.protocol && port >= range.first && port <= range.last;
+
 const created = (container: Container): bigint => parseTime(container.record.definition.created) ?? 0n;
 
 /** One predicate for each filter that is set. */
@@ -131,8 +147,8 @@ function predicates(filters: Filters, context: ListContext): ((container: Contai
       ),
   );
   on("network", (networks) => (container) => {
-    const mode = container.record.definition.hostConfig.NetworkMode;
-    return networks.some((network) => network === mode || context.networkName(network) === mode);
+    const { networks: own } = container.record.definition;
+    return networks.some((network) => network in own || (context.networkName(network) ?? "") in own);
   });
   on("health", (values) => {
     for (const value of values)
@@ -140,15 +156,21 @@ function predicates(filters: Filters, context: ListContext): ((container: Contai
     return (container) => values.includes(container.state.health?.Status ?? "none");
   });
   on("is-task", (values) => () => values.some((value) => ["false", "0"].includes(value)));
-  for (const none of ["publish"]) on(none, () => () => false);
-  on(
-    "expose",
-    (ports) => (container) =>
-      ports.some((port) => {
-        const wanted = port.includes("/") ? port : `${port}/tcp`;
-        return wanted in (container.record.definition.config.ExposedPorts ?? {});
-      }),
-  );
+  on("publish", (ports) => {
+    const wanted = ports.map(portRange);
+    return (container) =>
+      container.state.ports.some((port) =>
+        wanted.some((range) => inRange(range, port.hostPort, port.protocol)),
+      );
+  });
+  on("expose", (ports) => {
+    const wanted = ports.map(portRange);
+    return (container) =>
+      Object.keys(container.record.definition.config.ExposedPorts ?? {}).some((exposed) => {
+        const { first, protocol } = portRange(exposed);
+        return wanted.some((range) => inRange(range, first, protocol));
+      });
+  });
   return tests;
 }
 

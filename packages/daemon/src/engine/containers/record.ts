@@ -1,5 +1,6 @@
 // A container as the engine knows it, and where records are kept.
-import type { ContainerConfig, HostConfig } from "../../api/schemas/container-create.ts";
+import type { ContainerConfig, EndpointRequest, HostConfig } from "../../api/schemas/container-create.ts";
+import type { EndpointState, PublishedPort } from "../networks/record.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "exited" | "dead";
 
@@ -28,8 +29,10 @@ export interface ContainerState {
   oomKilled: boolean;
   startedAt: string;
   finishedAt: string;
-  /** The address it has on the default network while it runs. */
-  address: string;
+  /** Its places in networks while it runs, by the networks' names. */
+  endpoints: Record<string, EndpointState>;
+  /** The host's ports that lead to it while it runs. */
+  ports: PublishedPort[];
   /** How often its restart policy has started it since somebody did. */
   restartCount: number;
   /** Somebody stopped or killed it since its last start: its policy does not start it again before the daemon does. */
@@ -71,6 +74,10 @@ export interface ContainerDefinition {
   imageId: string;
   config: ContainerConfig;
   hostConfig: HostConfig;
+  /** What is asked of each network it is to be in, by name. */
+  networks: Record<string, EndpointRequest>;
+  /** Which networks these are, for those who may not be in just any that comes by the name later. */
+  networkIds: Record<string, string>;
   mounts: ContainerMount[];
 }
 
@@ -98,7 +105,8 @@ export const initialState: Readonly<ContainerState> = {
   oomKilled: false,
   startedAt: "",
   finishedAt: "",
-  address: "",
+  endpoints: {},
+  ports: [],
   restartCount: 0,
   manuallyStopped: false,
   removal: "",

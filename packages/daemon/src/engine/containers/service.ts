@@ -15,8 +15,10 @@ import { Demultiplexer } from "./demultiplex.ts";
 import { parseDetachKeys } from "./detach-keys.ts";
 import { killAndWait } from "./kill.ts";
 import { ContainerLifecycle, type LifecycleParts } from "./lifecycle.ts";
+import { type Link, linkText, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
+import { requestedNetworks } from "./networking.ts";
 import { initialState } from "./record.ts";
 import type { Container, ContainerRegistry } from "./registry.ts";
 import type { ContainerStarter } from "./starter.ts";
@@ -77,11 +79,13 @@ export class ContainerService {
     refuseUnsupported(request);
     checkLogConfig(request);
     if (!request.Image) throw invalid("config cannot be empty in order to create a container");
-    const { images, volumes } = this.#parts;
+    const { images, volumes, networks } = this.#parts;
+    const asked = requestedNetworks(request, networks, caller);
     const image = images.get(request.Image, caller);
     images.checkUse(image, caller);
     if (bare) this.registry.checkNameFree(bare, caller);
     const resolved = { ...request, HostConfig: this.#resolvePartners(request.HostConfig, caller) };
+    const links = this.#resolveLinks(resolved.HostConfig.Links ?? [], caller);
     const size = this.#limitSize(resolved.HostConfig);
     const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const layers = images.layerDirectories(image);
@@ -90,10 +94,12 @@ export class ContainerService {
       image,
       layers,
       name: chosen,
+      networking: asked,
       volumes,
       caller,
       shmSize: this.#parts.runtime.settings.defaults.shmSize,
     });
+    if (links.length > 0) definition.hostConfig.Links = links.map((link) => linkText(link, definition.name));
     try {
       await this.starter.prepare(definition.id, size);
       const container = this.registry.add({ definition, state: { ...initialState } });
@@ -105,7 +111,18 @@ export class ContainerService {
         if (mount.anonymous) await this.#parts.volumes.discard(mount.name);
       throw error;
     }
-    return { id: definition.id, warnings: [] };
+    return { id: definition.id, warnings: asked.warnings };
+  }
+
+  /** Links lead to containers that exist for the caller, by their names. */
+  #resolveLinks(links: readonly string[], caller: Caller): Link[] {
+    return links.map((text) => {
+      const link = parseLink(text);
+      const found = this.registry.look(link.container, caller);
+      if (!found)
+        throw invalid(`could not get container for ${link.container}: No such container: ${link.container}`);
+      return { ...link, container: found.name };
+    });
   }
 
   /** The most the container may write, in bytes: what is asked for, or else the daemon's default, which is put down. */

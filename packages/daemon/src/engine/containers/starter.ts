@@ -7,17 +7,20 @@ import { parseTmpfs } from "../../runtime/mounts.ts";
 import { containerPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import type { InterfaceSpec, MountSpec, NamespaceChoice, NamespaceChoices } from "../../runtime/spec.ts";
+import type { MountSpec, NamespaceChoice, NamespaceChoices } from "../../runtime/spec.ts";
 import { specifyContainer } from "../../runtime/specify.ts";
 import { type ResolvedUser, resolveUser } from "../../runtime/user.ts";
 import { everything } from "../access/caller.ts";
-import { conflict, invalid, notFound } from "../errors.ts";
+import { conflict, invalid } from "../errors.ts";
 import type { ImageSource } from "../images/image.ts";
-import type { DefaultNetwork } from "../networks/default-network.ts";
+import type { Joined, Member, Memberships } from "../networks/memberships.ts";
+import { requestedPorts } from "../networks/ports.ts";
+import type { NetworkService } from "../networks/service.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
-import { writeEtcFiles } from "./etc-files.ts";
+import { endpointAddresses, writeEtcFiles } from "./etc-files.ts";
+import { linkEnvironment, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
 import type { ContainerMount } from "./record.ts";
@@ -26,7 +29,8 @@ import type { Container, ContainerRegistry } from "./registry.ts";
 export interface StarterParts {
   runtime: Runtime;
   images: ImageSource;
-  network: DefaultNetwork;
+  networks: NetworkService;
+  memberships: Memberships;
   registry: ContainerRegistry;
   /** Where containers keep their directories, and what they write. */
   root: string;
@@ -84,7 +88,7 @@ export class ContainerStarter {
 
   /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */
   start(container: Container): Start {
-    const { runtime, images, network } = this.#parts;
+    const { runtime, images, networks } = this.#parts;
     const { definition } = container.record;
     const { hostConfig } = definition;
     const config = { ...definition.config, Hostname: this.#hostname(container) };
@@ -92,24 +96,22 @@ export class ContainerStarter {
     const layers = images.layerDirectories(images.get(definition.imageId, everything));
     const directory = this.directory(container.id);
     const user = this.#user(container, layers);
-    const interfaces: InterfaceSpec[] =
-      hostConfig.NetworkMode === "bridge" ? [network.connect(container.id)] : [];
-    const address = interfaces[0]?.addresses[0]?.address ?? "";
-    // Written down first: whoever takes this start up must know what it holds.
-    if (address) container.change({ address });
+    const links = this.#links(container);
+    const { interfaces } = this.#join(container);
     const places = runtime.places(container.id, hostConfig.CgroupParent);
     mkdirSync(places.directory, { recursive: true, mode: 0o700 });
     const files = writeEtcFiles(directory, {
       config,
       hostConfig,
-      address,
-      gateway: network.info.gateway,
+      addresses: endpointAddresses(container.state.endpoints),
+      linked: links.map(({ address, names }) => ({ address, names })),
+      gateway: networks.default.gateways[0]?.address ?? "",
       hostNetwork: hostConfig.NetworkMode === "host",
     });
     const log = logSettings(hostConfig.LogConfig);
     const spec = specifyContainer(runtime, {
       id: container.id,
-      config,
+      config: { ...config, Env: [...links.flatMap(({ environment }) => environment), ...(config.Env ?? [])] },
       hostConfig,
       command: commandOf(config),
       layers: [...layers, this.#parts.skeleton],
@@ -146,12 +148,60 @@ export class ContainerStarter {
 
   /** Takes back whatever a start has made, however far it came; also after an ordinary end. */
   async release(container: Container): Promise<void> {
-    const { runtime, network } = this.#parts;
-    const { address } = container.state;
+    const { runtime, memberships } = this.#parts;
     await runtime.release(runtime.places(container.id, container.record.definition.hostConfig.CgroupParent));
-    if (!address) return;
-    network.disconnect(address);
-    container.record.state.address = ""; // written down with what else the caller has to say
+    memberships.leave(container.id, container.state);
+    // Written down with what else the caller has to say.
+    Object.assign(container.record.state, { endpoints: {}, ports: [] });
+  }
+
+  /** A container as networks know it. */
+  member(container: Container): Member {
+    const { id, name, record } = container;
+    const { hostConfig, networks, networkIds, config } = record.definition;
+    const { networks: service } = this.#parts;
+    const mode = service.look(hostConfig.NetworkMode, everything)?.name ?? hostConfig.NetworkMode;
+    return { id, name, mode, networks, networkIds, ports: requestedPorts(hostConfig, config.ExposedPorts) };
+  }
+
+  /** Gives the container its places in networks. Written down at once: whoever takes this start up must know what it
+   * holds. */
+  #join(container: Container): Pick<Joined, "interfaces"> {
+    if (container.record.definition.hostConfig.NetworkMode.startsWith("container:"))
+      return { interfaces: [] };
+    const { memberships } = this.#parts;
+    const { endpoints, ports, interfaces } = memberships.join(this.member(container));
+    try {
+      container.change({ endpoints, ports });
+    } catch (error) {
+      memberships.leave(container.id, { endpoints, ports });
+      throw error;
+    }
+    return { interfaces };
+  }
+
+  /** What the container is told of those that it is linked to, on the default network. */
+  #links(container: Container): { address: string; names: string[]; environment: string[] }[] {
+    const { hostConfig, networks } = container.record.definition;
+    if (!("bridge" in networks)) return [];
+    return (hostConfig.Links ?? []).map((text) => {
+      const link = parseLink(text);
+      const other = this.#parts.registry.find(link.container, everything);
+      const address = other.state.endpoints.bridge?.address;
+      if (!address)
+        throw conflict(
+          `Cannot link to a non running container: /${other.name} AS /${container.name}/${link.alias}`,
+        );
+      const { config } = other.record.definition;
+      const names = [...new Set([link.alias, config.Hostname, other.name])].filter((name) => name !== "");
+      const ports = Object.keys(config.ExposedPorts ?? {});
+      const environment = linkEnvironment(link, container.name, {
+        address,
+        ports,
+        environment: config.Env ?? [],
+      });
+      return { address, names, environment };
+    });
   }
 
   #user(container: Container, layers: readonly string[]): ResolvedUser {
@@ -196,14 +246,11 @@ export class ContainerStarter {
       if (!reference) return { kind: "private" };
       return { kind: "join", path: `/proc/${this.#partner(container, reference).state.pid}/ns/${name}` };
     };
-    const { NetworkMode } = hostConfig;
-    if (!["bridge", "none", "host"].includes(NetworkMode) && !NetworkMode.startsWith("container:"))
-      throw notFound(`network ${NetworkMode} not found`);
     return {
       pid: choose(hostConfig.PidMode, "pid"),
       ipc: choose(hostConfig.IpcMode, "ipc"),
       uts: choose(hostConfig.UTSMode, "uts"),
-      network: choose(NetworkMode, "net"),
+      network: choose(hostConfig.NetworkMode, "net"),
       cgroup: choose(hostConfig.CgroupnsMode, "cgroup"),
     };
   }

@@ -8,11 +8,8 @@ const empty = (value: readonly unknown[] | object | null): boolean =>
   value === null || (Array.isArray(value) ? value.length === 0 : Object.keys(value).length === 0);
 
 const notBuilt: readonly Check[] = [
-  ["PortBindings", (host) => empty(host.PortBindings)],
-  ["PublishAllPorts", (host) => !host.PublishAllPorts],
   ["VolumeDriver", (host) => host.VolumeDriver === "" || host.VolumeDriver === "local"],
   ["VolumesFrom", (host) => empty(host.VolumesFrom)],
-  ["Links", (host) => empty(host.Links)],
   ["Cgroup", (host) => host.Cgroup === ""],
   ["UsernsMode", (host) => host.UsernsMode === "" || host.UsernsMode === "host"],
   ["Isolation", (host) => ["", "default"].includes(host.Isolation)],
@@ -34,19 +31,5 @@ export function refuseUnsupported(request: ContainerCreate): void {
     if (mount.VolumeOptions?.DriverConfig && !empty(mount.VolumeOptions.DriverConfig))
       refuse("HostConfig.Mounts.VolumeOptions.DriverConfig");
     if (mount.TmpfsOptions?.Options?.length) refuse("HostConfig.Mounts.TmpfsOptions.Options");
-  }
-  if (request.MacAddress) refuse("MacAddress");
-  for (const [network, endpoint] of Object.entries(request.NetworkingConfig.EndpointsConfig)) {
-    if (!["default", "bridge", "host", "none"].includes(network))
-      refuse(`NetworkingConfig.EndpointsConfig.${network}`);
-    if (!endpoint) continue;
-    for (const field of ["IPAMConfig", "Links", "Aliases", "MacAddress", "DriverOpts"] as const) {
-      const value = endpoint[field];
-      const given =
-        typeof value === "object" && value
-          ? Object.values(value).some((part) => (Array.isArray(part) ? part.length > 0 : Boolean(part)))
-          : value;
-      if (given) refuse(`NetworkingConfig.EndpointsConfig.${network}.${field}`);
-    }
   }
 }

@@ -1,14 +1,12 @@
 // Containers as the API shows them: inspect, and the list's summaries.
 import type { QuotaUsage } from "@tsd/kernel-bindings";
-import { macOfAddress } from "../../runtime/bridge.ts";
 import type { ImageRecord } from "../images/image.ts";
-import type { NetworkInfo } from "../networks/default-network.ts";
+import { networksView, portSummaries, portsView } from "../networks/view.ts";
 import { milliseconds, zeroTime } from "../timestamps.ts";
 import type { ContainerMount, Health } from "./record.ts";
 import type { Container } from "./registry.ts";
 
 export interface ViewContext {
-  network: NetworkInfo;
   directory: string;
   /** The directory of what it has written, and how much that may be. */
   layer: string;
@@ -77,32 +75,6 @@ const mountView = (mount: ContainerMount): object => ({
 const shownMounts = (container: Container): object[] =>
   container.record.definition.mounts.filter(({ type }) => type !== "tmpfs").map(mountView);
 
-function endpointView(container: Container, network: NetworkInfo): object {
-  const { address } = container.state;
-  return {
-    IPAMConfig: null,
-    Links: null,
-    Aliases: null,
-    MacAddress: address ? macOfAddress(address) : "",
-    DriverOpts: null,
-    GwPriority: 0,
-    NetworkID: network.id,
-    EndpointID: address ? container.id.split("").reverse().join("") : "",
-    Gateway: address ? network.gateway : "",
-    IPAddress: address,
-    IPPrefixLen: address ? network.prefixLength : 0,
-    IPv6Gateway: "",
-    GlobalIPv6Address: "",
-    GlobalIPv6PrefixLen: 0,
-    DNSNames: null,
-  };
-}
-
-function networksView(container: Container, network: NetworkInfo): Record<string, object> {
-  const mode = container.record.definition.hostConfig.NetworkMode;
-  return mode.startsWith("container:") ? {} : { [mode]: endpointView(container, network) };
-}
-
 /** No limit is shown as none, in whatever way it was asked for. */
 const shownLimit = (limit: number | null): number | null => (limit !== null && limit > 0 ? limit : null);
 
@@ -111,8 +83,9 @@ export function inspectView(container: Container, context: ViewContext): Record<
   const { definition, state } = container.record;
   const { config, hostConfig } = definition;
   const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
-  const endpoint = endpointView(container, context.network) as Record<string, unknown>;
-  const top = (field: string): unknown => endpoint[field];
+  const networks = networksView(container);
+  // What stands here besides is of the default network.
+  const top = (field: string): unknown => networks.bridge?.[field] ?? (field.endsWith("Len") ? 0 : "");
   return {
     Id: container.id,
     Created: definition.created,
@@ -167,7 +140,7 @@ export function inspectView(container: Container, context: ViewContext): Record<
       Bridge: "",
       SandboxID: "",
       SandboxKey: state.pid ? `/proc/${state.pid}/ns/net` : "",
-      Ports: {},
+      Ports: portsView(container),
       HairpinMode: false,
       LinkLocalIPv6Address: "",
       LinkLocalIPv6PrefixLen: 0,
@@ -175,13 +148,13 @@ export function inspectView(container: Container, context: ViewContext): Record<
       SecondaryIPv6Addresses: null,
       EndpointID: top("EndpointID"),
       Gateway: top("Gateway"),
-      GlobalIPv6Address: "",
-      GlobalIPv6PrefixLen: 0,
+      GlobalIPv6Address: top("GlobalIPv6Address"),
+      GlobalIPv6PrefixLen: top("GlobalIPv6PrefixLen"),
       IPAddress: top("IPAddress"),
       IPPrefixLen: top("IPPrefixLen"),
-      IPv6Gateway: "",
+      IPv6Gateway: top("IPv6Gateway"),
       MacAddress: top("MacAddress"),
-      Networks: networksView(container, context.network),
+      Networks: networks,
     },
   };
 }
@@ -190,12 +163,7 @@ const quoteIfSpaced = (word: string): string =>
   /[\s"']/.test(word) ? `'${word.replaceAll("'", "'\\''")}'` : word;
 
 /** One entry of GET /containers/json. */
-export function summaryView(
-  container: Container,
-  network: NetworkInfo,
-  image: ImageRecord | undefined,
-  sizes?: Sizes,
-): object {
+export function summaryView(container: Container, image: ImageRecord | undefined, sizes?: Sizes): object {
   const { definition } = container.record;
   const { config, hostConfig } = definition;
   const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
@@ -207,13 +175,13 @@ export function summaryView(
     ImageID: definition.imageId,
     Command: [path, ...args.map(quoteIfSpaced)].join(" "),
     Created: Math.floor(milliseconds(definition.created) / 1000),
-    Ports: [],
+    Ports: portSummaries(container),
     ...sizes,
     Labels: config.Labels,
     State: stateName(container),
     Status: statusText(container),
     HostConfig: { NetworkMode: hostConfig.NetworkMode === "bridge" ? "bridge" : hostConfig.NetworkMode },
-    NetworkSettings: { Networks: networksView(container, network) },
+    NetworkSettings: { Networks: networksView(container) },
     Mounts: shownMounts(container),
   };
 }

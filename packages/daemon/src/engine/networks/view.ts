@@ -1,72 +1,131 @@
-// The networks there are, as the API shows them: the default bridge, the host's, and none.
-import { macOfAddress } from "../../runtime/bridge.ts";
-import type { Container } from "../containers/registry.ts";
-import { notFound } from "../errors.ts";
-import type { NetworkInfo } from "./default-network.ts";
+// Networks and endpoints as the API shows them.
+import type { EndpointRequest } from "../../api/schemas/container-create.ts";
+import type { Sight } from "../access/caller.ts";
+import type { Container, ContainerRegistry } from "../containers/registry.ts";
+import { emptyEndpoint } from "./memberships.ts";
+import type { Network } from "./network.ts";
+import type { EndpointState, PublishedPort } from "./record.ts";
 
-interface Network {
-  id: string;
-  name: string;
-  driver: string;
-  ipam: { Subnet: string; Gateway: string }[];
-}
+const withPrefix = (address: string, prefixLength: number): string =>
+  address ? `${address}/${prefixLength}` : "";
 
-/** Ids of networks that are not ours to make: fixed, so that scripts can keep them. */
-const fixedId = (digit: string): string => digit.repeat(64);
-
-const networksOf = (info: NetworkInfo): Network[] => [
-  { id: info.id, name: info.name, driver: "bridge", ipam: [{ Subnet: info.subnet, Gateway: info.gateway }] },
-  { id: fixedId("1"), name: "host", driver: "host", ipam: [] },
-  { id: fixedId("0"), name: "none", driver: "null", ipam: [] },
-];
-
-function view(network: Network, info: NetworkInfo, containers: readonly Container[]): object {
-  const members = containers.filter(
-    (container) => container.running && container.record.definition.hostConfig.NetworkMode === network.name,
-  );
+/** The body of GET /networks/{id}; in a list, without its containers. */
+export function networkView(network: Network, members: ContainerRegistry | undefined, sight: Sight): object {
+  const { record } = network;
+  const containers: Record<string, object> = {};
+  for (const [id, endpoint] of members ? network.endpoints : []) {
+    const container = members?.look(id, sight);
+    if (!container) continue;
+    containers[id] = {
+      Name: container.name,
+      EndpointID: endpoint.endpointId,
+      MacAddress: endpoint.mac,
+      IPv4Address: withPrefix(endpoint.address, endpoint.prefixLength),
+      IPv6Address: withPrefix(endpoint.address6, endpoint.prefixLength6),
+    };
+  }
   return {
-    Name: network.name,
-    Id: network.id,
-    Created: info.created,
+    Name: record.name,
+    Id: record.id,
+    Created: record.created,
     Scope: "local",
-    Driver: network.driver,
-    EnableIPv4: true,
-    EnableIPv6: false,
-    IPAM: { Driver: "default", Options: null, Config: network.ipam },
-    Internal: false,
-    Attachable: false,
+    Driver: record.driver,
+    EnableIPv4: record.ipv4,
+    EnableIPv6: record.ipv6,
+    IPAM: { Driver: record.ipam.driver, Options: record.ipam.options, Config: record.ipam.config },
+    Internal: record.internal,
+    Attachable: record.attachable,
     Ingress: false,
     ConfigFrom: { Network: "" },
     ConfigOnly: false,
-    Containers: Object.fromEntries(
-      members.map(({ id, name, state }) => [
-        id,
-        {
-          Name: name,
-          EndpointID: "",
-          MacAddress: state.address ? macOfAddress(state.address) : "",
-          IPv4Address: state.address ? `${state.address}/${info.prefixLength}` : "",
-          IPv6Address: "",
-        },
-      ]),
-    ),
-    Options: {},
-    Labels: {},
+    Containers: containers,
+    Options: record.options,
+    Labels: record.labels,
+    Owner: record.owner,
   };
 }
 
-export const listNetworks = (info: NetworkInfo): object[] =>
-  networksOf(info).map((network) => view(network, info, []));
+/** The names by which a container is known in a network of users': its own, its aliases, its short id, its hostname. */
+export function dnsNames(container: Container, request: EndpointRequest): string[] {
+  const { config } = container.record.definition;
+  return [
+    ...new Set([container.name, ...(request.Aliases ?? []), container.id.slice(0, 12), config.Hostname]),
+  ].filter((name) => name !== "");
+}
 
-/** By name, id or id prefix. Throws not-found with Docker's words. */
-export function inspectNetwork(
-  info: NetworkInfo,
-  reference: string,
-  containers: readonly Container[],
-): object {
-  const network =
-    networksOf(info).find(({ name, id }) => name === reference || id === reference) ??
-    networksOf(info).find(({ id }) => id.startsWith(reference));
-  if (!network) throw notFound(`network ${reference} not found`);
-  return view(network, info, containers);
+function endpointView(
+  container: Container,
+  request: EndpointRequest,
+  endpoint: EndpointState | undefined,
+  userDefined: boolean,
+): Record<string, unknown> {
+  return {
+    IPAMConfig: request.IPAMConfig && {
+      ...(request.IPAMConfig.IPv4Address ? { IPv4Address: request.IPAMConfig.IPv4Address } : {}),
+      ...(request.IPAMConfig.IPv6Address ? { IPv6Address: request.IPAMConfig.IPv6Address } : {}),
+      ...(request.IPAMConfig.LinkLocalIPs?.length ? { LinkLocalIPs: request.IPAMConfig.LinkLocalIPs } : {}),
+    },
+    Links: request.Links,
+    Aliases: request.Aliases,
+    MacAddress: endpoint?.mac ?? "",
+    DriverOpts: request.DriverOpts,
+    GwPriority: request.GwPriority,
+    NetworkID: endpoint?.networkId ?? "",
+    EndpointID: endpoint?.endpointId ?? "",
+    Gateway: endpoint?.gateway ?? "",
+    IPAddress: endpoint?.address ?? "",
+    IPPrefixLen: endpoint?.prefixLength ?? 0,
+    IPv6Gateway: endpoint?.gateway6 ?? "",
+    GlobalIPv6Address: endpoint?.address6 ?? "",
+    GlobalIPv6PrefixLen: endpoint?.prefixLength6 ?? 0,
+    DNSNames: userDefined && endpoint ? dnsNames(container, request) : null,
+  };
+}
+
+const builtIn: ReadonlySet<string> = new Set(["bridge", "host", "none", "default"]);
+
+/** NetworkSettings.Networks: what was asked for, and what the container has while it runs. */
+export function networksView(container: Container): Record<string, Record<string, unknown>> {
+  const { networks } = container.record.definition;
+  return Object.fromEntries(
+    Object.entries(networks).map(([name, request]) => [
+      name,
+      endpointView(
+        container,
+        request ?? emptyEndpoint(),
+        container.state.endpoints[name],
+        !builtIn.has(name),
+      ),
+    ]),
+  );
+}
+
+const portKey = ({ containerPort, protocol }: PublishedPort): string => `${containerPort}/${protocol}`;
+
+/** NetworkSettings.Ports: every exposed port, with where it is published. */
+export function portsView(container: Container): Record<string, object[] | null> {
+  if (!container.alive) return {};
+  const ports: Record<string, object[] | null> = {};
+  for (const exposed of Object.keys(container.record.definition.config.ExposedPorts ?? {}))
+    ports[exposed.includes("/") ? exposed : `${exposed}/tcp`] = null;
+  for (const port of container.state.ports) {
+    const key = portKey(port);
+    ports[key] = [...(ports[key] ?? []), { HostIp: port.hostAddress, HostPort: String(port.hostPort) }];
+  }
+  return ports;
+}
+
+/** The list's Ports. */
+export function portSummaries(container: Container): object[] {
+  return Object.entries(portsView(container)).flatMap(([key, bindings]) => {
+    const [number, Type] = key.split("/");
+    const PrivatePort = Number(number);
+    if (!bindings) return [{ PrivatePort, Type }];
+    return (bindings as { HostIp: string; HostPort: string }[]).map(({ HostIp, HostPort }) => ({
+      IP: HostIp,
+      PrivatePort,
+      PublicPort: Number(HostPort),
+      Type,
+    }));
+  });
 }

@@ -8,7 +8,6 @@ import { summaryView } from "../containers/view.ts";
 import { invalid } from "../errors.ts";
 import type { ImageService } from "../images/service.ts";
 import { listImages } from "../images/view.ts";
-import type { DefaultNetwork } from "../networks/default-network.ts";
 import type { LocalVolumes, VolumeView } from "../volumes.ts";
 
 export interface DiskUsageParts {
@@ -16,7 +15,6 @@ export interface DiskUsageParts {
   archives: ContainerArchives;
   containers: ContainerService;
   images: ImageService;
-  network: DefaultNetwork;
   volumes: LocalVolumes;
 }
 
@@ -53,12 +51,12 @@ function imageUsage({ images, containers }: DiskUsageParts, sight: Sight): objec
 
 /** One after the other: each takes a process for a moment. */
 async function containerUsage(parts: DiskUsageParts, sight: Sight): Promise<object[]> {
-  const { archives, containers, images, network } = parts;
+  const { archives, containers, images } = parts;
   const found: object[] = [];
   for (const container of containers.registry.seenBy(sight)) {
     const image = images.find(container.record.definition.imageId, everything);
     const sizes = await archives.sizes(container, image?.size ?? 0);
-    found.push(summaryView(container, network.info, image, sizes));
+    found.push(summaryView(container, image, sizes));
   }
   return found;
 }

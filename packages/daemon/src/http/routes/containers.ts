@@ -50,7 +50,7 @@ function createBody(value: unknown): ContainerCreate {
 }
 
 export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
-  const { containers, archives, images, network, layers } = engine;
+  const { containers, archives, images, networks, layers } = engine;
   const target = containerTarget(engine);
 
   const imageOf = (container: Container): ImageRecord | undefined =>
@@ -93,12 +93,11 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
       const context = {
         find: (reference: string): Container => containers.find(reference, caller),
         imageId: (reference: string): string | undefined => images.find(reference, caller)?.id,
-        networkName: (id: string): string | undefined =>
-          id.length >= 12 && network.info.id.startsWith(id) ? "bridge" : undefined,
+        networkName: (id: string): string | undefined => networks.look(id, caller)?.name,
       };
       const chosen = selectContainers(containers.registry.seenBy(caller), options, context);
       const summary = (container: Container, sizes?: Sizes): object =>
-        summaryView(container, network.info, imageOf(container), sizes);
+        summaryView(container, imageOf(container), sizes);
       if (!truthy(asked.size)) return chosen.map((container) => summary(container));
       const found: object[] = [];
       for (const container of chosen) found.push(summary(container, await sizesOf(container)));
@@ -115,7 +114,6 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
       const image = imageOf(container);
       return inspectView(container, {
         sizes: truthy(size) ? await sizesOf(container) : undefined,
-        network: network.info,
         directory: containers.starter.directory(container.id),
         layer: containers.starter.layer(container.id),
         quota: await layers.usage(container.id),

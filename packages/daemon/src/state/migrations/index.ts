@@ -70,4 +70,8 @@ export const migrations: readonly Migration[] = [
       ) STRICT;
     `,
   },
+  {
+    name: "networks",
+    sql: `CREATE TABLE networks (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;`,
+  },
 ];
