@@ -38,6 +38,16 @@ export const commands: Readonly<Record<string, Loader>> = {
   rmi: async () => (await import("./commands/images.ts")).rmi,
   import: async () => (await import("./commands/archives.ts")).importImage,
   load: async () => (await import("./commands/archives.ts")).load,
+  "network create": async () => (await import("./commands/network.ts")).create,
+  "network ls": async () => (await import("./commands/network.ts")).ls,
+  "network inspect": async () => (await import("./commands/network.ts")).inspect,
+  "network rm": async () => (await import("./commands/network.ts")).rm,
+  "network prune": async () => (await import("./commands/network.ts")).prune,
+  "network connect": async () => (await import("./commands/network.ts")).connect,
+  "network disconnect": async () => (await import("./commands/network.ts")).disconnect,
+  port: async () => (await import("./commands/port.ts")).port,
+  "port add": async () => (await import("./commands/port.ts")).add,
+  "port rm": async () => (await import("./commands/port.ts")).rm,
   events: async () => (await import("./commands/events.ts")).events,
   version: async () => (await import("./commands/system.ts")).version,
   info: async () => (await import("./commands/system.ts")).info,
@@ -83,6 +93,7 @@ const plain = [
   "stats",
   "cgroup",
   "cp",
+  "port",
 ];
 
 /** docker's long forms, and ours, by their group. */
@@ -106,6 +117,18 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
     load: "load",
     inspect: "inspect",
   },
+  network: {
+    create: "network create",
+    ls: "network ls",
+    list: "network ls",
+    inspect: "network inspect",
+    rm: "network rm",
+    remove: "network rm",
+    prune: "network prune",
+    connect: "network connect",
+    disconnect: "network disconnect",
+  },
+  port: { add: "port add", rm: "port rm", remove: "port rm" },
   system: {
     events: "events",
     info: "info",
@@ -132,7 +155,7 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
 
 /** docker's commands that are still to come. */
 export const later: ReadonlySet<string> = new Set(
-  "build compose login logout network node plugin port pull push save search secret service stack swarm volume builder buildx checkpoint config manifest trust".split(
+  "build compose login logout node plugin pull push save search secret service stack swarm volume builder buildx checkpoint config manifest trust".split(
     " ",
   ),
 );

@@ -38,8 +38,9 @@ function findCommand(words: readonly string[]): Found {
   const [second = "", ...others] = rest;
   const name = Object.hasOwn(group, second) ? group[second] : undefined;
   if (name) return { name, rest: name === "inspect" ? ["--type", first, ...others] : others };
-  // A group that is a command too (audit).
-  if (commands[first] && (second === "" || second.startsWith("-"))) return { name: first, rest };
+  // A group that is a command too (audit, port).
+  if (commands[first] && (second === "" || second.startsWith("-") || first === "port"))
+    return { name: first, rest };
   if (second === "" || second === "--help" || second === "-h") return { help: groupUsage(first) };
   throw new UsageError(`unknown command: tsctl ${first} ${second}`, 1);
 }

@@ -155,7 +155,7 @@ export const commit: Command = async (words, context) => {
 };
 
 /** Asks on the terminal; anything but y is no. */
-async function confirmed(question: string): Promise<boolean> {
+export async function confirmed(question: string): Promise<boolean> {
   process.stdout.write(`${question}\nAre you sure you want to continue? [y/N] `);
   for await (const chunk of process.stdin as AsyncIterable<Buffer>)
     return chunk.toString("utf8").trim().toLowerCase() === "y";

@@ -20,11 +20,15 @@ export function networks(flags: ParsedFlags): {
     const LinkLocalIPs = [...value("link-local-ip"), ...(first ? flags.list("link-local-ip") : [])];
     const Aliases = [...value("alias"), ...(first ? flags.list("network-alias") : [])];
     const [MacAddress] = value("mac-address");
+    const DriverOpts = Object.fromEntries(value("driver-opt").map((option) => option.split(/=(.*)/s, 2)));
+    const [GwPriority] = value("gw-priority");
     const addressed = IPv4Address || IPv6Address || LinkLocalIPs.length > 0;
     const endpoint = {
       ...(addressed ? { IPAMConfig: { IPv4Address, IPv6Address, LinkLocalIPs } } : {}),
       ...(Aliases.length > 0 ? { Aliases } : {}),
       ...(MacAddress ? { MacAddress } : {}),
+      ...(Object.keys(DriverOpts).length > 0 ? { DriverOpts } : {}),
+      ...(GwPriority ? { GwPriority: Number(GwPriority) } : {}),
     };
     const name = value("name")[0] ?? "default";
     if (given.length > 1 || Object.keys(endpoint).length > 0) endpoints[name] = endpoint;

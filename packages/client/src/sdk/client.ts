@@ -7,6 +7,7 @@ import { Containers } from "./containers.ts";
 import { type ConnectionSettings, resolveConnection } from "./environment.ts";
 import { Execs } from "./execs.ts";
 import { Images } from "./images.ts";
+import { Networks } from "./networks.ts";
 import type { ClientOptions } from "./options.ts";
 import { withQuery } from "./query.ts";
 import { Roles } from "./roles.ts";
@@ -18,6 +19,7 @@ export class TsdClient {
   readonly containers: Containers;
   readonly execs: Execs;
   readonly images: Images;
+  readonly networks: Networks;
   readonly audit: Audit;
   readonly roles: Roles;
 
@@ -29,6 +31,7 @@ export class TsdClient {
     this.containers = new Containers(channel);
     this.execs = new Execs(channel);
     this.images = new Images(channel);
+    this.networks = new Networks(channel);
     this.audit = new Audit(channel);
     this.roles = new Roles(channel);
   }

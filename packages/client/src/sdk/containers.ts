@@ -8,6 +8,8 @@ import type {
   ContainerSummary,
   ContainerUpdateRequest,
   PathStat,
+  PortChange,
+  PortMap,
   UsageHistory,
 } from "@tsd/daemon/api";
 import type { AttachedStream, Channel } from "./channel.ts";
@@ -73,6 +75,11 @@ export class Containers {
       path: withQuery("/containers/create", { name, platform }),
       body,
     });
+  }
+
+  /** Publishes ports of a running container, and takes others back; answers with those there are then. */
+  changePorts(id: string, change: PortChange): Promise<PortMap> {
+    return this.#channel.json({ method: "POST", path: `/tsd${containerPath(id, "/ports")}`, body: change });
   }
 
   /** Lists running containers, or `all`. `filters` is JSON, such as {"label":["app=web"]}. */

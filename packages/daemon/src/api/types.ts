@@ -3,13 +3,47 @@ import type { z } from "zod";
 import type {
   containerCreateSchema,
   containerUpdateSchema,
+  endpointSchema,
   execCreateSchema,
 } from "./schemas/container-create.ts";
+import type { networkCreateSchema } from "./schemas/network.ts";
 
 /** What POST /containers/create takes: everything is optional but the image. */
 export type ContainerCreateRequest = z.input<typeof containerCreateSchema>;
 /** What POST /containers/{id}/exec takes. */
 export type ExecCreateRequest = z.input<typeof execCreateSchema>;
+
+/** What POST /networks/create takes: everything is optional but the name. */
+export type NetworkCreateRequest = z.input<typeof networkCreateSchema>;
+/** What is asked of a network for a container. */
+export type EndpointSettings = z.input<typeof endpointSchema>;
+
+/** A network, as list and inspect show it. */
+export interface NetworkInspect {
+  Name: string;
+  Id: string;
+  Created: string;
+  Scope: string;
+  Driver: string;
+  EnableIPv6: boolean;
+  Internal: boolean;
+  IPAM: { Driver: string; Config: { Subnet: string; Gateway?: string }[] };
+  Containers: Record<
+    string,
+    { Name: string; EndpointID: string; MacAddress: string; IPv4Address: string; IPv6Address: string }
+  >;
+  Options: Record<string, string>;
+  Labels: Record<string, string>;
+  [field: string]: unknown;
+}
+
+/** Where ports are published, by "80/tcp". */
+export type PortMap = Record<string, { HostIp: string; HostPort: string }[] | null>;
+/** What POST /tsd/containers/{id}/ports takes. */
+export interface PortChange {
+  Add?: PortMap;
+  Remove?: PortMap;
+}
 
 /** What POST /containers/{id}/update takes: what is left out stays as it is. */
 export type ContainerUpdateRequest = z.input<typeof containerUpdateSchema>;

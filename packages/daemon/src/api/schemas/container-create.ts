@@ -83,6 +83,12 @@ const config = {
   Shell: strings,
 };
 
+/** Where ports are to be published, by "80/tcp". */
+export const portBindingsSchema = z
+  .record(z.string(), z.array(z.object({ HostIp: text, HostPort: text })).nullable())
+  .nullish()
+  .transform((value) => value ?? {});
+
 const mount = z.looseObject({
   Type: text,
   Source: text,
@@ -117,10 +123,7 @@ export const hostConfigSchema = z.object({
     .nullish()
     .transform((value) => value ?? { Type: "", Config: {} }),
   NetworkMode: text,
-  PortBindings: z
-    .record(z.string(), z.array(z.object({ HostIp: text, HostPort: text })).nullable())
-    .nullish()
-    .transform((value) => value ?? {}),
+  PortBindings: portBindingsSchema,
   RestartPolicy: z
     .object({ Name: text, MaximumRetryCount: integer })
     .nullish()

@@ -1,7 +1,7 @@
 // The bodies of the networks' endpoints: every field of API v1.51, with its default. Go's clients send null for what they
 // leave out.
 import { z } from "zod";
-import { endpointSchema } from "./container-create.ts";
+import { endpointSchema, portBindingsSchema } from "./container-create.ts";
 
 const text = z
   .string()
@@ -58,11 +58,11 @@ export const networkCreateSchema = z.object({
   Labels: texts,
 });
 export type NetworkCreate = z.output<typeof networkCreateSchema>;
-/** What POST /networks/create takes: everything is optional but the name. */
-export type NetworkCreateRequest = z.input<typeof networkCreateSchema>;
 
 export const networkConnectSchema = z.object({
   Container: text,
   EndpointConfig: endpointSchema.nullish().transform((value) => value ?? endpointSchema.parse({})),
 });
+/** The body of POST /tsd/containers/{id}/ports. */
+export const portChangeSchema = z.object({ Add: portBindingsSchema, Remove: portBindingsSchema });
 export const networkDisconnectSchema = z.object({ Container: text, Force: flag });
