@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { initAuthority, issueClient, issueServer } from "@tsd/certs";
-import { output, type Result, type RunOptions, run } from "./command.ts";
+import { type Result, type RunOptions, run } from "./command.ts";
 import { daemonProgram, TestDaemon } from "./daemon.ts";
+import { OtherHost } from "./other-host.ts";
 
 export const SERVER_ADDRESS = "10.231.0.1";
 export const PORT = 2376;
@@ -70,23 +71,11 @@ export class RemoteDaemon {
       flags: [...RemoteDaemon.tlsFlags(authority), ...flags],
     });
     const remote = new RemoteDaemon(daemon, authority);
-    await remote.#connect();
+    await OtherHost.connect(daemon.namespace, {
+      server: SERVER_ADDRESS,
+      client: CLIENT_ADDRESS,
+    });
     return remote;
-  }
-
-  /** A second host, by a wire between its network namespace and the daemon's. */
-  async #connect(): Promise<void> {
-    const { namespace: server } = this.daemon;
-    const inside = (namespace: string, ...words: string[]): Promise<string> =>
-      output("nsenter", [`--net=/run/netns/${namespace}`, "ip", ...words]);
-    await output("ip", ["netns", "add", this.namespace]);
-    await inside(this.namespace, "link", "set", "lo", "up");
-    await inside(server, ..."link add wire0 type veth peer name wire1".split(" "));
-    await inside(server, "link", "set", "wire1", "netns", `/run/netns/${this.namespace}`);
-    await inside(server, "addr", "add", `${SERVER_ADDRESS}/24`, "dev", "wire0");
-    await inside(server, "link", "set", "wire0", "up");
-    await inside(this.namespace, "addr", "add", `${CLIENT_ADDRESS}/24`, "dev", "wire1");
-    await inside(this.namespace, "link", "set", "wire1", "up");
   }
 
   /** Issues a client's certificate; returns its directory, which is a DOCKER_CERT_PATH. */

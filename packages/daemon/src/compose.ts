@@ -120,9 +120,9 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       firewall: settings.iptables,
     },
     subnets: new SubnetChooser(settings.addressPools, networkId),
-    firewall: new Firewall(report, () => {
-      tables.repair();
-      logger.warn("the packet filter's rules had been taken away, and are back");
+    firewall: new Firewall(report, (repaired) => {
+      if (tables.repair() || repaired)
+        logger.warn("the packet filter's rules had been taken away, and are back");
     }),
     tables,
     events,

@@ -79,10 +79,13 @@ export const createVeth = (pair: VethPair): Buffer => {
   ]);
 };
 
-/** Keeps a bridge's port from the other isolated ones: only the bridge itself is within its reach (bridge(8)). */
-export function isolatePort(index: number): Buffer {
+/** Sets up a bridge's port (bridge(8)). What is isolated reaches only the bridge itself, and ports that are not. With
+ * hairpin a frame may leave by the port that it came in: br_netfilter redirects on the bridge already, so that what goes
+ * to a container's own published port never comes up to the host. */
+export function setBridgePort(index: number, port: { isolated: boolean; hairpin: boolean }): Buffer {
   const IFLA_INFO_SLAVE_KIND = 4;
   const IFLA_INFO_SLAVE_DATA = 5;
+  const IFLA_BRPORT_MODE = 4;
   const IFLA_BRPORT_ISOLATED = 33;
   return message(RTM_NEWLINK, 0, linkHeader(index), [
     [
@@ -90,7 +93,15 @@ export function isolatePort(index: number): Buffer {
       {
         nested: [
           [IFLA_INFO_SLAVE_KIND, { string: "bridge" }],
-          [IFLA_INFO_SLAVE_DATA, { nested: [[IFLA_BRPORT_ISOLATED, { u8: 1 }]] }],
+          [
+            IFLA_INFO_SLAVE_DATA,
+            {
+              nested: [
+                [IFLA_BRPORT_MODE, { u8: port.hairpin ? 1 : 0 }],
+                [IFLA_BRPORT_ISOLATED, { u8: port.isolated ? 1 : 0 }],
+              ],
+            },
+          ],
         ],
       },
     ],

@@ -104,6 +104,7 @@ export class ContainerLifecycle {
         ...initialState,
         endpoints: container.state.endpoints,
         ports: container.state.ports,
+        linkEnvironment: container.state.linkEnvironment,
         restartCount: automatic ? container.state.restartCount + 1 : 0,
         finishedAt: container.state.finishedAt,
         status: "running",
@@ -159,12 +160,13 @@ export class ContainerLifecycle {
     const running = await monitor.started.catch(() => undefined);
     const exit = running ? undefined : await runtime.exitRecord(places.exitRecord);
     if (!running && !exit) return false;
-    const { endpoints, ports } = container.state;
+    const { endpoints, ports, linkEnvironment } = container.state;
     this.parts.memberships.takeUp(container.id, { endpoints, ports }, this.parts.report);
     container.note({
       ...initialState,
       endpoints,
       ports,
+      linkEnvironment,
       status: "running",
       pid: running?.pid ?? 0,
       startedAt: formatNanoseconds(running?.startedAt ?? exit?.exitedAt ?? 0n),

@@ -33,6 +33,8 @@ export interface ContainerState {
   endpoints: Record<string, EndpointState>;
   /** The host's ports that lead to it while it runs. */
   ports: PublishedPort[];
+  /** What links add to its environment, as name=value. */
+  linkEnvironment: string[];
   /** How often its restart policy has started it since somebody did. */
   restartCount: number;
   /** Somebody stopped or killed it since its last start: its policy does not start it again before the daemon does. */
@@ -107,6 +109,7 @@ export const initialState: Readonly<ContainerState> = {
   finishedAt: "",
   endpoints: {},
   ports: [],
+  linkEnvironment: [],
   restartCount: 0,
   manuallyStopped: false,
   removal: "",

@@ -97,7 +97,8 @@ export class ContainerStarter {
     const directory = this.directory(container.id);
     const user = this.#user(container, layers);
     const links = this.#links(container);
-    const { interfaces } = this.#join(container);
+    const linkEnvironment = links.flatMap(({ environment }) => environment);
+    const { interfaces } = this.#join(container, linkEnvironment);
     const places = runtime.places(container.id, hostConfig.CgroupParent);
     mkdirSync(places.directory, { recursive: true, mode: 0o700 });
     const files = writeEtcFiles(directory, {
@@ -111,7 +112,7 @@ export class ContainerStarter {
     const log = logSettings(hostConfig.LogConfig);
     const spec = specifyContainer(runtime, {
       id: container.id,
-      config: { ...config, Env: [...links.flatMap(({ environment }) => environment), ...(config.Env ?? [])] },
+      config: { ...config, Env: [...linkEnvironment, ...(config.Env ?? [])] },
       hostConfig,
       command: commandOf(config),
       layers: [...layers, this.#parts.skeleton],
@@ -166,13 +167,13 @@ export class ContainerStarter {
 
   /** Gives the container its places in networks. Written down at once: whoever takes this start up must know what it
    * holds. */
-  #join(container: Container): Pick<Joined, "interfaces"> {
+  #join(container: Container, linkEnvironment: string[]): Pick<Joined, "interfaces"> {
     if (container.record.definition.hostConfig.NetworkMode.startsWith("container:"))
       return { interfaces: [] };
     const { memberships } = this.#parts;
     const { endpoints, ports, interfaces } = memberships.join(this.member(container));
     try {
-      container.change({ endpoints, ports });
+      container.change({ endpoints, ports, linkEnvironment });
     } catch (error) {
       memberships.leave(container.id, { endpoints, ports });
       throw error;

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { Duplex } from "node:stream";
 import type { Launch, Monitor, Plan } from "@tsd/kernel-bindings";
-import type { ExecCreate } from "../../api/schemas/container-create.ts";
+import type { ContainerConfig, ExecCreate } from "../../api/schemas/container-create.ts";
 import { execPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
@@ -231,7 +231,7 @@ export class ExecService implements LifecycleObserver {
         id: record.id,
         request: sized,
         pid: state.pid,
-        config: definition.config,
+        config: withLinks(container),
         hostConfig: definition.hostConfig,
         places,
         user,
@@ -367,4 +367,12 @@ function checkExecutable(container: Container, name: string): void {
   if (container.state.status === "restarting")
     throw conflict(`Container ${name} is restarting, wait until the container is running`);
   if (!container.alive) throw conflict(`container ${container.id} is not running`);
+}
+
+/** A container's configuration with what its links add to the environment. */
+function withLinks({ record, state }: Container): ContainerConfig {
+  const { config } = record.definition;
+  return state.linkEnvironment.length === 0
+    ? config
+    : { ...config, Env: [...state.linkEnvironment, ...(config.Env ?? [])] };
 }

@@ -67,12 +67,12 @@ export class Firewall {
   #turn: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   readonly #report: (problem: unknown, what: string) => void;
-  readonly #repaired: () => void;
+  readonly #changed: (repaired: boolean) => void;
 
-  /** `repaired` is told that rules were taken away by somebody and are back. */
-  constructor(report: (problem: unknown, what: string) => void, repaired: () => void) {
+  /** `changed` is told that somebody has changed rules of the host's, and whether ours had to be put back. */
+  constructor(report: (problem: unknown, what: string) => void, changed: (repaired: boolean) => void) {
     this.#report = report;
-    this.#repaired = repaired;
+    this.#changed = changed;
   }
 
   get backend(): Backend | undefined {
@@ -147,10 +147,9 @@ export class Firewall {
     const mark = await rulesMark(this.#programs.backend);
     if (mark === this.#mark) return;
     this.#mark = mark;
-    if ((await this.#save()) !== this.#saved) {
-      await this.#write();
-      this.#repaired();
-    }
+    const damaged = (await this.#save()) !== this.#saved;
+    if (damaged) await this.#write();
+    this.#changed(damaged);
   }
 
   /** Stops looking after the rules; they stay. */

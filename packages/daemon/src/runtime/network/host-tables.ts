@@ -137,6 +137,22 @@ function guardMessages(): Buffer[] {
       "neighbour advertisement for somebody else's address",
     ),
     add([...isIcmp6(134), ...drop], "router advertisement"),
+    tables.newSet(GUARD, { name: "hairpins", key: ["interface", "interface"] }),
+    tables.newChain(GUARD, { name: "forward", hook: { type: "filter", at: "forward", priority: -200 } }),
+    tables.newRule(
+      GUARD,
+      "forward",
+      [
+        rule.meta("iif", register(0)),
+        rule.meta("oif", register(1)),
+        rule.inSet("hairpins", register(0)),
+        rule.payload("link", 0, 1, register(2)),
+        rule.maskBits(Buffer.from([1]), register(2)),
+        rule.compare("!=", Buffer.from([0]), register(2)),
+        rule.verdict("drop"),
+      ],
+      "one's own broadcasts, back by the port they came in",
+    ),
   ];
 }
 
@@ -225,6 +241,7 @@ function portElements({ index, mac, addresses }: GuardedPort): [set: string, ele
   return [
     ["ports", [{ key: link }]],
     ["senders", [{ key: tables.concatenation(link, sender) }]],
+    ["hairpins", [{ key: tables.concatenation(link, link) }]],
     ["sources", [Buffer.alloc(4), ...ipv4].map(source)],
     ["sources6", ipv6.length > 0 ? [Buffer.alloc(16), linkLocalAddress(mac), ...ipv6].map(source) : []],
   ];

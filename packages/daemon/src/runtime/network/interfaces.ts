@@ -5,9 +5,9 @@ import {
   addRoute,
   createSublink,
   createVeth,
-  isolatePort,
   linkUp,
   moveLink,
+  setBridgePort,
 } from "@tsd/kernel-bindings";
 import type { InterfaceSpec } from "../spec.ts";
 
@@ -38,7 +38,7 @@ export function hostMessages(link: InterfaceSpec, namespaceDescriptor: number): 
     mtu: link.mtu,
     peer: { name: link.name, index: link.index, mac: link.mac, namespaceDescriptor },
   });
-  return attachment.isolated ? [pair, isolatePort(attachment.hostIndex)] : [pair];
+  return [pair, setBridgePort(attachment.hostIndex, { isolated: attachment.isolated, hairpin: true })];
 }
 
 /** What must be written before the link is up: without an IPv6 address it has no IPv6 at all. */

@@ -1,0 +1,249 @@
+// Containers that may not reach each other: icc=false on every layer, spoofed addresses, the host closed, ports open.
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { output, run } from "../harness/command.ts";
+import { TestDaemon } from "../harness/daemon.ts";
+import { OtherHost } from "../harness/other-host.ts";
+
+let daemon: TestDaemon;
+let other: OtherHost;
+const SERVER = "10.231.8.1";
+const OUTSIDE = "10.231.8.2";
+const frames = join(import.meta.dirname, "frames.py");
+
+interface Peer {
+  pid: number;
+  mac: string;
+  address: string;
+  address6: string;
+}
+const peers = new Map<string, Peer>();
+const peer = (name: string): Peer => peers.get(name) as Peer;
+
+async function tsctl(...words: string[]): Promise<string> {
+  const { status, stdout, stderr } = await daemon.tsctl(...words);
+  if (status !== 0) throw new Error(stderr);
+  return stdout.trim();
+}
+
+/** Two containers in a network: "NETWORK-a", "NETWORK-b". */
+async function pair(network: string): Promise<void> {
+  for (const name of [`${network}-a`, `${network}-b`]) {
+    await tsctl(
+      "run",
+      "-d",
+      "--name",
+      name,
+      "--network",
+      network,
+      "--cap-add",
+      "NET_ADMIN",
+      "busybox",
+      "sleep",
+      "900",
+    );
+    const shown = JSON.parse(await tsctl("inspect", "-f", "{{json .}}", name)) as {
+      State: { Pid: number };
+      NetworkSettings: {
+        Networks: Record<string, { MacAddress: string; IPAddress: string; GlobalIPv6Address: string }>;
+      };
+    };
+    const endpoint = shown.NetworkSettings.Networks[network];
+    peers.set(name, {
+      pid: shown.State.Pid,
+      mac: endpoint?.MacAddress ?? "",
+      address: endpoint?.IPAddress ?? "",
+      address6: endpoint?.GlobalIPv6Address ?? "",
+    });
+  }
+}
+
+beforeAll(async () => {
+  daemon = await TestDaemon.start("icc");
+  other = await OtherHost.connect(daemon.namespace, { server: SERVER, client: OUTSIDE });
+  await daemon.importBusybox();
+  await tsctl("network", "create", "--ipv6", "open");
+  await tsctl("network", "create", "--ipv6", "-o", "com.docker.network.bridge.enable_icc=false", "closed");
+  await tsctl("network", "create", "-o", "tsd.network.guard=false", "unguarded");
+  for (const network of ["open", "closed", "unguarded"]) await pair(network);
+});
+afterAll(async () => {
+  await other.stop();
+  await daemon.stop();
+});
+
+const within = (name: string, ...words: string[]) =>
+  run("nsenter", [`--net=/proc/${peer(name).pid}/ns/net`, ...words]);
+const pings = async (from: string, address: string, ...words: string[]): Promise<boolean> => {
+  const family = address.includes(":") ? ["-6"] : [];
+  return (await daemon.tsctl("exec", from, "ping", ...family, ...words, "-c1", "-W1", address)).status === 0;
+};
+/** Whether a TCP connection or a datagram gets through. */
+async function connects(from: string, to: string, kind: "tcp" | "udp"): Promise<boolean> {
+  const type = kind === "tcp" ? "SOCK_STREAM" : "SOCK_DGRAM";
+  const server = within(
+    to,
+    "timeout",
+    "4",
+    "python3",
+    "-c",
+    `
+import socket
+s = socket.socket(socket.AF_INET, socket.${type}); s.bind(("", 7777)); s.settimeout(2)
+${kind === "tcp" ? "s.listen(); c, _ = s.accept()" : "s.recv(10)"}`,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await within(
+    from,
+    "timeout",
+    "2",
+    "python3",
+    "-c",
+    `
+import socket
+s = socket.socket(socket.AF_INET, socket.${type}); s.settimeout(1)
+s.connect(("${peer(to).address}", 7777)); s.send(b"x")`,
+  );
+  return (await server).status === 0;
+}
+/** How many of the frames arrive at the other's interface, whatever they say. */
+async function arrives(kind: string, network: string): Promise<boolean> {
+  const [from, to] = [peer(`${network}-a`), peer(`${network}-b`)];
+  const listener = within(
+    `${network}-b`,
+    "timeout",
+    "3",
+    "python3",
+    "-c",
+    `
+import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind(("eth0", 0)); s.settimeout(1.2)
+own = bytes.fromhex("${from.mac.replaceAll(":", "")}"); strange = bytes.fromhex("029999999999")
+try:
+    while True:
+        frame = s.recv(2000)
+        if frame[6:12] in (own, strange) and (b"spoofed" in frame or frame[12:14] == b"\\x08\\x06" and frame[20:22] == b"\\x00\\x02"): sys.exit(0)
+except TimeoutError: sys.exit(1)`,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const other = from.address.replace(/\d+$/, "200");
+  await output("nsenter", [
+    `--net=/proc/${from.pid}/ns/net`,
+    "python3",
+    frames,
+    kind,
+    "eth0",
+    from.mac,
+    from.address,
+    to.mac,
+    to.address,
+    other,
+  ]);
+  return (await listener).status === 0;
+}
+
+describe("in an ordinary network", () => {
+  it("containers reach each other", async () => {
+    expect(await pings("open-a", peer("open-b").address)).toBe(true);
+    expect(await pings("open-a", peer("open-b").address6)).toBe(true);
+    expect(await connects("open-a", "open-b", "tcp")).toBe(true);
+    expect(await connects("open-a", "open-b", "udp")).toBe(true);
+    expect(await arrives("honest", "open")).toBe(true);
+  });
+
+  it.each(["mac", "address", "arp", "arp-mac", "tagged"])("a spoofed frame (%s) is dropped", async (kind) => {
+    // It would arrive where the guard is off.
+    if (kind !== "tagged") expect(await arrives(kind, "unguarded")).toBe(true);
+    expect(await arrives(kind, "open")).toBe(false);
+  });
+
+  it("somebody else's address, taken with NET_ADMIN, does not work", async () => {
+    const address = peer("open-a").address.replace(/\d+$/, "77");
+    await within("open-a", "ip", "addr", "add", `${address}/16`, "dev", "eth0");
+    expect(await pings("open-a", peer("open-b").address, "-I", address)).toBe(false);
+    await within("open-a", "ip", "addr", "del", `${address}/16`, "dev", "eth0");
+    expect(await pings("open-a", peer("open-b").address)).toBe(true);
+  });
+});
+
+describe("with icc=false", () => {
+  it("nothing passes between containers: ICMP, TCP, UDP, IPv6", async () => {
+    expect(await pings("closed-a", peer("closed-b").address)).toBe(false);
+    expect(await pings("closed-a", peer("closed-b").address6)).toBe(false);
+    expect(await connects("closed-a", "closed-b", "tcp")).toBe(false);
+    expect(await connects("closed-a", "closed-b", "udp")).toBe(false);
+  });
+
+  it.each(["honest", "mac", "address", "arp", "arp-mac", "tagged"])("nor a raw frame (%s)", async (kind) => {
+    expect(await arrives(kind, "closed")).toBe(false);
+  });
+
+  it("nor by way of the gateway", async () => {
+    const { address } = peer("closed-b");
+    const gateway = (await within("closed-a", "ip", "route", "show", "default")).stdout.split(" ")[2] ?? "";
+    await within("closed-a", "ip", "route", "add", `${address}/32`, "via", gateway);
+    expect(await pings("closed-a", address)).toBe(false);
+    await within("closed-a", "ip", "route", "del", `${address}/32`);
+  });
+
+  it("the host's services are closed as well, the outside is not", async () => {
+    const gateway = (await within("closed-a", "ip", "route", "show", "default")).stdout.split(" ")[2] ?? "";
+    expect(await pings("closed-a", gateway)).toBe(false);
+    expect(await pings("closed-a", SERVER)).toBe(false);
+    expect(await pings("closed-a", OUTSIDE)).toBe(true);
+    expect(await pings("open-a", SERVER)).toBe(true);
+  });
+
+  it("published ports are reached from other hosts", async () => {
+    await tsctl(
+      "run",
+      "-d",
+      "--name",
+      "web",
+      "--network",
+      "closed",
+      "-p",
+      "18090:80",
+      "busybox",
+      "httpd",
+      "-f",
+      "-p",
+      "80",
+    );
+    expect((await other.run("curl", ["-s", "-m", "3", `http://${SERVER}:18090/`])).status).toBe(0);
+  });
+});
+
+describe("the host", () => {
+  it("keeps its loopback from containers, though published ports use it", async () => {
+    const listening = run("nsenter", [
+      `--net=/run/netns/${daemon.namespace}`,
+      "timeout",
+      "3",
+      "python3",
+      "-c",
+      `
+import socket
+s = socket.socket(); s.setsockopt(1, 2, 1); s.bind(("127.0.0.1", 7788)); s.listen(); s.settimeout(2); s.accept()`,
+    ]);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const gateway = (await within("open-a", "ip", "route", "show", "default")).stdout.split(" ")[2] ?? "";
+    await within(
+      "open-a",
+      "sh",
+      "-c",
+      `echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet; ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1/32 via ${gateway}`,
+    );
+    await within(
+      "open-a",
+      "timeout",
+      "2",
+      "python3",
+      "-c",
+      `
+import socket
+s = socket.socket(); s.settimeout(1); s.connect(("127.0.0.1", 7788))`,
+    );
+    expect((await listening).status).not.toBe(0);
+  });
+});
