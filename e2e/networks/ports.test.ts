@@ -226,10 +226,10 @@ describe("a connection through a published port", () => {
     );
     const program = `
 import socket, sys
-s = socket.create_connection(("${SERVER}", 8070)); print("up")
+s = socket.create_connection(("${SERVER}", 8070)); print("up", flush=True)
 for line in sys.stdin:
-    s.send(line.encode()); print(s.recv(100).decode().strip())`;
-    const client = spawn("nsenter", [`--net=/run/netns/${other.namespace}`, "python3", "-uc", program]);
+    s.send(line.encode()); print(s.recv(100).decode().strip(), flush=True)`;
+    const client = spawn("nsenter", [`--net=/run/netns/${other.namespace}`, "python3", "-c", program]);
     const says = async (text: string): Promise<string> => {
       client.stdin.write(`${text}\n`);
       return String((await once(client.stdout, "data"))[0]).trim();
