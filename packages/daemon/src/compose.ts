@@ -29,6 +29,7 @@ import { Memberships } from "./engine/networks/memberships.ts";
 import { SubnetChooser } from "./engine/networks/pools.ts";
 import { ephemeralPorts, HostPorts } from "./engine/networks/ports.ts";
 import { NetworkService } from "./engine/networks/service.ts";
+import { PolicyService } from "./engine/policies/service.ts";
 import { WritableLayers } from "./engine/storage/writable-layers.ts";
 import { diskUsage } from "./engine/system/disk-usage.ts";
 import { infoView } from "./engine/system/info.ts";
@@ -39,6 +40,7 @@ import { engineMetrics, type Metrics } from "./http/metrics.ts";
 import { Connections } from "./listen/connections.ts";
 import { Firewall } from "./runtime/network/firewall.ts";
 import { HostTables } from "./runtime/network/host-tables.ts";
+import { PolicyTables } from "./runtime/network/policy-tables.ts";
 import { Runtime } from "./runtime/runtime.ts";
 import { checkpointMemory, openAuditStore } from "./state/audit.ts";
 import { containerStore } from "./state/containers.ts";
@@ -47,6 +49,7 @@ import { eventStore } from "./state/events.ts";
 import { execStore } from "./state/execs.ts";
 import { imageStore } from "./state/images.ts";
 import { networkStore } from "./state/networks.ts";
+import { policyStore } from "./state/policies.ts";
 import { volumeStore } from "./state/volumes.ts";
 
 export interface Programs {
@@ -110,6 +113,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   });
   const networkId = installationFact(db, "default-network", () => randomBytes(32).toString("hex"));
   const tables = new HostTables();
+  const policyTables = new PolicyTables();
   const networks = new NetworkService({
     store: networkStore(db),
     settings: {
@@ -121,14 +125,20 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     },
     subnets: new SubnetChooser(settings.addressPools, networkId),
     firewall: new Firewall(report, (repaired) => {
-      if (tables.repair() || repaired)
+      if ([tables.repair(), policyTables.repair(), repaired].includes(true))
         logger.warn("the packet filter's rules had been taken away, and are back");
     }),
     tables,
     events,
     report,
   });
-  const memberships = new Memberships(networks, new HostPorts(ephemeralPorts()), settings.mtu);
+  const policies = new PolicyService({ store: policyStore(db), networks, tables: policyTables, report });
+  const memberships = new Memberships({
+    networks,
+    hostPorts: new HostPorts(ephemeralPorts()),
+    mtu: settings.mtu,
+    watcher: policies,
+  });
   const volumes = new LocalVolumes(join(dataRoot, "volumes"), events, volumeStore(db));
   // Loop devices are known by their files' real paths.
   const layers = new WritableLayers({
@@ -152,6 +162,8 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     trash: join(dataRoot, "trash"),
     report,
   });
+  policies.registry = containers.registry;
+  networks.removed = ({ id }) => policies.networkRemoved(id);
   images.usesOf = (imageId) =>
     containers.registry
       .all()
@@ -183,6 +195,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   await execs.adopt();
   logger.info(await adoptContainers(lifecycle), "containers of an earlier daemon taken up");
   networks.settle();
+  policies.open();
   mkdirSync(join(dataRoot, "trash"), { recursive: true, mode: 0o700 });
   const id = installationFact(db, "engine", randomUUID);
   let { labels, limits } = settings;
@@ -206,6 +219,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     images,
     networks,
     networkConnections: new NetworkConnections({ containers, networks, memberships, report }),
+    policies,
     volumes,
     layers,
     events,
@@ -252,6 +266,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     close: async () => {
       await app.close();
       events.flush();
+      policies.close();
       await networks.close();
       statsHistory.close();
       audit.close();

@@ -1,4 +1,4 @@
-// Addresses as bytes in network order.
+// Addresses as bytes in network order, and back.
 import { isIPv4 } from "node:net";
 
 /** The bytes of an IPv4 or IPv6 address. */
@@ -20,4 +20,20 @@ export function addressBytes(address: string): Buffer {
     bytes.writeUInt16BE(group, index * 2);
   });
   return bytes;
+}
+
+/** An address as text: IPv6 in lower case with its longest run of zeros shortened (RFC 5952). */
+export function addressText(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join(".");
+  const groups = Array.from({ length: 8 }, (_, index) =>
+    (((bytes[2 * index] ?? 0) << 8) | (bytes[2 * index + 1] ?? 0)).toString(16),
+  );
+  let best = { start: -1, length: 1 };
+  for (let start = 0; start < 8; start++) {
+    let length = 0;
+    while (start + length < 8 && groups[start + length] === "0") length++;
+    if (length > best.length) best = { start, length };
+  }
+  if (best.start < 0) return groups.join(":");
+  return `${groups.slice(0, best.start).join(":")}::${groups.slice(best.start + best.length).join(":")}`;
 }

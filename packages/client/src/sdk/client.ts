@@ -9,6 +9,7 @@ import { Execs } from "./execs.ts";
 import { Images } from "./images.ts";
 import { Networks } from "./networks.ts";
 import type { ClientOptions } from "./options.ts";
+import { Policies } from "./policies.ts";
 import { withQuery } from "./query.ts";
 import { Roles } from "./roles.ts";
 
@@ -20,6 +21,7 @@ export class TsdClient {
   readonly execs: Execs;
   readonly images: Images;
   readonly networks: Networks;
+  readonly policies: Policies;
   readonly audit: Audit;
   readonly roles: Roles;
 
@@ -32,6 +34,7 @@ export class TsdClient {
     this.execs = new Execs(channel);
     this.images = new Images(channel);
     this.networks = new Networks(channel);
+    this.policies = new Policies(channel);
     this.audit = new Audit(channel);
     this.roles = new Roles(channel);
   }

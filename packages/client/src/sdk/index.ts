@@ -7,5 +7,6 @@ export type { ConnectionSettings } from "./environment.ts";
 export { ApiError, type CertificateKind, ConnectionError } from "./errors.ts";
 export { copy, demultiplex } from "./multiplex.ts";
 export type { ClientOptions, TlsOptions } from "./options.ts";
+export type { Policy, PolicyGraph, PolicyRule, PolicyView } from "./policies.ts";
 export type { Identity } from "./roles.ts";
 export { type Answer, collect } from "./transport.ts";

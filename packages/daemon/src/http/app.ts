@@ -29,6 +29,7 @@ import { execRoutes } from "./routes/exec.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { networkRoutes } from "./routes/networks.ts";
 import { notBuiltRoutes } from "./routes/not-built.ts";
+import { policyRoutes } from "./routes/policies.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { type DeclaredRoute, tsdRoutes } from "./routes/tsd.ts";
 import { tsdContainerRoutes } from "./routes/tsd-containers.ts";
@@ -151,6 +152,7 @@ export function createApp(parts: AppParts, logger: FastifyBaseLogger | false): F
     routes.register(execRoutes, { engine });
     routes.register(networkRoutes, { engine });
     routes.register(volumeRoutes, { engine });
+    routes.register(policyRoutes, { engine });
     routes.register(notBuiltRoutes);
   });
   handleUpgrades(app.server as Server, app);

@@ -12,6 +12,7 @@ import type { Commits } from "../engine/images/commit.ts";
 import type { ImageService } from "../engine/images/service.ts";
 import type { NetworkConnections } from "../engine/networks/connections.ts";
 import type { NetworkService } from "../engine/networks/service.ts";
+import type { PolicyService } from "../engine/policies/service.ts";
 import type { WritableLayers } from "../engine/storage/writable-layers.ts";
 import type { LocalVolumes } from "../engine/volumes.ts";
 
@@ -24,6 +25,7 @@ export interface Engine {
   images: ImageService;
   networks: NetworkService;
   networkConnections: NetworkConnections;
+  policies: PolicyService;
   volumes: LocalVolumes;
   layers: WritableLayers;
   events: EventBus;

@@ -40,6 +40,19 @@ export function network16(value: number): Buffer {
 
 const data = (value: Uint8Array): Attribute["1"] => ({ nested: [[NFTA_DATA_VALUE, { bytes: value }]] });
 
+const counterBody = (): Attribute[] => [
+  [NFTA_EXPR_NAME, { string: "counter" }],
+  [
+    NFTA_EXPR_DATA,
+    {
+      nested: [
+        [1, { be64: 0n }],
+        [2, { be64: 0n }],
+      ],
+    },
+  ],
+];
+
 /** What a rule can decide; the codes of linux/netfilter.h and enum nft_verdicts. */
 export type Verdict = "accept" | "drop" | "return" | { jump: string } | { goto: string };
 
@@ -54,6 +67,12 @@ export function verdictData(verdict: Verdict): Attribute["1"] {
   if (chain) nested.push([NFTA_VERDICT_CHAIN, { string: chain }]);
   return { nested: [[NFTA_DATA_VERDICT, { nested }]] };
 }
+
+/** Goes on only if the bytes in the register are between two values, both included. */
+export const between = (first: Uint8Array, last: Uint8Array, source = register(0)): Expression[] => [
+  compare(">=", first, source),
+  compare("<=", last, source),
+];
 
 /** Ends the rule with a verdict. */
 export const verdict = (value: Verdict): Expression =>
@@ -175,6 +194,34 @@ export const connection = (key: keyof typeof connectionKeys, destination = regis
     [2, { be32: connectionKeys[key] }],
   ]);
 
+const originalKeys = {
+  protocol: 10,
+  destinationPort: 12,
+  source: 19,
+  destination: 20,
+  source6: 21,
+  destination6: 22,
+} as const;
+
+/** Loads a part of the connection's first packet, whichever way the packet at hand goes: addresses of IPv4 or IPv6 (for
+ * packets of the other kind the rule ends), the port it was sent to, its protocol. */
+export const originally = (key: keyof typeof originalKeys, destination = register(0)): Expression =>
+  expression("ct", [
+    [1, { be32: destination }],
+    [2, { be32: originalKeys[key] }],
+    [3, { bytes: Buffer.from([0]) }], // IP_CT_DIR_ORIGINAL
+  ]);
+
+/** Remembers a key in a set, for as long as the set keeps its elements; each counts its packets. */
+export const remember = (set: string, source: number, milliseconds: number): Expression =>
+  expression("dynset", [
+    [1, { string: set }],
+    [3, { be32: 1 }], // NFT_DYNSET_OP_UPDATE
+    [4, { be32: source }],
+    [6, { be64: BigInt(milliseconds) }],
+    [7, { nested: counterBody() }],
+  ]);
+
 /** Bits of `connection("state")`. */
 export const ConnectionState = { invalid: 1, established: 2, related: 4, new: 8 } as const;
 /** The bit of `connection("status")` of connections that were redirected (IPS_DST_NAT). */
@@ -209,11 +256,7 @@ export const destinationNat = (family: 4 | 6, address: number, port: number): Ex
 export const masquerade = (): Expression => expression("masq", []);
 
 /** Counts packets and bytes from here on. */
-export const counter = (): Expression =>
-  expression("counter", [
-    [1, { be64: 0n }],
-    [2, { be64: 0n }],
-  ]);
+export const counter = (): Expression => [NFTA_LIST_ELEM, { nested: counterBody() }];
 
 /** Goes on while the rate (packets per second) is kept, or, with `over`, once it is exceeded. */
 export const packetRate = (perSecond: number, burst: number, over = false): Expression =>

@@ -91,3 +91,65 @@ export function dumpTable(
     }
   }
 }
+
+/** What a rule's or an element's counter shows. */
+export interface Counted {
+  packets: bigint;
+  bytes: bigint;
+}
+
+const none: Counted = { packets: 0n, bytes: 0n };
+
+/** The attributes of the expression of this name in a list of them, or in one alone. */
+function findExpression(list: Buffer, name: string): Map<number, Buffer> | undefined {
+  for (let offset = 0; offset + 4 <= list.length; ) {
+    const length = list.readUInt16LE(offset);
+    if (length < 4) return undefined;
+    const found = parseAttributes(list.subarray(offset + 4, offset + length));
+    if (found.get(1)?.toString("latin1") === `${name}\0`)
+      return parseAttributes(found.get(2) ?? Buffer.alloc(0));
+    offset += (length + 3) & ~3;
+  }
+  return undefined;
+}
+
+const counted = (attributes: Map<number, Buffer> | undefined): Counted =>
+  attributes
+    ? {
+        bytes: attributes.get(1)?.readBigUInt64BE() ?? 0n,
+        packets: attributes.get(2)?.readBigUInt64BE() ?? 0n,
+      }
+    : none;
+
+/** The rules of a chain in their order: their comments, and what their counters show. */
+export function readRules(table: Table, chain: string): (Counted & { comment: string })[] {
+  return dumpTable(table, { rules: chain }).map((rule) => {
+    const userdata = rule.get(7);
+    return {
+      comment: userdata ? userdata.toString("utf8", 2, userdata.length - 1) : "",
+      ...counted(findExpression(rule.get(4) ?? Buffer.alloc(0), "counter")),
+    };
+  });
+}
+
+/** The elements of a set: their keys, and what their counters show. */
+export function readElements(table: Table, set: string): (Counted & { key: Buffer })[] {
+  return dumpTable(table, { elements: set }).flatMap((part) => {
+    const list = part.get(3) ?? Buffer.alloc(0);
+    const found: (Counted & { key: Buffer })[] = [];
+    for (let offset = 0; offset + 4 <= list.length; ) {
+      const length = list.readUInt16LE(offset);
+      if (length < 4) break;
+      const element = parseAttributes(list.subarray(offset + 4, offset + length));
+      const key = parseAttributes(element.get(1) ?? Buffer.alloc(0)).get(1) ?? Buffer.alloc(0);
+      // One expression stands alone (NFTA_SET_ELEM_EXPR), several in a list (NFTA_SET_ELEM_EXPRESSIONS).
+      const alone = element.get(7);
+      const own = alone
+        ? parseAttributes(parseAttributes(alone).get(2) ?? Buffer.alloc(0))
+        : findExpression(element.get(11) ?? Buffer.alloc(0), "counter");
+      found.push({ key, ...counted(own) });
+      offset += (length + 3) & ~3;
+    }
+    return found;
+  });
+}

@@ -168,22 +168,31 @@ export interface TableSet {
   name: string;
   key: readonly Datatype[];
   data?: readonly Datatype[] | "verdict";
+  /** Filled by packets themselves (rule.remember): how long elements stay, and how many there may be. */
+  learned?: { milliseconds: number; size: number };
 }
 
 let setNumber = 0;
 
 export function newSet(table: Table, set: TableSet): Buffer {
   const NFT_SET_MAP = 0x8;
+  const NFT_SET_TIMEOUT = 0x10;
+  const NFT_SET_EVAL = 0x20;
   const key = combined(set.key);
   const attributes: Attribute[] = [
     [1, { string: table.name }],
     [2, { string: set.name }],
-    [3, { be32: set.data ? NFT_SET_MAP : 0 }],
+    [3, { be32: (set.data ? NFT_SET_MAP : 0) | (set.learned ? NFT_SET_TIMEOUT | NFT_SET_EVAL : 0) }],
     [4, { be32: key.number }],
     [5, { be32: key.size }],
     // A number by which one message of a batch can refer to another; we go by names.
     [10, { be32: ++setNumber }],
   ];
+  if (set.learned)
+    attributes.push(
+      [9, { nested: [[1, { be32: set.learned.size }]] }],
+      [11, { be64: BigInt(set.learned.milliseconds) }],
+    );
   // nft(8) wants to be told that a key is in the host's order.
   if (set.key.length === 1 && set.key[0] === "interface")
     attributes.push([13, { bytes: Buffer.from([0, 4, 1, 0, 0, 0]) }]);
@@ -194,6 +203,13 @@ export function newSet(table: Table, set: TableSet): Buffer {
   }
   return tablesMessage("newSet", table.family, NLM_F_CREATE, attributes);
 }
+
+/** Removes a set that no rule looks into any more. */
+export const deleteSet = (table: Table, set: string): Buffer =>
+  tablesMessage("deleteSet", table.family, 0, [
+    [1, { string: table.name }],
+    [2, { string: set }],
+  ]);
 
 /** The bytes of a key or a value of several parts. */
 export const concatenation = (...parts: readonly Uint8Array[]): Buffer =>

@@ -179,6 +179,33 @@ export const createVlan = (link: string, parentIndex: number, vlan: number): Buf
 export const moveLink = (link: string, to: { namespaceDescriptor: number; name: string }): Buffer =>
   message(RTM_NEWLINK, 0, linkHeader(), [name(link), [IFLA_NET_NS_FD, { u32: to.namespaceDescriptor }]]);
 
+/** Whether packets on a bridge pass the packet filter of IP, too (br_netfilter): of this one bridge, whatever holds for
+ * others. */
+export function filterBridge(index: number, on: boolean): Buffer {
+  const IFLA_BR_NF_CALL_IPTABLES = 36;
+  const IFLA_BR_NF_CALL_IP6TABLES = 37;
+  const value = { u8: on ? 1 : 0 };
+  return message(RTM_NEWLINK, 0, linkHeader(index), [
+    [
+      IFLA_LINKINFO,
+      {
+        nested: [
+          [IFLA_INFO_KIND, { string: "bridge" }],
+          [
+            IFLA_INFO_DATA,
+            {
+              nested: [
+                [IFLA_BR_NF_CALL_IPTABLES, value],
+                [IFLA_BR_NF_CALL_IP6TABLES, value],
+              ],
+            },
+          ],
+        ],
+      },
+    ],
+  ]);
+}
+
 export const createBridge = (bridge: { name: string; mtu: number; mac: string }): Buffer =>
   message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, linkHeader(), [
     name(bridge.name),

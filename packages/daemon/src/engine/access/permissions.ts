@@ -9,6 +9,7 @@ const reading = {
   image: ["list", "inspect", "search"],
   network: ["list", "inspect"],
   volume: ["list", "inspect"],
+  policy: ["inspect"],
   plugin: ["list"],
   swarm: ["inspect"],
   audit: ["read"],
@@ -42,6 +43,7 @@ const changing = {
   build: ["run", "prune"],
   network: ["create", "connect", "remove", "prune"],
   volume: ["create", "update", "remove", "prune"],
+  policy: ["apply", "remove"],
   swarm: ["change"],
 } as const;
 

@@ -142,7 +142,7 @@ export class ContainerLifecycle {
   /** Finds the monitor of a container that an earlier daemon started; false when it is gone. */
   async adopt(container: Container): Promise<boolean> {
     const { runtime, memberships, report } = this.parts;
-    memberships.takeUp(container.id, container.state, report);
+    memberships.takeUp(this.starter.member(container), container.state, report);
     const monitor = runtime.adopt(runtime.places(container.id).socket);
     const alive = await monitor.started.then(
       () => true,
@@ -161,7 +161,7 @@ export class ContainerLifecycle {
     const exit = running ? undefined : await runtime.exitRecord(places.exitRecord);
     if (!running && !exit) return false;
     const { endpoints, ports, linkEnvironment } = container.state;
-    this.parts.memberships.takeUp(container.id, { endpoints, ports }, this.parts.report);
+    this.parts.memberships.takeUp(this.starter.member(container), { endpoints, ports }, this.parts.report);
     container.note({
       ...initialState,
       endpoints,

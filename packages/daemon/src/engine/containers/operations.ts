@@ -81,6 +81,8 @@ export class ContainerOperations {
       if (!(error instanceof EngineError)) throw error;
       throw conflict(`Error when allocating new name: ${error.message}`);
     }
+    const { memberships } = this.#containers.lifecycle.parts;
+    memberships.relabel(this.#containers.starter.member(container), container.state);
     this.#containers.announce(container, "rename", { oldName: `/${old}` });
   }
 

@@ -16,6 +16,7 @@ import type { ImageSource } from "../images/image.ts";
 import type { Joined, Member, Memberships } from "../networks/memberships.ts";
 import { requestedPorts } from "../networks/ports.ts";
 import type { NetworkService } from "../networks/service.ts";
+import { labelsOf } from "../policies/labels.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
@@ -162,7 +163,15 @@ export class ContainerStarter {
     const { hostConfig, networks, networkIds, config } = record.definition;
     const { networks: service } = this.#parts;
     const mode = service.look(hostConfig.NetworkMode, everything)?.name ?? hostConfig.NetworkMode;
-    return { id, name, mode, networks, networkIds, ports: requestedPorts(hostConfig, config.ExposedPorts) };
+    return {
+      id,
+      name,
+      mode,
+      networks,
+      networkIds,
+      labels: labelsOf(container),
+      ports: requestedPorts(hostConfig, config.ExposedPorts),
+    };
   }
 
   /** Gives the container its places in networks. Written down at once: whoever takes this start up must know what it

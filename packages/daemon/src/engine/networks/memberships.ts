@@ -24,6 +24,8 @@ export interface Member {
   networks: Readonly<Record<string, EndpointRequest>>;
   /** What some of the names stood for at create, and nothing else may. */
   networkIds: Readonly<Record<string, string>>;
+  /** Its labels, with its name among them (policies/selector.ts). */
+  labels: Readonly<Record<string, string>>;
   ports: readonly PortRequest[];
 }
 
@@ -78,15 +80,35 @@ export function gatewayPlace<T extends Pick<Place, "name" | "network" | "request
 const shownAddresses = ({ address, address6 }: EndpointState): string[] =>
   [address, address6].filter((text) => text !== "");
 
+/** Told before a container's interface is there, and after it is gone. */
+export interface MembershipWatcher {
+  joined(
+    networkId: string,
+    id: string,
+    member: { labels: Member["labels"]; addresses: readonly string[] },
+  ): void;
+  left(networkId: string, id: string): void;
+}
+
+export interface MembershipParts {
+  networks: NetworkService;
+  hostPorts: HostPorts;
+  /** Of networks that do not say. */
+  mtu: number;
+  watcher: MembershipWatcher;
+}
+
 export class Memberships {
   readonly #networks: NetworkService;
   readonly #hostPorts: HostPorts;
   readonly #mtu: number;
+  readonly #watcher: MembershipWatcher;
 
-  constructor(networks: NetworkService, hostPorts: HostPorts, mtu: number) {
+  constructor({ networks, hostPorts, mtu, watcher }: MembershipParts) {
     this.#networks = networks;
     this.#hostPorts = hostPorts;
     this.#mtu = mtu;
+    this.#watcher = watcher;
   }
 
   /** Gives a container its places in its networks. Throws what a start fails with; nothing is held then. */
@@ -168,7 +190,7 @@ export class Memberships {
 
   /** Takes up what an earlier daemon's container has. */
   takeUp(
-    id: string,
+    { id, labels }: Pick<Member, "id" | "labels">,
     { endpoints, ports }: Membership,
     report: (problem: unknown, what: string) => void,
   ): void {
@@ -177,6 +199,7 @@ export class Memberships {
       if (!network) continue;
       network.claim(shownAddresses(endpoint));
       network.endpoints.set(id, endpoint);
+      this.#watcher.joined(network.id, id, { labels, addresses: shownAddresses(endpoint) });
     }
     for (const port of ports)
       try {
@@ -192,6 +215,15 @@ export class Memberships {
     this.#networks.tables.delete(id);
     this.#hostPorts.release(ports);
     for (const endpoint of Object.values(endpoints)) this.#exit(id, endpoint);
+  }
+
+  /** A running container's labels, or its name, are others now. */
+  relabel(member: Member, membership: Membership): void {
+    for (const { network, endpoint } of this.places(member, membership))
+      this.#watcher.joined(network.id, member.id, {
+        labels: member.labels,
+        addresses: shownAddresses(endpoint),
+      });
   }
 
   /** Where a running container is. */
@@ -236,6 +268,10 @@ export class Memberships {
       ...given,
     };
     network.endpoints.set(member.id, endpoint);
+    this.#watcher.joined(network.id, member.id, {
+      labels: member.labels,
+      addresses: shownAddresses(endpoint),
+    });
     return { name, network, request, endpoint };
   }
 
@@ -247,6 +283,7 @@ export class Memberships {
     )
       return;
     network.endpoints.delete(id);
+    this.#watcher.left(network.id, id);
     network.release(shownAddresses(endpoint));
   }
 

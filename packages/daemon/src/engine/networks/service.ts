@@ -48,6 +48,8 @@ export class NetworkService {
   readonly #networks = new Map<string, Network>();
   /** Names that are being given. */
   readonly #pending = new Set<string>();
+  /** Told when a network is gone. */
+  removed: (network: Network) => void = () => undefined;
 
   constructor(parts: NetworkParts) {
     this.#parts = parts;
@@ -326,6 +328,7 @@ export class NetworkService {
     this.#parts.store.delete(id);
     await this.#filter();
     await this.#removeLink(network);
+    this.removed(network);
     this.announce(network, "destroy");
   }
 }

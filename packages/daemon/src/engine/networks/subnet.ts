@@ -1,6 +1,6 @@
 // Subnets of IPv4 and IPv6 as numbers: parsing, membership, overlap.
 import { isIPv4, isIPv6 } from "node:net";
-import { addressBytes } from "@tsd/kernel-bindings";
+import { addressBytes, addressText } from "@tsd/kernel-bindings";
 
 /** Whether a text is an address of one of the two families. */
 export const isAddress = (text: string): boolean => isIPv4(text) || (isIPv6(text) && !text.includes("%"));
@@ -10,26 +10,8 @@ export function addressNumber(address: string): bigint {
   return BigInt(`0x${Buffer.from(addressBytes(address)).toString("hex")}`);
 }
 
-/** RFC 5952: lower case, the longest run of zeros shortened. */
-function formatIPv6(number: bigint): string {
-  const groups = Array.from({ length: 8 }, (_, index) =>
-    ((number >> BigInt(16 * (7 - index))) & 0xffffn).toString(16),
-  );
-  let best = { start: -1, length: 1 };
-  for (let start = 0; start < 8; start++) {
-    let length = 0;
-    while (start + length < 8 && groups[start + length] === "0") length++;
-    if (length > best.length) best = { start, length };
-  }
-  if (best.start < 0) return groups.join(":");
-  return `${groups.slice(0, best.start).join(":")}::${groups.slice(best.start + best.length).join(":")}`;
-}
-
-const formatIPv4 = (number: bigint): string =>
-  [24n, 16n, 8n, 0n].map((shift) => String((number >> shift) & 255n)).join(".");
-
 export const formatAddress = (number: bigint, family: 4 | 6): string =>
-  family === 4 ? formatIPv4(number) : formatIPv6(number);
+  addressText(Buffer.from(number.toString(16).padStart(family === 4 ? 8 : 32, "0"), "hex"));
 
 /** An address as it is written canonically. */
 export const canonicalAddress = (address: string): string =>

@@ -74,4 +74,8 @@ export const migrations: readonly Migration[] = [
     name: "networks",
     sql: `CREATE TABLE networks (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;`,
   },
+  {
+    name: "policies",
+    sql: `CREATE TABLE policies (network TEXT PRIMARY KEY, request TEXT NOT NULL) STRICT;`,
+  },
 ];
