@@ -1,5 +1,6 @@
 // Runs programs and waits for them, without blocking the tests that run beside.
-import { spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 
 export interface Result {
   status: number;
@@ -64,4 +65,33 @@ export async function eventually(
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
   throw new Error(`did not happen: ${what}`);
+}
+
+/** A program that is talked with, a line at a time. */
+export class Talk {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(command: string, words: readonly string[]) {
+    this.child = spawn(command, words);
+    this.child.stdin.on("error", () => undefined);
+    this.#lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** Its next line. Throws when it has ended. */
+  async line(): Promise<string> {
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error("the program has ended");
+    return value;
+  }
+
+  /** What it says to a line. */
+  answer(text: string): Promise<string> {
+    this.child.stdin.write(`${text}\n`);
+    return this.line();
+  }
+
+  end(): void {
+    this.child.kill();
+  }
 }

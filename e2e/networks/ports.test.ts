@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { eventually, output, run } from "../harness/command.ts";
+import { eventually, output, run, Talk } from "../harness/command.ts";
 import { daemonProgram, TestDaemon } from "../harness/daemon.ts";
 import { OtherHost } from "../harness/other-host.ts";
 
@@ -115,8 +115,15 @@ describe("a published port", () => {
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 53)); print("up", flush=True)
 data, who = s.recvfrom(10); s.sendto(data, who)`;
-    const server = spawn("nsenter", [`--net=/proc/${pid}/ns/net`, "timeout", "5", "python3", "-c", program]);
-    await once(server.stdout, "data");
+    const server = new Talk("nsenter", [
+      `--net=/proc/${pid}/ns/net`,
+      "timeout",
+      "5",
+      "python3",
+      "-c",
+      program,
+    ]);
+    await server.line();
     const asks = `
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(2)
@@ -229,21 +236,17 @@ import socket, sys
 s = socket.create_connection(("${SERVER}", 8070)); print("up", flush=True)
 for line in sys.stdin:
     s.send(line.encode()); print(s.recv(100).decode().strip(), flush=True)`;
-    const client = spawn("nsenter", [`--net=/run/netns/${other.namespace}`, "python3", "-c", program]);
-    const says = async (text: string): Promise<string> => {
-      client.stdin.write(`${text}\n`);
-      return String((await once(client.stdout, "data"))[0]).trim();
-    };
-    await once(client.stdout, "data");
-    expect(await says("one")).toBe("one");
+    const client = new Talk("nsenter", [`--net=/run/netns/${other.namespace}`, "python3", "-c", program]);
+    await client.line();
+    expect(await client.answer("one")).toBe("one");
     await daemon.end("SIGKILL");
-    expect(await says("two")).toBe("two");
+    expect(await client.answer("two")).toBe("two");
     await daemon.launch([daemonProgram]);
-    expect(await says("three")).toBe("three");
+    expect(await client.answer("three")).toBe("three");
     // And the port is still held.
     expect(await fails("run", "--rm", "-p", "8070:70", "busybox", "true")).toContain(
       "port is already allocated",
     );
-    client.stdin.end();
+    client.end();
   });
 });

@@ -69,10 +69,10 @@ export function verdictData(verdict: Verdict): Attribute["1"] {
 }
 
 /** Goes on only if the bytes in the register are between two values, both included. */
-export const between = (first: Uint8Array, last: Uint8Array, source = register(0)): Expression[] => [
-  compare(">=", first, source),
-  compare("<=", last, source),
-];
+export const between = (first: Uint8Array, last: Uint8Array, source = register(0)): Expression[] =>
+  Buffer.compare(first, last) === 0
+    ? [compare("==", first, source)]
+    : [compare(">=", first, source), compare("<=", last, source)];
 
 /** Ends the rule with a verdict. */
 export const verdict = (value: Verdict): Expression =>
