@@ -12,6 +12,7 @@ import { everything } from "./engine/access/caller.ts";
 import type { Policy } from "./engine/access/policy.ts";
 import { auditKey } from "./engine/audit/key.ts";
 import { AuditLog } from "./engine/audit/log.ts";
+import { ChainService } from "./engine/chains/service.ts";
 import { adoptContainers } from "./engine/containers/adoption.ts";
 import { ContainerArchives } from "./engine/containers/archives.ts";
 import { HealthMonitors } from "./engine/containers/health.ts";
@@ -38,11 +39,13 @@ import { createApp } from "./http/app.ts";
 import type { Engine } from "./http/engine.ts";
 import { engineMetrics, type Metrics } from "./http/metrics.ts";
 import { Connections } from "./listen/connections.ts";
+import { ChainTables } from "./runtime/network/chain-tables.ts";
 import { Firewall } from "./runtime/network/firewall.ts";
 import { HostTables } from "./runtime/network/host-tables.ts";
 import { PolicyTables } from "./runtime/network/policy-tables.ts";
 import { Runtime } from "./runtime/runtime.ts";
 import { checkpointMemory, openAuditStore } from "./state/audit.ts";
+import { chainStore } from "./state/chains.ts";
 import { containerStore } from "./state/containers.ts";
 import { installationFact, openDatabase } from "./state/database.ts";
 import { eventStore } from "./state/events.ts";
@@ -114,6 +117,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const networkId = installationFact(db, "default-network", () => randomBytes(32).toString("hex"));
   const tables = new HostTables();
   const policyTables = new PolicyTables();
+  const chainTables = new ChainTables();
   const networks = new NetworkService({
     store: networkStore(db),
     settings: {
@@ -125,7 +129,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     },
     subnets: new SubnetChooser(settings.addressPools, networkId),
     firewall: new Firewall(report, (repaired) => {
-      if ([tables.repair(), policyTables.repair(), repaired].includes(true))
+      if ([tables.repair(), policyTables.repair(), chainTables.repair(), repaired].includes(true))
         logger.warn("the packet filter's rules had been taken away, and are back");
     }),
     tables,
@@ -133,11 +137,18 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     report,
   });
   const policies = new PolicyService({ store: policyStore(db), networks, tables: policyTables, report });
+  const chains = new ChainService({
+    store: chainStore(db),
+    networks,
+    tables: chainTables,
+    hostTables: tables,
+    report,
+  });
   const memberships = new Memberships({
     networks,
     hostPorts: new HostPorts(ephemeralPorts()),
     mtu: settings.mtu,
-    watcher: policies,
+    watchers: [policies, chains],
   });
   const volumes = new LocalVolumes(join(dataRoot, "volumes"), events, volumeStore(db));
   // Loop devices are known by their files' real paths.
@@ -163,7 +174,11 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     report,
   });
   policies.registry = containers.registry;
-  networks.removed = ({ id }) => policies.networkRemoved(id);
+  chains.registry = containers.registry;
+  networks.removed = ({ id }) => {
+    policies.networkRemoved(id);
+    chains.networkRemoved(id);
+  };
   images.usesOf = (imageId) =>
     containers.registry
       .all()
@@ -182,6 +197,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     report,
   );
   lifecycle.observe(health);
+  lifecycle.observe(chains);
   lifecycle.observe(execs);
   const statsHistory = new StatsHistory(runtime);
   lifecycle.observe(statsHistory);
@@ -196,6 +212,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   logger.info(await adoptContainers(lifecycle), "containers of an earlier daemon taken up");
   networks.settle();
   policies.open();
+  chains.open();
   mkdirSync(join(dataRoot, "trash"), { recursive: true, mode: 0o700 });
   const id = installationFact(db, "engine", randomUUID);
   let { labels, limits } = settings;
@@ -220,6 +237,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     networks,
     networkConnections: new NetworkConnections({ containers, networks, memberships, report }),
     policies,
+    chains,
     volumes,
     layers,
     events,

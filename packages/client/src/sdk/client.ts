@@ -1,6 +1,7 @@
 // A typed client of the engine's API.
 import type { DiskUsage, EventMessage, SystemInfo, SystemVersion } from "@tsd/daemon/api";
 import { Audit } from "./audit.ts";
+import { Chains } from "./chains.ts";
 import { Channel } from "./channel.ts";
 import type { Endpoint } from "./connect.ts";
 import { Containers } from "./containers.ts";
@@ -22,6 +23,7 @@ export class TsdClient {
   readonly images: Images;
   readonly networks: Networks;
   readonly policies: Policies;
+  readonly chains: Chains;
   readonly audit: Audit;
   readonly roles: Roles;
 
@@ -35,6 +37,7 @@ export class TsdClient {
     this.images = new Images(channel);
     this.networks = new Networks(channel);
     this.policies = new Policies(channel);
+    this.chains = new Chains(channel);
     this.audit = new Audit(channel);
     this.roles = new Roles(channel);
   }

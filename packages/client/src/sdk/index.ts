@@ -1,5 +1,6 @@
 // The SDK: what automation imports to drive an engine (docs/sdk.md).
 export type { AuditCheckpoint, AuditQuery, AuditRecord } from "./audit.ts";
+export type { ChainCreate, ChainView } from "./chains.ts";
 export type { AttachedStream } from "./channel.ts";
 export { TsdClient } from "./client.ts";
 export type { AttachOptions, LogsOptions, StopOptions } from "./containers.ts";

@@ -20,6 +20,7 @@ import { handleError } from "./errors.ts";
 import { handleUpgrades } from "./hijack.ts";
 import type { Metrics } from "./metrics.ts";
 import { answerBrokenRequest, answerUnreadablePath, refuseInOurWords } from "./refusals.ts";
+import { chainRoutes } from "./routes/chains.ts";
 import { containerArchiveRoutes } from "./routes/container-archives.ts";
 import { containerOperationRoutes } from "./routes/container-operations.ts";
 import { containerStreamRoutes } from "./routes/container-streams.ts";
@@ -153,6 +154,7 @@ export function createApp(parts: AppParts, logger: FastifyBaseLogger | false): F
     routes.register(networkRoutes, { engine });
     routes.register(volumeRoutes, { engine });
     routes.register(policyRoutes, { engine });
+    routes.register(chainRoutes, { engine });
     routes.register(notBuiltRoutes);
   });
   handleUpgrades(app.server as Server, app);

@@ -2,6 +2,7 @@
 
 import type { Sight } from "../engine/access/caller.ts";
 import type { AuditLog } from "../engine/audit/log.ts";
+import type { ChainService } from "../engine/chains/service.ts";
 import type { ContainerArchives } from "../engine/containers/archives.ts";
 import type { ContainerOperations } from "../engine/containers/operations.ts";
 import type { ContainerService } from "../engine/containers/service.ts";
@@ -26,6 +27,7 @@ export interface Engine {
   networks: NetworkService;
   networkConnections: NetworkConnections;
   policies: PolicyService;
+  chains: ChainService;
   volumes: LocalVolumes;
   layers: WritableLayers;
   events: EventBus;

@@ -141,6 +141,19 @@ export const writePayload = (
     [7, { be32: checksumOffset }],
   ]);
 
+/** Gives the frame another destination on its link, from a register of 6 bytes. */
+export const writeDestination = (source: number): Expression =>
+  expression("payload", [
+    [2, { be32: bases.link }],
+    [3, { be32: 0 }],
+    [4, { be32: 6 }],
+    [5, { be32: source }],
+  ]);
+
+/** Sends a copy of the packet out by the interface whose index is in the register; in netdev tables. */
+export const duplicateTo = (interfaceRegister: number): Expression =>
+  expression("dup", [[2, { be32: interfaceRegister }]]);
+
 const comparisons = { "==": 0, "!=": 1, "<": 2, "<=": 3, ">": 4, ">=": 5 } as const;
 
 /** Goes on with the rule only if the register compares so with a constant. */

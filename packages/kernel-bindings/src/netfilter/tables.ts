@@ -68,7 +68,16 @@ export const deleteTable = (table: Table): Buffer =>
 /** Removes what there is of a table, on kernels of any age: made first, so that there is something to remove. */
 export const emptyTable = (table: Table): Buffer[] => [newTable(table), deleteTable(table), newTable(table)];
 
-const hooks = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
+const hooks = {
+  prerouting: 0,
+  input: 1,
+  forward: 2,
+  output: 3,
+  postrouting: 4,
+  // Of netdev tables.
+  ingress: 0,
+  egress: 1,
+} as const;
 
 /** A chain; with a hook, packets come to it by themselves, in the order of priorities. */
 export interface Chain {
@@ -78,6 +87,8 @@ export interface Chain {
     at: keyof typeof hooks;
     priority: number;
     policy?: "accept" | "drop";
+    /** Of netdev tables: the interface, by name; the chain goes with it. */
+    device?: string;
   };
 }
 
@@ -94,6 +105,7 @@ export function newChain(table: Table, { name, hook }: Chain): Buffer {
           nested: [
             [1, { be32: hooks[hook.at] }],
             [2, { be32: hook.priority }],
+            ...(hook.device ? ([[3, { string: hook.device }]] as const) : []),
           ],
         },
       ],
@@ -207,6 +219,13 @@ export function newSet(table: Table, set: TableSet): Buffer {
 /** Removes a set that no rule looks into any more. */
 export const deleteSet = (table: Table, set: string): Buffer =>
   tablesMessage("deleteSet", table.family, 0, [
+    [1, { string: table.name }],
+    [2, { string: set }],
+  ]);
+
+/** Removes every element of a set. */
+export const flushSet = (table: Table, set: string): Buffer =>
+  tablesMessage("deleteElement", table.family, 0, [
     [1, { string: table.name }],
     [2, { string: set }],
   ]);

@@ -10,6 +10,7 @@ const reading = {
   network: ["list", "inspect"],
   volume: ["list", "inspect"],
   policy: ["inspect"],
+  chain: ["inspect"],
   plugin: ["list"],
   swarm: ["inspect"],
   audit: ["read"],
@@ -44,6 +45,7 @@ const changing = {
   network: ["create", "connect", "remove", "prune"],
   volume: ["create", "update", "remove", "prune"],
   policy: ["apply", "remove"],
+  chain: ["create", "remove"],
   swarm: ["change"],
 } as const;
 

@@ -98,6 +98,8 @@ export class NetworkConnections {
     try {
       container.change({ endpoints: { ...before, [name]: endpoint } });
       if (link) makeInterface(link, container.state.pid);
+      // Those who watch its link find it now.
+      memberships.relabel(member, container.state);
       this.#route(container, networks);
     } catch (error) {
       memberships.drop(container.id, container.state, name);

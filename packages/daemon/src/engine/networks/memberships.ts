@@ -80,13 +80,16 @@ export function gatewayPlace<T extends Pick<Place, "name" | "network" | "request
 const shownAddresses = ({ address, address6 }: EndpointState): string[] =>
   [address, address6].filter((text) => text !== "");
 
+/** A container in one network, for those who watch who comes and goes. */
+export interface WatchedMember {
+  labels: Readonly<Record<string, string>>;
+  addresses: readonly string[];
+  endpoint: EndpointState;
+}
+
 /** Told before a container's interface is there, and after it is gone. */
 export interface MembershipWatcher {
-  joined(
-    networkId: string,
-    id: string,
-    member: { labels: Member["labels"]; addresses: readonly string[] },
-  ): void;
+  joined(networkId: string, id: string, member: WatchedMember): void;
   left(networkId: string, id: string): void;
 }
 
@@ -95,20 +98,20 @@ export interface MembershipParts {
   hostPorts: HostPorts;
   /** Of networks that do not say. */
   mtu: number;
-  watcher: MembershipWatcher;
+  watchers: readonly MembershipWatcher[];
 }
 
 export class Memberships {
   readonly #networks: NetworkService;
   readonly #hostPorts: HostPorts;
   readonly #mtu: number;
-  readonly #watcher: MembershipWatcher;
+  readonly #watchers: readonly MembershipWatcher[];
 
-  constructor({ networks, hostPorts, mtu, watcher }: MembershipParts) {
+  constructor({ networks, hostPorts, mtu, watchers }: MembershipParts) {
     this.#networks = networks;
     this.#hostPorts = hostPorts;
     this.#mtu = mtu;
-    this.#watcher = watcher;
+    this.#watchers = watchers;
   }
 
   /** Gives a container its places in its networks. Throws what a start fails with; nothing is held then. */
@@ -199,7 +202,7 @@ export class Memberships {
       if (!network) continue;
       network.claim(shownAddresses(endpoint));
       network.endpoints.set(id, endpoint);
-      this.#watcher.joined(network.id, id, { labels, addresses: shownAddresses(endpoint) });
+      this.#announceJoined(network.id, id, { labels, addresses: shownAddresses(endpoint), endpoint });
     }
     for (const port of ports)
       try {
@@ -220,9 +223,10 @@ export class Memberships {
   /** A running container's labels, or its name, are others now. */
   relabel(member: Member, membership: Membership): void {
     for (const { network, endpoint } of this.places(member, membership))
-      this.#watcher.joined(network.id, member.id, {
+      this.#announceJoined(network.id, member.id, {
         labels: member.labels,
         addresses: shownAddresses(endpoint),
+        endpoint,
       });
   }
 
@@ -268,11 +272,16 @@ export class Memberships {
       ...given,
     };
     network.endpoints.set(member.id, endpoint);
-    this.#watcher.joined(network.id, member.id, {
+    this.#announceJoined(network.id, member.id, {
       labels: member.labels,
       addresses: shownAddresses(endpoint),
+      endpoint,
     });
     return { name, network, request, endpoint };
+  }
+
+  #announceJoined(networkId: string, id: string, member: WatchedMember): void {
+    for (const watcher of this.#watchers) watcher.joined(networkId, id, member);
   }
 
   #exit(id: string, endpoint: EndpointState): void {
@@ -283,7 +292,7 @@ export class Memberships {
     )
       return;
     network.endpoints.delete(id);
-    this.#watcher.left(network.id, id);
+    for (const watcher of this.#watchers) watcher.left(network.id, id);
     network.release(shownAddresses(endpoint));
   }
 

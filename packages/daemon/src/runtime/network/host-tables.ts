@@ -2,6 +2,7 @@
 // entry is an element of a set, so that a start costs the same however many containers there are.
 import {
   addressBytes,
+  addressText,
   changeTables,
   dumpTable,
   KernelError,
@@ -231,19 +232,29 @@ const loopbackGuard = (table: tables.Table): Buffer[] => [
   ),
 ];
 
+type SetElements = [set: string, elements: tables.Element[]];
+
+/** The addresses that may stand in what a port sends, by set. */
+function sourceElements({ index, mac, addresses }: GuardedPort): SetElements[] {
+  const source = (address: string): tables.Element => ({
+    key: tables.concatenation(rule.native32(index), macBytes(mac), addressBytes(address)),
+  });
+  return [
+    ["sources", addresses.filter((address) => familyOf(address) === 4).map(source)],
+    ["sources6", addresses.filter((address) => familyOf(address) === 6).map(source)],
+  ];
+}
+
 /** The elements of one port, by set. A container may always ask who has an address (0.0.0.0, ::). */
-function portElements({ index, mac, addresses }: GuardedPort): [set: string, elements: tables.Element[]][] {
-  const link = rule.native32(index);
-  const sender = macBytes(mac);
-  const source = (bytes: Uint8Array): tables.Element => ({ key: tables.concatenation(link, sender, bytes) });
-  const ipv4 = addresses.filter((address) => familyOf(address) === 4).map(addressBytes);
-  const ipv6 = addresses.filter((address) => familyOf(address) === 6).map(addressBytes);
+function portElements(port: GuardedPort): SetElements[] {
+  const link = rule.native32(port.index);
+  const ipv6 = port.addresses.some((address) => familyOf(address) === 6);
+  const own = ["0.0.0.0", ...(ipv6 ? ["::", addressText(linkLocalAddress(port.mac))] : [])];
   return [
     ["ports", [{ key: link }]],
-    ["senders", [{ key: tables.concatenation(link, sender) }]],
+    ["senders", [{ key: tables.concatenation(link, macBytes(port.mac)) }]],
     ["hairpins", [{ key: tables.concatenation(link, link) }]],
-    ["sources", [Buffer.alloc(4), ...ipv4].map(source)],
-    ["sources6", ipv6.length > 0 ? [Buffer.alloc(16), linkLocalAddress(mac), ...ipv6].map(source) : []],
+    ...sourceElements({ ...port, addresses: [...own, ...port.addresses] }),
   ];
 }
 
@@ -267,6 +278,8 @@ function redirectElement(redirect: Redirect): { family: 4 | 6; set: string; elem
 export interface Entries {
   ports: readonly GuardedPort[];
   redirects: readonly Redirect[];
+  /** Addresses of others that a port may send for: of those whose traffic it passes on. */
+  forwards?: readonly GuardedPort[];
 }
 
 export class HostTables {
@@ -373,10 +386,16 @@ export class HostTables {
   }
 }
 
-function entryMessages({ ports, redirects }: Entries, change: typeof tables.addElements): Buffer[] {
+function entryMessages(
+  { ports, redirects, forwards = [] }: Entries,
+  change: typeof tables.addElements,
+): Buffer[] {
   const messages = ports.flatMap((port) =>
     portElements(port).flatMap(([set, elements]) => (elements.length ? change(GUARD, set, elements) : [])),
   );
+  for (const port of forwards)
+    for (const [set, elements] of sourceElements(port))
+      if (elements.length > 0) messages.push(...change(GUARD, set, elements));
   for (const redirect of redirects) {
     const { family, set, element } = redirectElement(redirect);
     messages.push(...change(NAT[family], set, [element]));

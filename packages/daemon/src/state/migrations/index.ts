@@ -78,4 +78,8 @@ export const migrations: readonly Migration[] = [
     name: "policies",
     sql: `CREATE TABLE policies (network TEXT PRIMARY KEY, request TEXT NOT NULL) STRICT;`,
   },
+  {
+    name: "chains",
+    sql: `CREATE TABLE chains (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;`,
+  },
 ];
