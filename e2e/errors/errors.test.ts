@@ -148,7 +148,7 @@ describe("what is no request's fault", () => {
   });
 
   it("endpoints that are not built yet", async () => {
-    const { status, text } = await daemon.api("POST", "/networks/create");
-    expect([status, JSON.parse(text).message]).toEqual([501, "not implemented: POST /networks/create"]);
+    const { status, text } = await daemon.api("POST", "/images/prune");
+    expect([status, JSON.parse(text).message]).toEqual([501, "not implemented: POST /images/prune"]);
   });
 });

@@ -38,7 +38,6 @@ const config = (
   ...(differs ? { differs } : {}),
 });
 const parser = "the words are Go's decoder's";
-const later = "not built yet: refused by name";
 
 /** POST /containers/create, unless a path is given. */
 export const badRequests: readonly BadRequest[] = [
@@ -167,12 +166,23 @@ export const badRequests: readonly BadRequest[] = [
   ),
   create(
     "published port",
-    { PortBindings: { "80/tcp": [{ HostPort: "8080" }] } },
-    501,
-    "not implemented: HostConfig.PortBindings",
-    later,
+    { PortBindings: { "80/tcp": [{ HostPort: "99999" }] } },
+    400,
+    'invalid port specification: "99999"',
   ),
-  create("links", { Links: ["a:b"] }, 501, "not implemented: HostConfig.Links", later),
+  create("port of nothing", { PortBindings: { "x/tcp": [] } }, 400, 'invalid port specification: "x"'),
+  create(
+    "links of the host's network",
+    { NetworkMode: "host", Links: ["a:b"] },
+    400,
+    "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+  ),
+  create(
+    "published port of another's network",
+    { NetworkMode: "container:x", PortBindings: { "80/tcp": [{ HostPort: "80" }] } },
+    400,
+    "conflicting options: port publishing and the container type network mode",
+  ),
   {
     what: "bad name",
     path: "/containers/create?name=a%20b",

@@ -158,6 +158,37 @@ describe("a network", () => {
   });
 });
 
+describe("a device of the host's", () => {
+  it("is the container's while it runs, and comes back", async () => {
+    await host("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "lan1");
+    await host("ip", "addr", "add", "10.66.9.1/24", "dev", "lan1");
+    await host("ip", "link", "set", "lan1", "up");
+    await daemon.tsctl(
+      "run",
+      "-d",
+      "--name",
+      "guest",
+      "--network",
+      "device:lan0",
+      "--cap-add",
+      "NET_ADMIN",
+      "busybox",
+      "sleep",
+      "60",
+    );
+    expect(await inside("guest", "ip addr add 10.66.9.2/24 dev lan0; ping -c1 -W1 10.66.9.1")).toContain(
+      "1 packets received",
+    );
+    expect(await host("ip", "-o", "link")).not.toContain("lan0@");
+    await client("kill", "guest");
+    await eventually("it is back", async () => (await host("ip", "-o", "link")).includes("lan0@"));
+    expect(
+      (await daemon.tsctl("run", "--rm", "--network", "device:nope0", "busybox", "true")).stderr,
+    ).toContain("network device nope0 not found on this host");
+    await host("ip", "link", "del", "lan0");
+  });
+});
+
 describe("a container", () => {
   it("has the address, aliases and MAC address that it asks for", async () => {
     await client("network", "create", "--subnet", "10.66.0.0/24", "one");

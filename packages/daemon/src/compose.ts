@@ -26,6 +26,7 @@ import { ExecService } from "./engine/exec/service.ts";
 import { Commits } from "./engine/images/commit.ts";
 import { ImageService } from "./engine/images/service.ts";
 import { NetworkConnections } from "./engine/networks/connections.ts";
+import { DeviceLoans } from "./engine/networks/device-loans.ts";
 import { Memberships } from "./engine/networks/memberships.ts";
 import { SubnetChooser } from "./engine/networks/pools.ts";
 import { ephemeralPorts, HostPorts } from "./engine/networks/ports.ts";
@@ -198,6 +199,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   );
   lifecycle.observe(health);
   lifecycle.observe(chains);
+  lifecycle.observe(new DeviceLoans(report));
   lifecycle.observe(execs);
   const statsHistory = new StatsHistory(runtime);
   lifecycle.observe(statsHistory);

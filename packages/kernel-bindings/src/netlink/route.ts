@@ -175,9 +175,9 @@ export const createVlan = (link: string, parentIndex: number, vlan: number): Buf
     ],
   ]);
 
-/** Moves a link, by name, into another network namespace, and gives it the name and index it is to have there. */
-export const moveLink = (link: string, to: { namespaceDescriptor: number; name: string }): Buffer =>
-  message(RTM_NEWLINK, 0, linkHeader(), [name(link), [IFLA_NET_NS_FD, { u32: to.namespaceDescriptor }]]);
+/** Moves a link, by name, into the network namespace that a descriptor is open on. */
+export const moveLink = (link: string, namespaceDescriptor: number): Buffer =>
+  message(RTM_NEWLINK, 0, linkHeader(), [name(link), [IFLA_NET_NS_FD, { u32: namespaceDescriptor }]]);
 
 /** Whether packets on a bridge pass the packet filter of IP, too (br_netfilter): of this one bridge, whatever holds for
  * others. */

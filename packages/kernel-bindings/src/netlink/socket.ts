@@ -1,11 +1,12 @@
 // Sends rtnetlink messages from the daemon's own network namespace, synchronously: each answer takes microseconds.
 
+import { closeSync, openSync } from "node:fs";
 import koffi from "koffi";
 import { KernelError } from "../errors.ts";
 import { later } from "../later.ts";
 import { closeDescriptor, inNetworkNamespace, netlinkSocket, receive, send } from "../libc.ts";
 import { type Answer, parseAttributes, parseMessages } from "./message.ts";
-import { deleteLink, getLink, RTM_NEWLINK } from "./route.ts";
+import { deleteLink, getLink, moveLink, RTM_NEWLINK } from "./route.ts";
 
 const NETLINK_ROUTE = 0;
 const NLMSG_ERROR = 2;
@@ -44,19 +45,36 @@ const sendLater = koffi
   .load("libc.so.6")
   .func("intptr_t send(int descriptor, const void *bytes, size_t length, int flags)");
 
-/** Removes a link, by name, on the thread pool: the kernel waits some 30 ms for those who still use it. It is fine if the
- * link is not there. */
-export async function removeLink(name: string, namespace?: string): Promise<void> {
+/** As netlinkRequest, on the thread pool: for what the kernel takes its time over, 20 to 30 ms. */
+async function requestLater(bytes: Buffer, about: string, namespace?: string): Promise<void> {
   const socket = openSocket(namespace);
   try {
-    const bytes = deleteLink(name);
-    await later("send", name, sendLater, socket, bytes, bytes.length, 0);
+    await later("send", about, sendLater, socket, bytes, bytes.length, 0);
     const buffer = Buffer.alloc(4096);
     const [answer] = parseMessages(buffer.subarray(0, receive(socket, buffer)));
     const errno = answer ? -answer.body.readInt32LE(0) : 0;
-    if (errno && errno !== ENODEV) throw new KernelError("netlink", errno, name);
+    if (errno) throw new KernelError("netlink", errno, about);
   } finally {
     closeDescriptor(socket);
+  }
+}
+
+/** Removes a link, by name: the kernel waits for those who still use it. It is fine if the link is not there. */
+export async function removeLink(name: string, namespace?: string): Promise<void> {
+  try {
+    await requestLater(deleteLink(name), name, namespace);
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.errno !== ENODEV) throw error;
+  }
+}
+
+/** Brings a link of another network namespace, by name, into the daemon's. */
+export async function fetchLink(name: string, namespace: string): Promise<void> {
+  const own = openSync("/proc/self/ns/net", "r");
+  try {
+    await requestLater(moveLink(name, own), name, namespace);
+  } finally {
+    closeSync(own);
   }
 }
 

@@ -14,8 +14,7 @@ import type { InterfaceSpec } from "../spec.ts";
 /** Messages for the host's namespace; the container's is open on `namespaceDescriptor`. */
 export function hostMessages(link: InterfaceSpec, namespaceDescriptor: number): Buffer[] {
   const { attachment } = link;
-  if (attachment.kind === "device")
-    return [moveLink(attachment.hostName, { namespaceDescriptor, name: link.name })];
+  if (attachment.kind === "device") return [moveLink(attachment.hostName, namespaceDescriptor)];
   if (attachment.kind !== "bridge")
     return [
       createSublink({
