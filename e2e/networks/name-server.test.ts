@@ -2,6 +2,7 @@
 // by one daemon after the other; port 53 leads to them, and stays free for others.
 import { createSocket, type Socket } from "node:dgram";
 import { readdirSync, readlinkSync } from "node:fs";
+import { createServer } from "node:net";
 import {
   closeDescriptor,
   inNamespaceOfSocket,
@@ -9,7 +10,7 @@ import {
   listenAt,
   nameServerRules,
 } from "@tsd/kernel-bindings";
-import { decode, encode } from "dns-packet";
+import { decode, encode, streamDecode, streamEncode } from "dns-packet";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type NameDirectory, NameServer, type Resolver } from "../../packages/daemon/src/names/index.ts";
 import { eventually } from "../harness/command.ts";
@@ -140,6 +141,39 @@ describe("a container's name server", () => {
     } finally {
       own.close();
       host.close();
+    }
+  });
+
+  it("asks again over TCP for an answer that was cut, and believes nobody but the server", async () => {
+    names.open("c", namespace.take());
+    const whole = many.map((data) => ({ type: "A", name: "large.org", ttl: 60, data }) as const);
+    const [datagram, stream] = inNamespaceOfSocket(inside, () => listenAt("127.0.0.1", 5301, 8));
+    const cutting = createSocket("udp4");
+    cutting.on("message", (bytes, { address, port }) => {
+      const { id = 0, questions = [] } = decode(bytes);
+      const reply = (wrong: number, flags: number): void => {
+        const forged = [{ type: "A", name: "large.org", ttl: 60, data: "6.6.6.6" } as const];
+        const answers = flags ? [] : forged;
+        cutting.send(encode({ type: "response", id: id ^ wrong, flags, questions, answers }), port, address);
+      };
+      reply(1, 0); // another id, as somebody who guesses would have it
+      reply(0, 0x200);
+    });
+    cutting.bind({ fd: datagram });
+    const full = createServer((connection) => {
+      connection.on("data", (bytes) => {
+        const { id = 0, questions = [] } = streamDecode(bytes);
+        connection.end(streamEncode({ type: "response", id, questions, answers: whole }));
+      });
+    });
+    full.listen({ fd: stream });
+    try {
+      servers = [{ address: "127.0.0.1", port: 5301, fromHost: false }];
+      expect((await askIn(inside, question("large.org"))).flag_tc).toBe(true);
+      expect(addresses(await askByStream(inside, question("large.org")))).toEqual(many);
+    } finally {
+      cutting.close();
+      full.close();
     }
   });
 
