@@ -9,6 +9,8 @@ import {
   type KernelError,
   listenAt,
   nameServerRules,
+  openNameSockets,
+  takeNameSockets,
 } from "@tsd/kernel-bindings";
 import { decode, encode, streamDecode, streamEncode } from "dns-packet";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -219,6 +221,24 @@ describe("the sockets", () => {
       closeDescriptor(stream);
       await plain.end();
     }
+  });
+});
+
+describe("a container that runs without a name server", () => {
+  it("is given one, and another one by the next daemon", async () => {
+    const bare = new ServedNamespace();
+    const plan = servedPlan(bare.directory, PORT, ["sleep", "600"]);
+    await bare.run(plan.filter(({ op }) => op !== "name-server.listen" && op !== "netfilter"));
+    const network = `/proc/${bare.pid}/ns/net`;
+    expect(takeNameSockets(bare.monitorPid)).toBeUndefined();
+    for (const port of [PORT, PORT + 1]) {
+      const sockets = openNameSockets(network, port);
+      names.open("b", sockets);
+      expect(addresses(await askIn(sockets.datagram, question("web")))).toEqual(["10.0.0.2"]);
+      expect(addresses(await askByStream(sockets.datagram, question("web")))).toEqual(["10.0.0.2"]);
+      names.close("b");
+    }
+    await bare.end();
   });
 });
 

@@ -1,7 +1,7 @@
 // A container's name server as the kernel has it: its sockets, which the monitor keeps, and the rules that lead port 53 to
 // them.
 import { KernelError } from "./errors.ts";
-import { closeDescriptor, inNetworkNamespace } from "./libc.ts";
+import { closeDescriptor, inNetworkNamespace, netlinkSocket, receiveNow, send } from "./libc.ts";
 import {
   compare,
   immediate,
@@ -11,7 +11,9 @@ import {
   register,
   writePayload,
 } from "./netfilter/expressions.ts";
-import { batch, emptyTable, newChain, newRule, type Table } from "./netfilter/tables.ts";
+import { tablesGeneration } from "./netfilter/socket.ts";
+import { batch, emptyTable, newChain, newRule, newTable, type Table } from "./netfilter/tables.ts";
+import { parseMessages } from "./netlink/message.ts";
 import { addressBytes } from "./netlink/route.ts";
 import { boundAddress, listenAt, takeDescriptors } from "./sockets.ts";
 
@@ -27,6 +29,8 @@ const STREAM_FD = 111;
 const BACKLOG = 128;
 const EBADF = 9;
 const ENOENT = 2;
+const EIO = 5;
+const NETLINK_NETFILTER = 12;
 
 /** Descriptors of a name server's sockets: UDP, and TCP that listens. */
 export interface NameSockets {
@@ -34,14 +38,29 @@ export interface NameSockets {
   stream: number;
 }
 
-/** A port for the sockets of one start. A container may have a DNS server of its own on port 53 of all its addresses, so
- * ours listens elsewhere, where it is in nobody's way. */
-export const randomNameServerPort = (): number =>
-  FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
+let hasTables: boolean | undefined;
+
+/** A port for the sockets of one start. A container may have a DNS server of its own on port 53 of all its addresses, so ours
+ * listens elsewhere, where it is in nobody's way. Where the kernel has no nf_tables to lead port 53 there, it is 53. */
+export function nameServerPort(): number {
+  hasTables ??= probeTables();
+  return hasTables ? FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT)) : DNS_PORT;
+}
+
+function probeTables(): boolean {
+  try {
+    tablesGeneration();
+    return true;
+  } catch (error) {
+    if (error instanceof KernelError) return false;
+    throw error;
+  }
+}
 
 /** nf_tables messages that rewrite the port in packets to and from 127.0.0.11, without connection tracking: what goes to
- * port 53 arrives at `port`, and answers seem to come from 53. Another port's rules are replaced. */
-export function nameServerRules(port: number): Buffer {
+ * port 53 arrives at `port`, and answers seem to come from 53. Rules of another port are replaced only if asked for: removing
+ * anything makes the kernel wait some 12 ms as the socket is closed, which a new namespace need not. */
+export function nameServerRules(port: number, replace = false): Buffer {
   const table: Table = { family: "ip", name: "tsd-names" };
   const chain = "output";
   const SOURCE = { address: 12, port: 0 };
@@ -65,7 +84,7 @@ export function nameServerRules(port: number): Buffer {
     );
   const MANGLE = -150;
   return batch([
-    ...emptyTable(table),
+    ...(replace ? emptyTable(table) : [newTable(table)]),
     newChain(table, { name: chain, hook: { type: "filter", at: "output", priority: MANGLE } }),
     ...rewrite(DESTINATION, DNS_PORT, port),
     ...rewrite(SOURCE, port, DNS_PORT),
@@ -90,10 +109,36 @@ export function takeNameSockets(monitorPid: number): NameSockets | undefined {
   throw new KernelError("pidfd_getfd", ENOENT, `process ${monitorPid} keeps no name server`);
 }
 
-/** Opens the sockets in a container that runs without, by its /proc/<pid>/ns/net. Nobody keeps these for the next daemon. */
+/** What the kernel says to a batch: one acknowledgement for each message, or an error. */
+function checkBatch(socket: number): void {
+  const NLMSG_ERROR = 2;
+  const buffer = Buffer.alloc(16384);
+  const answers: number[] = [];
+  for (let size = receiveNow(socket, buffer); size > 0; size = receiveNow(socket, buffer))
+    for (const { type, body } of parseMessages(buffer.subarray(0, size)))
+      if (type === NLMSG_ERROR) answers.push(-body.readInt32LE(0));
+  const errno = answers.find((code) => code !== 0);
+  if (errno || answers.length === 0) throw new KernelError("nf_tables", errno ?? EIO, "name server");
+}
+
+/** Gives a name server to a container that runs without, by its /proc/<pid>/ns/net, as the launch plan would have: for a
+ * container that is connected to its first user-defined network while it runs. No monitor keeps these sockets: the next daemon
+ * opens new ones, and what was asked meanwhile is refused. Throws KernelError. */
 export function openNameSockets(namespace: string, port: number): NameSockets {
   const [datagram, stream] = inNetworkNamespace(namespace, () =>
     listenAt(NAME_SERVER_ADDRESS, port, BACKLOG),
   );
-  return { datagram, stream };
+  if (port === DNS_PORT) return { datagram, stream };
+  const link = inNetworkNamespace(namespace, () => netlinkSocket(NETLINK_NETFILTER));
+  try {
+    send(link, nameServerRules(port, true));
+    checkBatch(link);
+    return { datagram, stream };
+  } catch (error) {
+    closeDescriptor(datagram);
+    closeDescriptor(stream);
+    throw error;
+  } finally {
+    closeDescriptor(link);
+  }
 }

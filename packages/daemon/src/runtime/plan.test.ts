@@ -148,8 +148,8 @@ describe("a container's plan", () => {
     const order = ops(served);
     expect(find(served, "name-server.listen").port).toBe(61234);
     expect(order.indexOf("name-server.listen")).toBeGreaterThan(order.indexOf("netlink"));
-    // The frame of a batch, an emptied table (3), a chain, and a rule for each protocol and direction.
-    expect(parseMessages(Buffer.from(find(served, "netfilter").messages))).toHaveLength(2 + 3 + 1 + 4);
+    // The frame of a batch, a table, a chain, and a rule for each protocol and direction.
+    expect(parseMessages(Buffer.from(find(served, "netfilter").messages))).toHaveLength(2 + 1 + 1 + 4);
     expect(ops(containerPlan({ ...spec, nameServer: { port: 53 } }))).not.toContain("netfilter");
     const shared: NamespaceChoice = { kind: "join", path: "/proc/7/ns/net" };
     const joined = { ...spec.namespaces, network: shared };
