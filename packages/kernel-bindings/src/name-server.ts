@@ -1,5 +1,7 @@
 // A container's name server as the kernel has it: its sockets, which the monitor keeps, and the rules that lead port 53 to
 // them.
+
+import { addressBytes } from "./addresses.ts";
 import { KernelError } from "./errors.ts";
 import { closeDescriptor, inNetworkNamespace, netlinkSocket, receiveNow, send } from "./libc.ts";
 import {
@@ -14,7 +16,6 @@ import {
 import { tablesGeneration } from "./netfilter/socket.ts";
 import { batch, emptyTable, newChain, newRule, newTable, type Table } from "./netfilter/tables.ts";
 import { parseMessages } from "./netlink/message.ts";
-import { addressBytes } from "./netlink/route.ts";
 import { boundAddress, listenAt, takeDescriptors } from "./sockets.ts";
 
 /** Where resolvers in containers ask, as in Docker: resolv.conf names it. */

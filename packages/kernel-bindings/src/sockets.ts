@@ -3,9 +3,9 @@
 import { openSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import koffi from "koffi";
+import { addressBytes } from "./addresses.ts";
 import { KernelError } from "./errors.ts";
 import { closeDescriptor } from "./libc.ts";
-import { addressBytes } from "./netlink/route.ts";
 
 const libc = koffi.load("libc.so.6");
 const native = {
