@@ -30,13 +30,19 @@ describe("an answer", () => {
 });
 
 describe("the bounds", () => {
-  it("hold for the number: what was not asked for the longest goes", () => {
-    const { cache } = cacheOf(2);
-    cache.keep("a", answer, 60);
-    cache.keep("b", answer, 60);
-    cache.find("a");
-    cache.keep("c", answer, 60);
-    expect([cache.find("a"), cache.find("b"), cache.find("c")].map(Boolean)).toEqual([true, false, true]);
+  it("hold for the number: what was not asked for lately goes", () => {
+    const { cache } = cacheOf(4);
+    for (const key of ["a", "b", "c"]) cache.keep(key, answer, 60);
+    expect(cache.find("a")).toBeDefined();
+    cache.keep("d", answer, 60);
+    expect(["a", "b", "c", "d"].map((key) => cache.find(key) !== undefined)).toEqual([
+      true,
+      false,
+      true,
+      true,
+    ]);
+    for (let index = 0; index < 100; index++) cache.keep(`k${index}`, answer, 60);
+    expect(cache.size).toBeLessThanOrEqual(4);
   });
 
   it("hold for bytes", () => {

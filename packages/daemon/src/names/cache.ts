@@ -1,4 +1,5 @@
-// Answers of other servers, kept for as long as they say, within bounds of number and size: the least used go first.
+// Answers of other servers, kept for as long as they say, within bounds of number and size. Two generations: what is asked for
+// moves to the younger one; when that is full, the older one goes. Nothing has to be looked for that could go.
 import type { UpstreamAnswer } from "./message.ts";
 
 export interface CacheLimits {
@@ -16,13 +17,32 @@ interface Entry {
 
 /** What an entry costs besides the answer's bytes and its key. */
 const ENTRY_BYTES = 400;
-const RECORD_BYTES = 64;
+const RECORD_BYTES = 100;
+
+class Generation {
+  readonly entries = new Map<string, Entry>();
+  bytes = 0;
+
+  add(key: string, entry: Entry): void {
+    this.remove(key);
+    this.entries.set(key, entry);
+    this.bytes += entry.size;
+  }
+
+  remove(key: string): Entry | undefined {
+    const entry = this.entries.get(key);
+    if (!entry) return undefined;
+    this.entries.delete(key);
+    this.bytes -= entry.size;
+    return entry;
+  }
+}
 
 export class AnswerCache {
-  readonly #entries = new Map<string, Entry>();
   readonly #limits: CacheLimits;
   readonly #now: () => number;
-  #bytes = 0;
+  #young = new Generation();
+  #old = new Generation();
 
   /** `now` is a clock in milliseconds that does not go backwards. */
   constructor(limits: CacheLimits, now: () => number) {
@@ -31,46 +51,44 @@ export class AnswerCache {
   }
 
   get size(): number {
-    return this.#entries.size;
+    return this.#young.entries.size + this.#old.entries.size;
   }
   get bytes(): number {
-    return this.#bytes;
+    return this.#young.bytes + this.#old.bytes;
   }
 
   /** What is kept under a key, and for how many whole seconds it has been. */
   find(key: string): { answer: UpstreamAnswer; age: number } | undefined {
-    const entry = this.#entries.get(key);
+    const young = this.#young.entries.get(key);
+    const entry = young ?? this.#old.remove(key);
     if (!entry) return undefined;
-    this.#remove(key, entry);
     const now = this.#now();
-    if (now >= entry.expires) return undefined;
-    this.#add(key, entry);
+    if (now >= entry.expires) {
+      this.#young.remove(key);
+      return undefined;
+    }
+    if (!young) this.#add(key, entry);
     return { answer: entry.answer, age: Math.floor((now - entry.stored) / 1000) };
   }
 
   /** Keeps an answer for `seconds`. */
   keep(key: string, answer: UpstreamAnswer, seconds: number): void {
-    const present = this.#entries.get(key);
-    if (present) this.#remove(key, present);
+    this.#young.remove(key);
+    this.#old.remove(key);
     const size = answer.bytes.length + key.length + answer.records.length * RECORD_BYTES + ENTRY_BYTES;
     if (seconds <= 0 || size > this.#limits.bytes / 8) return;
     const stored = this.#now();
-    // Received bytes are part of a larger buffer that would be kept whole.
+    // Received bytes may be part of a larger buffer that would be kept whole.
     const own = { ...answer, bytes: Buffer.from(answer.bytes) };
     this.#add(key, { answer: own, size, stored, expires: stored + seconds * 1000 });
-    for (const [oldest, entry] of this.#entries) {
-      if (this.#entries.size <= this.#limits.entries && this.#bytes <= this.#limits.bytes) break;
-      this.#remove(oldest, entry);
-    }
   }
 
   #add(key: string, entry: Entry): void {
-    this.#entries.set(key, entry);
-    this.#bytes += entry.size;
-  }
-
-  #remove(key: string, entry: Entry): void {
-    this.#entries.delete(key);
-    this.#bytes -= entry.size;
+    const { entries, bytes } = this.#limits;
+    if (this.#young.bytes + entry.size > bytes / 2 || this.#young.entries.size >= entries / 2) {
+      this.#old = this.#young;
+      this.#young = new Generation();
+    }
+    this.#young.add(key, entry);
   }
 }

@@ -29,7 +29,7 @@ export const defaultForwardLimits: ForwardLimits = {
   penalty: 30_000,
   longest: 3600,
   longestNegative: 300,
-  cache: { entries: 8192, bytes: 8 << 20 },
+  cache: { entries: 2048, bytes: 2 << 20 },
 };
 
 /** One container's side of forwarding. */
