@@ -132,7 +132,7 @@ int child_name_server(struct context *context, const struct step *step) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)step->fields[1].number)};
     if (inet_pton(AF_INET, text, &address.sin_addr) != 1) return errno = EINVAL, fail(context, "inet_pton", text);
     static const int types[CHILD_MAX_DESCRIPTORS] = {SOCK_DGRAM, SOCK_STREAM};
-    int sockets[CHILD_MAX_DESCRIPTORS] = {-1, -1}, on = 1, result = -1;
+    int sockets[CHILD_MAX_DESCRIPTORS] = {-1, -1}, on = 1, buffer = NAME_SERVER_BUFFER, result = -1;
     for (size_t i = 0; i < CHILD_MAX_DESCRIPTORS; i++) {
         sockets[i] = socket(AF_INET, types[i] | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (sockets[i] < 0) { fail(context, "socket", text); goto out; }
@@ -140,6 +140,8 @@ int child_name_server(struct context *context, const struct step *step) {
         if (types[i] == SOCK_STREAM && setsockopt(sockets[i], SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) { fail(context, "setsockopt", text); goto out; }
         if (bind(sockets[i], (struct sockaddr *)&address, sizeof address) < 0) { fail(context, "bind", text); goto out; }
     }
+    /* Without it less can wait, no more. */
+    (void)!setsockopt(sockets[0], SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
     if (listen(sockets[1], NAME_SERVER_BACKLOG) < 0) { fail(context, "listen", text); goto out; }
     if (send_descriptors(context->sync, CHILD_NAME_SERVER, sockets, CHILD_MAX_DESCRIPTORS) < 0) { fail(context, "sendmsg", text); goto out; }
     result = 0;

@@ -16,6 +16,8 @@
 #define NAME_SERVER_DATAGRAM_FD 110
 #define NAME_SERVER_STREAM_FD 111
 #define NAME_SERVER_BACKLOG 128
+/* Bytes of datagrams that may wait, which the kernel doubles: some 1,300 questions instead of its default of 270. */
+#define NAME_SERVER_BUFFER (512 << 10)
 
 /* Why a plan ended: the step, the call, its errno, and the path or name it was about. */
 struct failure {
