@@ -122,6 +122,12 @@ describe("a container's name server", () => {
     expect(addresses(await connecting)).toEqual(["10.0.0.2"]);
   });
 
+  it("loses none of a thousand that wait", async () => {
+    const waiting = Array.from({ length: 1000 }, (_, id) => askIn(inside, question("web", "A", id)));
+    names.open("c", namespace.take());
+    expect(new Set((await Promise.all(waiting)).map(({ id }) => id)).size).toBe(1000);
+  });
+
   it("passes questions on from the container's network, or from the host's", async () => {
     names.open("c", namespace.take());
     const own = await upstream(inside, "192.0.2.1");
