@@ -1,6 +1,7 @@
 /* The steps a container's process takes on itself, up to its execve. */
 #include "child.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
@@ -9,6 +10,7 @@
 #include <linux/keyctl.h>
 #include <linux/magic.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,16 +61,17 @@ int child_await_host(struct context *context) {
     return size == 1 ? 0 : (errno = ECANCELED, fail(context, "recv", "host"));
 }
 
-static int send_descriptor(int channel, int descriptor) {
-    struct child_report message = {.kind = CHILD_TERMINAL};
+/* Hands descriptors (CHILD_MAX_DESCRIPTORS at most) to the monitor. */
+static int send_descriptors(int channel, enum child_message kind, const int *descriptors, size_t count) {
+    struct child_report message = {.kind = kind};
     struct iovec part = {&message, sizeof message};
-    union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {0};
-    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    union { char bytes[CMSG_SPACE(sizeof(int) * CHILD_MAX_DESCRIPTORS)]; struct cmsghdr align; } control = {0};
+    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = (socklen_t)CMSG_SPACE(sizeof(int) * count)};
     struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
     rights->cmsg_level = SOL_SOCKET;
     rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+    rights->cmsg_len = (socklen_t)CMSG_LEN(sizeof(int) * count);
+    memcpy(CMSG_DATA(rights), descriptors, sizeof(int) * count);
     return sendmsg(channel, &header, MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
@@ -113,12 +116,38 @@ int child_terminal(struct context *context, const struct step *step) {
     if (size.ws_col && size.ws_row && ioctl(slave, TIOCSWINSZ, &size) < 0) { fail(context, "ioctl", "TIOCSWINSZ"); goto out; }
     if (step->fields[2].number && attach_console(context, slave) < 0) goto out;
     if (ioctl(slave, TIOCSCTTY, 0) < 0) { fail(context, "ioctl", "TIOCSCTTY"); goto out; }
-    if (send_descriptor(context->sync, master) < 0) { fail(context, "sendmsg", "terminal"); goto out; }
+    if (send_descriptors(context->sync, CHILD_TERMINAL, &master, 1) < 0) { fail(context, "sendmsg", "terminal"); goto out; }
     if (dup2(slave, 0) < 0 || dup2(slave, 1) < 0 || dup2(slave, 2) < 0) { fail(context, "dup2", "terminal"); goto out; }
     result = 0;
 out:
     if (slave >= 0) close(slave);
     close(master);
+    return result;
+}
+
+/* The sockets of the name server, in the container's network namespace. The monitor keeps them open, so that what is
+ * asked while no daemon is there waits for the next one. */
+int child_name_server(struct context *context, const struct step *step) {
+    const char *text = step->fields[0].string;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)step->fields[1].number)};
+    if (inet_pton(AF_INET, text, &address.sin_addr) != 1) return errno = EINVAL, fail(context, "inet_pton", text);
+    static const int types[CHILD_MAX_DESCRIPTORS] = {SOCK_DGRAM, SOCK_STREAM};
+    int sockets[CHILD_MAX_DESCRIPTORS] = {-1, -1}, on = 1, buffer = NAME_SERVER_BUFFER, result = -1;
+    for (size_t i = 0; i < CHILD_MAX_DESCRIPTORS; i++) {
+        sockets[i] = socket(AF_INET, types[i] | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (sockets[i] < 0) { fail(context, "socket", text); goto out; }
+        /* Another's port, left in TIME_WAIT, is no reason not to start; a datagram socket would share with a living one. */
+        if (types[i] == SOCK_STREAM && setsockopt(sockets[i], SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) { fail(context, "setsockopt", text); goto out; }
+        if (bind(sockets[i], (struct sockaddr *)&address, sizeof address) < 0) { fail(context, "bind", text); goto out; }
+    }
+    /* Without it less can wait, no more. */
+    (void)!setsockopt(sockets[0], SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
+    if (listen(sockets[1], NAME_SERVER_BACKLOG) < 0) { fail(context, "listen", text); goto out; }
+    if (send_descriptors(context->sync, CHILD_NAME_SERVER, sockets, CHILD_MAX_DESCRIPTORS) < 0) { fail(context, "sendmsg", text); goto out; }
+    result = 0;
+out:
+    for (size_t i = 0; i < CHILD_MAX_DESCRIPTORS; i++)
+        if (sockets[i] >= 0) close(sockets[i]);
     return result;
 }
 

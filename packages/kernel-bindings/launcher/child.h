@@ -3,8 +3,10 @@
 #define TSD_CHILD_H
 #include "context.h"
 
-/* What the child says to its monitor: a failure, or (with a descriptor attached) the master of its terminal. */
-enum child_message { CHILD_FAILED = 1, CHILD_TERMINAL = 2 };
+/* What the child says to its monitor: a failure, or, with descriptors attached, the master of its terminal or the sockets
+ * of its name server (datagrams, then streams). */
+enum child_message { CHILD_FAILED = 1, CHILD_TERMINAL = 2, CHILD_NAME_SERVER = 3 };
+#define CHILD_MAX_DESCRIPTORS 2
 
 struct child_report {
     uint32_t kind;
@@ -16,6 +18,7 @@ _Noreturn void child_main(struct context *context);
 
 int child_await_host(struct context *context);
 int child_terminal(struct context *context, const struct step *step);
+int child_name_server(struct context *context, const struct step *step);
 int child_rlimit(struct context *context, const struct step *step);
 int child_oom_score(struct context *context, const struct step *step);
 int child_keyring(struct context *context, const struct step *step);

@@ -11,6 +11,14 @@
 /* Where netlink messages find the container's network namespace (IFLA_NET_NS_FD). */
 #define NETWORK_NAMESPACE_FD 100
 
+/* Where the monitor keeps the sockets of the container's name server, for daemons to take duplicates of
+ * (src/name-sockets.ts knows the numbers). */
+#define NAME_SERVER_DATAGRAM_FD 110
+#define NAME_SERVER_STREAM_FD 111
+#define NAME_SERVER_BACKLOG 128
+/* Bytes of datagrams that may wait, which the kernel doubles: some 1,300 questions instead of its default of 270. */
+#define NAME_SERVER_BUFFER (512 << 10)
+
 /* Why a plan ended: the step, the call, its errno, and the path or name it was about. */
 struct failure {
     uint32_t step;
@@ -56,7 +64,7 @@ int run_child_step(struct context *context, const struct step *step);
 /* Carries out all steps of one stage in order; 0, or -1 with `context->failure`. */
 int run_stage(struct context *context, enum stage stage);
 
-/* Sends rtnetlink messages and checks every acknowledgement. */
-int netlink_run(struct context *context, const struct field *messages);
+/* Sends messages of a netlink protocol (NETLINK_ROUTE, NETLINK_NETFILTER) and checks the acknowledgements that they ask for. */
+int netlink_run(struct context *context, int protocol, const struct field *messages);
 int write_file(struct context *context, const char *path, const char *value, size_t length);
 #endif

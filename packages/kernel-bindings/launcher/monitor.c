@@ -46,7 +46,7 @@ struct monitor {
     char *socket_path, *exit_path, *log_path;
     struct connection *connections;
     uint64_t started;
-    bool running;
+    bool running, name_server;
 };
 
 static uint64_t now(void) {
@@ -76,7 +76,9 @@ static size_t life(const struct monitor *monitor, uint8_t *payload) {
     memcpy(payload, &version, 4);
     memcpy(payload + 4, &pid, 4);
     memcpy(payload + 8, &monitor->started, 8);
-    return 16;
+    int32_t own = (int32_t)getpid();
+    memcpy(payload + 16, &own, 4);
+    return 20;
 }
 
 static _Noreturn void give_up(struct monitor *monitor) {
@@ -162,27 +164,54 @@ static void open_streams(struct monitor *monitor, int *child) {
     check(monitor, fcntl(pair[1], F_SETFL, O_NONBLOCK), "fcntl", "input");
 }
 
-static void take_terminal(struct monitor *monitor, struct msghdr *header) {
-    struct cmsghdr *rights = CMSG_FIRSTHDR(header);
-    if (!rights || rights->cmsg_type != SCM_RIGHTS) return;
-    int master;
-    memcpy(&master, CMSG_DATA(rights), sizeof master);
+static void take_terminal(struct monitor *monitor, int master) {
     if (fcntl(master, F_SETFL, O_NONBLOCK) < 0) { close(master); return; }
     monitor->streams.input = monitor->streams.outputs[0] = master;
+}
+
+/* Puts the name server's sockets where daemons look for them; they stay until the process ends. */
+static void keep_name_server(struct monitor *monitor, const int *sockets) {
+    static const int places[] = {NAME_SERVER_DATAGRAM_FD, NAME_SERVER_STREAM_FD};
+    for (size_t i = 0; i < 2; i++) {
+        check(monitor, dup3(sockets[i], places[i], O_CLOEXEC), "dup3", "name server");
+        close(sockets[i]);
+    }
+    monitor->name_server = true;
+}
+
+/* A socket keeps its network namespace, which is to go with the process. */
+static void drop_name_server(struct monitor *monitor) {
+    if (!monitor->name_server) return;
+    close(NAME_SERVER_DATAGRAM_FD);
+    close(NAME_SERVER_STREAM_FD);
+    monitor->name_server = false;
+}
+
+/* What the child hands over with its word; what was not expected is closed. */
+static void take_descriptors(struct monitor *monitor, uint32_t kind, struct msghdr *header) {
+    int descriptors[CHILD_MAX_DESCRIPTORS];
+    struct cmsghdr *rights = CMSG_FIRSTHDR(header);
+    if (!rights || rights->cmsg_type != SCM_RIGHTS) return;
+    size_t count = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    memcpy(descriptors, CMSG_DATA(rights), count * sizeof(int));
+    if (kind == CHILD_TERMINAL && count == 1) take_terminal(monitor, descriptors[0]);
+    else if (kind == CHILD_NAME_SERVER && count == 2) keep_name_server(monitor, descriptors);
+    else
+        for (size_t i = 0; i < count; i++) close(descriptors[i]);
 }
 
 /* Listens to the child until its execve closes the channel, or it fails. */
 static void await_execve(struct monitor *monitor) {
     struct child_report report;
     for (;;) {
-        union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {0};
+        union { char bytes[CMSG_SPACE(sizeof(int) * CHILD_MAX_DESCRIPTORS)]; struct cmsghdr align; } control = {0};
         struct iovec part = {&report, sizeof report};
         struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
         ssize_t size = recvmsg(monitor->context.sync, &header, MSG_CMSG_CLOEXEC);
         /* A child that ended without reading our word resets the channel first; what it said still comes after that. */
         if (size < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
         if (size <= 0) break;
-        if (size == sizeof report && report.kind == CHILD_TERMINAL) take_terminal(monitor, &header);
+        take_descriptors(monitor, size == sizeof report ? report.kind : 0, &header);
         if (size == sizeof report && report.kind == CHILD_FAILED) {
             monitor->context.failure = report.failure;
             give_up(monitor);
@@ -248,6 +277,7 @@ static void reap(struct monitor *monitor) {
     if (waitpid(monitor->context.child, &status, WNOHANG) != monitor->context.child) return;
     uint64_t end = now();
     monitor->running = false;
+    drop_name_server(monitor);
     streams_drain(&monitor->streams);
     record_exit(monitor, status, end);
     if (monitor->socket_path) unlink(monitor->socket_path);
@@ -287,7 +317,7 @@ static bool digest(struct monitor *monitor, struct connection *connection) {
         connection->greeted = true;
         connection->length -= sizeof greeting;
         memmove(connection->bytes, connection->bytes + sizeof greeting, connection->length);
-        uint8_t payload[16];
+        uint8_t payload[LIFE_BYTES];
         send_frame(connection->socket, FRAME_HELLO, payload, life(monitor, payload));
     }
     while (connection->length >= 4) {
@@ -373,7 +403,7 @@ _Noreturn void monitor_main(const struct launch_request *request, const int *des
     open_plan(&monitor, descriptors[0]);
     launch(&monitor);
     for (uint32_t i = 0; i < request->clients; i++) streams_attach(&monitor.streams, descriptors[2 + i], request->flags[i]);
-    uint8_t payload[16];
+    uint8_t payload[LIFE_BYTES];
     tell_all(&monitor, FRAME_STARTED, payload, life(&monitor, payload));
     struct pollfd *polls = NULL;
     size_t room = 0;

@@ -37,6 +37,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(35, SYSCTL, "sysctl", STAGE_CHILD, "ss") \
     X(36, HOSTNAME, "hostname", STAGE_CHILD, "s") \
     X(37, DOMAINNAME, "domainname", STAGE_CHILD, "s") \
+    X(38, NETFILTER, "netfilter", STAGE_CHILD, "b") \
     X(39, BIND_OPEN_IN, "bind.open-in", STAGE_CHILD, "uss") \
     X(40, BIND_OPEN, "bind.open", STAGE_CHILD, "usuu") \
     X(41, PROPAGATION, "propagation", STAGE_CHILD, "su") \
@@ -49,6 +50,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(48, READONLY, "readonly", STAGE_CHILD, "s") \
     X(49, PIVOT, "pivot", STAGE_CHILD, "u") \
     X(50, TERMINAL, "terminal", STAGE_CHILD, "uuu") \
+    X(51, NAME_SERVER, "name-server.listen", STAGE_CHILD, "su") \
     X(60, RLIMIT, "rlimit", STAGE_CHILD, "uuuu") \
     X(61, OOM_SCORE, "oom-score", STAGE_CHILD, "su") \
     X(62, KEYRING, "keyring", STAGE_CHILD, "s") \

@@ -29,9 +29,11 @@ struct greeting {
     uint8_t version, kind, flags, reserved;
 };
 
-/* From the monitor. STARTED and HELLO: u32 version, i32 pid, u64 start (ns since the epoch). EXITED: i32 status as
+/* From the monitor. STARTED and HELLO: u32 version, i32 pid, u64 start (ns since the epoch), i32 the
+ * monitor's own pid (missing from monitors of before names were served). EXITED: i32 status as
  * waitpid gives it, u64 end. FAILED: u32 step, u32 errno, then call and path, each with its NUL. */
 enum { FRAME_STARTED = 1, FRAME_HELLO = 2, FRAME_EXITED = 3, FRAME_FAILED = 4 };
+#define LIFE_BYTES 20
 /* To the monitor. SIGNAL: u32 signal. RESIZE: u16 columns, u16 rows. */
 enum { FRAME_SIGNAL = 16, FRAME_RESIZE = 17 };
 #define FRAME_MAX 1024

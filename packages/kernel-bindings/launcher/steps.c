@@ -86,13 +86,13 @@ static int join_namespace(struct context *context, const char *path, int type) {
     return result;
 }
 
-/* Reads acknowledgements until `expected` came; the first error wins and is reported with the message's index. */
+/* Reads acknowledgements until `expected` came or one is an error, which is reported with its place among them: a batch that
+ * is refused as a whole is answered once. */
 static int netlink_acknowledged(struct context *context, int link, size_t expected) {
     char buffer[8192];
     size_t seen = 0;
     int error = 0;
-    size_t wrong = 0;
-    while (seen < expected) {
+    while (seen < expected && !error) {
         ssize_t size = recv(link, buffer, sizeof buffer, 0);
         if (size < 0 && errno == EINTR) continue;
         if (size <= 0) return fail(context, "recv", "netlink");
@@ -100,29 +100,29 @@ static int netlink_acknowledged(struct context *context, int link, size_t expect
         for (struct nlmsghdr *header = (struct nlmsghdr *)buffer; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
             if (header->nlmsg_type != NLMSG_ERROR || header->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr))) continue;
             const struct nlmsgerr *answer = NLMSG_DATA(header);
-            if (answer->error && !error) { error = -answer->error; wrong = seen; }
+            error = -answer->error;
+            if (error) break;
             seen++;
         }
     }
     if (!error) return 0;
     char name[32];
-    snprintf(name, sizeof name, "message %zu", wrong);
+    snprintf(name, sizeof name, "message %zu", seen);
     errno = error;
     return fail(context, "netlink", name);
 }
 
-int netlink_run(struct context *context, const struct field *messages) {
+int netlink_run(struct context *context, int protocol, const struct field *messages) {
     size_t expected = 0, offset = 0;
     while (offset + sizeof(struct nlmsghdr) <= messages->length) {
         struct nlmsghdr header;
         memcpy(&header, messages->string + offset, sizeof header);
         if (header.nlmsg_len < sizeof header || header.nlmsg_len > messages->length - offset) break;
-        if (!(header.nlmsg_flags & NLM_F_ACK)) break;
-        expected++;
+        expected += (header.nlmsg_flags & NLM_F_ACK) != 0;
         offset += NLMSG_ALIGN((size_t)header.nlmsg_len);
     }
-    if (offset != messages->length) return errno = EINVAL, fail(context, "netlink", "malformed messages");
-    int link = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (offset != messages->length || !expected) return errno = EINVAL, fail(context, "netlink", "malformed messages");
+    int link = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
     if (link < 0) return fail(context, "socket", "netlink");
     int result = send(link, messages->string, messages->length, 0) < 0 ? fail(context, "send", "netlink")
                                                                       : netlink_acknowledged(context, link, expected);
@@ -138,7 +138,7 @@ static int netlink_host(struct context *context, const struct step *step) {
     int slot = dup3(namespace, NETWORK_NAMESPACE_FD, O_CLOEXEC);
     close(namespace);
     if (slot < 0) return fail(context, "dup3", path);
-    int result = netlink_run(context, &step->fields[0]);
+    int result = netlink_run(context, NETLINK_ROUTE, &step->fields[0]);
     close(slot);
     return result;
 }
@@ -240,7 +240,8 @@ int run_child_step(struct context *context, const struct step *step) {
     case OP_UNSHARE: return unshare((int)fields[0].number) < 0 ? fail(context, "unshare", "") : 0;
     case OP_NAMESPACE_JOIN: return join_namespace(context, fields[0].string, (int)fields[1].number);
     case OP_AWAIT_HOST: return child_await_host(context);
-    case OP_NETLINK: return netlink_run(context, &fields[0]);
+    case OP_NETLINK: return netlink_run(context, NETLINK_ROUTE, &fields[0]);
+    case OP_NETFILTER: return netlink_run(context, NETLINK_NETFILTER, &fields[0]);
     case OP_SYSCTL: return write_file(context, fields[0].string, fields[1].string, fields[1].length);
     case OP_HOSTNAME: return sethostname(fields[0].string, fields[0].length) < 0 ? fail(context, "sethostname", fields[0].string) : 0;
     case OP_DOMAINNAME: return setdomainname(fields[0].string, fields[0].length) < 0 ? fail(context, "setdomainname", fields[0].string) : 0;
@@ -256,6 +257,7 @@ int run_child_step(struct context *context, const struct step *step) {
     case OP_READONLY: return mount_readonly(context, step);
     case OP_PIVOT: return mount_pivot(context, step);
     case OP_TERMINAL: return child_terminal(context, step);
+    case OP_NAME_SERVER: return child_name_server(context, step);
     case OP_RLIMIT: return child_rlimit(context, step);
     case OP_OOM_SCORE: return child_oom_score(context, step);
     case OP_KEYRING: return child_keyring(context, step);

@@ -24,6 +24,8 @@ export interface AttachStreams {
 export interface ProcessStart {
   pid: number;
   startedAt: bigint;
+  /** The monitor's own pid, or 0 if it is too old to tell. */
+  monitorPid: number;
 }
 
 /** How a monitored process ended; `signal` is 0 unless one killed it. */
@@ -137,7 +139,12 @@ export class Monitor {
     if (type === FRAME_STARTED || type === FRAME_HELLO) {
       const version = payload.readUInt32LE(0);
       if (version > PROTOCOL_VERSION) this.#rejectStarted(new Error(`monitor speaks protocol ${version}`));
-      else this.#resolveStarted({ pid: payload.readInt32LE(4), startedAt: payload.readBigUInt64LE(8) });
+      else
+        this.#resolveStarted({
+          pid: payload.readInt32LE(4),
+          startedAt: payload.readBigUInt64LE(8),
+          monitorPid: payload.length >= 20 ? payload.readInt32LE(16) : 0,
+        });
     } else if (type === FRAME_EXITED) {
       this.#resolveExited(decodeStatus(payload.readInt32LE(0), payload.readBigUInt64LE(4)));
     } else if (type === FRAME_FAILED) {

@@ -2,7 +2,7 @@
 import { type Cgroups, type Op, parseMessages, type Step, stageOf } from "@tsd/kernel-bindings";
 import { describe, expect, it } from "vitest";
 import { containerPlan, execPlan } from "./plan.ts";
-import type { ContainerSpec, ProcessSpec } from "./spec.ts";
+import type { ContainerSpec, NamespaceChoice, ProcessSpec } from "./spec.ts";
 
 const cgroups: Cgroups = {
   version: 2,
@@ -70,6 +70,7 @@ const spec: ContainerSpec = {
       gateways: ["172.30.0.1"],
     },
   ],
+  nameServer: undefined,
   root: {
     staging: "/run/rootfs",
     layers: ["/l/1", "/l/0"],
@@ -140,6 +141,20 @@ describe("a container's plan", () => {
     });
     expect(ops(host)).not.toContain("netlink");
     expect(Number(find(host, "clone").flags) & 0x40000000).toBe(0);
+  });
+
+  it("opens the name server's sockets once the network is up, and leads port 53 to them unless they have it", () => {
+    const served = containerPlan({ ...spec, nameServer: { port: 61234 } });
+    const order = ops(served);
+    expect(find(served, "name-server.listen").port).toBe(61234);
+    expect(order.indexOf("name-server.listen")).toBeGreaterThan(order.indexOf("netlink"));
+    // The frame of a batch, a table, a chain, and a rule for each protocol and direction.
+    expect(parseMessages(Buffer.from(find(served, "netfilter").messages))).toHaveLength(2 + 1 + 1 + 4);
+    expect(ops(containerPlan({ ...spec, nameServer: { port: 53 } }))).not.toContain("netfilter");
+    const shared: NamespaceChoice = { kind: "join", path: "/proc/7/ns/net" };
+    const joined = { ...spec.namespaces, network: shared };
+    const inAnothers = containerPlan({ ...spec, namespaces: joined, nameServer: { port: 53 } });
+    expect(ops(inAnothers)).not.toContain("name-server.listen");
   });
 
   it("joins another's namespaces by its paths", () => {

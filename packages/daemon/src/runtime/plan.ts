@@ -10,6 +10,7 @@ import {
 } from "@tsd/kernel-bindings";
 import { filesystemSteps } from "./contributors/filesystems.ts";
 import { logSteps, serveSteps } from "./contributors/monitor.ts";
+import { nameServerSteps } from "./contributors/names.ts";
 import { cloneSteps, joinSteps, sysctlSteps, utsSteps } from "./contributors/namespaces.ts";
 import { hostNetworkSteps, networkSteps } from "./contributors/network.ts";
 import {
@@ -47,6 +48,7 @@ export function containerPlan(spec: ContainerSpec): Plan {
     ...filesystemSteps(spec),
     ...mountSteps(spec),
     ...networkSteps(spec),
+    ...nameServerSteps(spec),
     ...sysctlSteps(spec),
     ...maskSteps(spec),
     ...pivotSteps(spec),

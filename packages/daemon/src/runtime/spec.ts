@@ -146,6 +146,9 @@ export interface ContainerSpec {
   /** A whole system with its own init, which manages a subtree of control groups by itself. */
   subtree: Subtree | undefined;
   interfaces: readonly InterfaceSpec[];
+  /** The name server that user-defined networks have. It listens on this port; unless that is 53 itself, nf_tables rules lead
+   * port 53 there. */
+  nameServer: { port: number } | undefined;
   root: { staging: string; layers: readonly string[]; upper: string; work: string; readOnly: boolean };
   /** Files of the engine's that appear in /etc, by their targets. */
   files: readonly { source: string; target: string }[];

@@ -34,6 +34,7 @@ export interface ContainerInput {
   user: ResolvedUser;
   namespaces: NamespaceChoices;
   interfaces: readonly InterfaceSpec[];
+  nameServer?: ContainerSpec["nameServer"];
   mounts: readonly MountSpec[];
   files: readonly { source: string; target: string }[];
   log: { path: string; maximumSize: number; maximumFiles: number } | undefined;
@@ -232,6 +233,7 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
       : [...defaultDeviceRules, ...asked.rules, ...named.rules, ...(host.DeviceCgroupRules ?? [])],
     subtree: host.Type === "system" ? runtime.cgroups.subtree(places.cgroup) : undefined,
     interfaces: input.interfaces,
+    nameServer: input.nameServer,
     root: {
       staging: runtime.staging,
       layers: input.layers,

@@ -39,6 +39,7 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   "namespace.join": (step) => `join namespace ${step.path}`,
   "await-host": () => "wait for the host's steps",
   netlink: (step) => `send ${count(step.messages)} rtnetlink messages in the container`,
+  netfilter: (step) => `send ${count(step.messages)} nf_tables messages in the container`,
   sysctl: (step) => `set ${step.path} to ${step.value}`,
   hostname: (step) => `set the host name ${step.name}`,
   domainname: (step) => `set the domain name ${step.name}`,
@@ -59,6 +60,7 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   pivot: (step) =>
     `pivot to the root (${attributes(Number(step.attributes)) || "read-write"}) and detach the host's`,
   terminal: (step) => `open the terminal${step.console ? " and show it as /dev/console" : ""}`,
+  "name-server.listen": (step) => `open the name server's sockets at ${step.address}:${step.port}`,
   rlimit: (step) => `set resource limit ${step.resource} to ${step.soft}:${step.hard}`,
   "oom-score": (step) => `set oom_score_adj to ${step.value}`,
   keyring: (step) => `join a session keyring of its own, ${step.name}`,

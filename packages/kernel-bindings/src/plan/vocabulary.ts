@@ -71,6 +71,8 @@ export const vocabulary = {
   sysctl: { code: 35, stage: "child", fields: { path: "string", value: "string" } },
   hostname: { code: 36, stage: "child", fields: { name: "string" } },
   domainname: { code: 37, stage: "child", fields: { name: "string" } },
+  /** nf_tables messages in the container's network namespace, as one batch. */
+  netfilter: { code: 38, stage: "child", fields: { messages: "bytes" } },
   /** Takes a detached copy of a mount of another mount namespace into a slot. */
   "bind.open-in": {
     code: 39,
@@ -131,6 +133,8 @@ export const vocabulary = {
   /** Makes the new root the root, forgets the host's, and sets attributes (MOUNT_ATTR_*) on it. */
   pivot: { code: 49, stage: "child", fields: { attributes: "number" } },
   terminal: { code: 50, stage: "child", fields: { columns: "number", rows: "number", console: "flag" } },
+  /** The name server's sockets (UDP, and TCP that listens), which the monitor keeps; an IPv4 address of the container's. */
+  "name-server.listen": { code: 51, stage: "child", fields: { address: "string", port: "number" } },
   /** RLIM_INFINITY is 2^64−1; a tolerated limit is set as far as the host lets us. */
   rlimit: {
     code: 60,
