@@ -28,6 +28,7 @@ import { ImageService } from "./engine/images/service.ts";
 import { NetworkConnections } from "./engine/networks/connections.ts";
 import { DeviceLoans } from "./engine/networks/device-loans.ts";
 import { Memberships } from "./engine/networks/memberships.ts";
+import { Names } from "./engine/networks/names.ts";
 import { SubnetChooser } from "./engine/networks/pools.ts";
 import { ephemeralPorts, HostPorts } from "./engine/networks/ports.ts";
 import { NetworkService } from "./engine/networks/service.ts";
@@ -145,11 +146,12 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     hostTables: tables,
     report,
   });
+  const names = new Names(networks, report);
   const memberships = new Memberships({
     networks,
     hostPorts: new HostPorts(ephemeralPorts()),
     mtu: settings.mtu,
-    watchers: [policies, chains],
+    watchers: [policies, chains, names],
   });
   const volumes = new LocalVolumes(join(dataRoot, "volumes"), events, volumeStore(db));
   // Loop devices are known by their files' real paths.
@@ -166,6 +168,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     images,
     networks,
     memberships,
+    names,
     volumes,
     layers,
     events,
@@ -176,6 +179,8 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   });
   policies.registry = containers.registry;
   chains.registry = containers.registry;
+  names.registry = containers.registry;
+  names.directoryOf = (id) => containers.starter.directory(id);
   networks.removed = ({ id }) => {
     policies.networkRemoved(id);
     chains.networkRemoved(id);
@@ -199,6 +204,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   );
   lifecycle.observe(health);
   lifecycle.observe(chains);
+  lifecycle.observe(names);
   lifecycle.observe(new DeviceLoans(report));
   lifecycle.observe(execs);
   const statsHistory = new StatsHistory(runtime);
@@ -237,7 +243,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     execs,
     images,
     networks,
-    networkConnections: new NetworkConnections({ containers, networks, memberships, report }),
+    networkConnections: new NetworkConnections({ containers, networks, memberships, names, report }),
     policies,
     chains,
     volumes,
@@ -287,6 +293,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       await app.close();
       events.flush();
       policies.close();
+      names.close();
       await networks.close();
       statsHistory.close();
       audit.close();

@@ -131,7 +131,8 @@ describe("a container's plan", () => {
   });
 
   it("sets the network up by messages for both sides", () => {
-    expect(parseMessages(Buffer.from(find(plan, "netlink.host").messages))).toHaveLength(1);
+    // The pair of links; its end on the bridge.
+    expect(parseMessages(Buffer.from(find(plan, "netlink.host").messages))).toHaveLength(2);
     // Loopback up; an address, the link up, a route.
     expect(parseMessages(Buffer.from(find(plan, "netlink").messages))).toHaveLength(4);
     const host = containerPlan({

@@ -1,6 +1,7 @@
 // The files of /etc that the engine writes for a container: hostname, hosts, resolv.conf.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { NAME_SERVER_ADDRESS } from "@tsd/kernel-bindings";
 import type { ContainerConfig, HostConfig } from "../../api/schemas/container-create.ts";
 import { invalid } from "../errors.ts";
 import type { EndpointState } from "../networks/record.ts";
@@ -24,34 +25,42 @@ function extraHosts(entries: readonly string[], gateway: string): string[] {
   });
 }
 
-/** The host's resolvers, without those that a container's own loopback would swallow, and what was asked for instead. */
-export function resolvConf(hostFile: string, host: HostConfig, ownNetwork: boolean): string {
+/** Whose resolvers a container has: the host's own network's, those of its own network, or our name server. */
+export type NameService = "host" | "own" | "served";
+
+/** The host's resolvers, without those that a container's own loopback would swallow, and what was asked for instead; or our
+ * name server, which asks them itself. */
+export function resolvConf(hostFile: string, host: HostConfig, service: NameService): string {
   const lines = hostFile.split("\n");
   const nameservers = lines
     .filter((line) => /^\s*nameserver\s/.test(line))
     .map((line) => line.trim().split(/\s+/)[1] ?? "");
-  const usable = ownNetwork ? nameservers.filter((address) => !/^(127\.|::1$)/.test(address)) : nameservers;
-  const servers = host.Dns?.length
-    ? host.Dns
-    : usable.length > 0 || !ownNetwork
-      ? usable
-      : ["8.8.8.8", "8.8.4.4"];
   const own = (word: string): string[] => {
     const line = lines.findLast((candidate) => new RegExp(`^\\s*${word}\\s`).test(candidate));
     return line ? line.trim().split(/\s+/).slice(1) : [];
   };
-  const search = host.DnsSearch?.length
-    ? host.DnsSearch.filter((domain) => domain !== ".")
-    : host.DnsSearch?.includes(".")
-      ? []
-      : own("search");
-  const options = host.DnsOptions?.length ? host.DnsOptions : own("options");
+  const asked = host.DnsSearch?.length ? host.DnsSearch : own("search");
+  const search = asked.filter((domain) => domain !== ".");
+  const given = host.DnsOptions?.length ? host.DnsOptions : own("options");
+  // Names without dots are for the name server: it knows which are its own.
+  const options =
+    service === "served" && !given.some((option) => option.startsWith("ndots:"))
+      ? [...given, "ndots:0"]
+      : given;
   return [
-    ...servers.map((server) => `nameserver ${server}`),
+    ...servers(nameservers, host, service).map((server) => `nameserver ${server}`),
     ...(search.length ? [`search ${search.join(" ")}`] : []),
     ...(options.length ? [`options ${options.join(" ")}`] : []),
     "",
   ].join("\n");
+}
+
+function servers(hosts: readonly string[], host: HostConfig, service: NameService): readonly string[] {
+  if (service === "served") return [NAME_SERVER_ADDRESS];
+  if (host.Dns?.length) return host.Dns;
+  if (service === "host") return hosts;
+  const usable = hosts.filter((address) => !/^(127\.|::1$)/.test(address));
+  return usable.length > 0 ? usable : ["8.8.8.8", "8.8.4.4"];
 }
 
 /** The addresses of a container, in the order of its interfaces. */
@@ -68,8 +77,7 @@ export interface EtcFacts {
   /** Other containers that it has names for. */
   linked: readonly { address: string; names: readonly string[] }[];
   gateway: string;
-  /** "host" networks see the host's own files. */
-  hostNetwork: boolean;
+  names: NameService;
 }
 
 function readHost(path: string): string {
@@ -88,14 +96,14 @@ export function writeEtcFiles(directory: string, facts: EtcFacts): { source: str
   const fullName = config.Domainname
     ? `${config.Hostname}.${config.Domainname} ${config.Hostname}`
     : config.Hostname;
-  const hosts = facts.hostNetwork ? [readHost("/etc/hosts").trimEnd()] : [...loopbackHosts];
+  const hosts = facts.names === "host" ? [readHost("/etc/hosts").trimEnd()] : [...loopbackHosts];
   for (const { address, names } of facts.linked) hosts.push(`${address}\t${names.join(" ")}`);
   if (config.Hostname) for (const address of facts.addresses) hosts.push(`${address}\t${fullName}`);
   hosts.push(...extraHosts(hostConfig.ExtraHosts ?? [], facts.gateway));
   const files = {
     hostname: `${config.Hostname}\n`,
     hosts: `${hosts.join("\n")}\n`,
-    "resolv.conf": resolvConf(readHost("/etc/resolv.conf"), hostConfig, !facts.hostNetwork),
+    "resolv.conf": resolvConf(readHost("/etc/resolv.conf"), hostConfig, facts.names),
   };
   for (const [name, text] of Object.entries(files))
     writeFileSync(join(directory, name), text, { mode: 0o644 });

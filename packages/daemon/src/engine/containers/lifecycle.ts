@@ -9,6 +9,7 @@ import { conflict, notModified } from "../errors.ts";
 import type { EventSink } from "../events/event.ts";
 import type { ImageSource } from "../images/image.ts";
 import type { Memberships } from "../networks/memberships.ts";
+import type { Names } from "../networks/names.ts";
 import type { NetworkService } from "../networks/service.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
 import { formatNanoseconds, milliseconds, now } from "../timestamps.ts";
@@ -27,6 +28,7 @@ export interface LifecycleParts {
   images: ImageSource;
   networks: NetworkService;
   memberships: Memberships;
+  names: Names;
   volumes: VolumePlace;
   layers: WritableLayers;
   events: EventSink;

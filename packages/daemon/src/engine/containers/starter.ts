@@ -14,6 +14,7 @@ import { everything } from "../access/caller.ts";
 import { conflict, invalid } from "../errors.ts";
 import type { ImageSource } from "../images/image.ts";
 import type { Joined, Member, Memberships } from "../networks/memberships.ts";
+import type { Names } from "../networks/names.ts";
 import { requestedPorts } from "../networks/ports.ts";
 import type { NetworkService } from "../networks/service.ts";
 import { labelsOf } from "../policies/labels.ts";
@@ -32,6 +33,7 @@ export interface StarterParts {
   images: ImageSource;
   networks: NetworkService;
   memberships: Memberships;
+  names: Names;
   registry: ContainerRegistry;
   /** Where containers keep their directories, and what they write. */
   root: string;
@@ -100,6 +102,7 @@ export class ContainerStarter {
     const links = this.#links(container);
     const linkEnvironment = links.flatMap(({ environment }) => environment);
     const { interfaces } = this.#join(container, linkEnvironment);
+    const nameServer = this.#parts.names.settings(container);
     const places = runtime.places(container.id, hostConfig.CgroupParent);
     mkdirSync(places.directory, { recursive: true, mode: 0o700 });
     const files = writeEtcFiles(directory, {
@@ -108,7 +111,7 @@ export class ContainerStarter {
       addresses: endpointAddresses(container.state.endpoints),
       linked: links.map(({ address, names }) => ({ address, names })),
       gateway: networks.default.gateways[0]?.address ?? "",
-      hostNetwork: hostConfig.NetworkMode === "host",
+      names: hostConfig.NetworkMode === "host" ? "host" : nameServer ? "served" : "own",
     });
     const log = logSettings(hostConfig.LogConfig);
     const spec = specifyContainer(runtime, {
@@ -122,6 +125,7 @@ export class ContainerStarter {
       user,
       namespaces,
       interfaces,
+      nameServer,
       mounts: [...definition.mounts.map(mountSpec), ...this.#sharedMemory(namespaces.ipc)],
       files,
       log: log && { path: this.logPath(container.id), ...log },

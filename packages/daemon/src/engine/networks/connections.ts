@@ -15,6 +15,7 @@ import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
 import { conflict, EngineError, invalid } from "../errors.ts";
 import { gatewayPlace, type Member, type Memberships } from "./memberships.ts";
+import type { Names } from "./names.ts";
 import type { Network } from "./network.ts";
 import type { PortRequest } from "./ports.ts";
 import type { EndpointState, PublishedPort } from "./record.ts";
@@ -25,6 +26,7 @@ export interface ConnectionParts {
   containers: ContainerService;
   networks: NetworkService;
   memberships: Memberships;
+  names: Names;
   report: (problem: unknown, what: string) => void;
 }
 
@@ -54,6 +56,7 @@ export class NetworkConnections {
       const networks = { ...definition.networks, [name]: request };
       if (container.alive) await this.#attach(container, name, networks);
       this.#parts.containers.registry.redefine(container, { networks });
+      if (container.alive) this.#parts.names.changed(container);
       if (container.alive) this.#parts.networks.announce(network, "connect", { container: container.id });
     });
   }
@@ -70,6 +73,7 @@ export class NetworkConnections {
       if (container.alive) await this.#detach(container, name, force);
       const { [name]: _gone, ...networks } = definition.networks;
       this.#parts.containers.registry.redefine(container, { networks });
+      if (container.alive) this.#parts.names.changed(container);
       if (container.alive) this.#parts.networks.announce(network, "disconnect", { container: container.id });
     });
   }
