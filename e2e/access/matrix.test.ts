@@ -20,6 +20,17 @@ POST /tsd/roles/check - - -
 POST /tsd/shutdown - - -
 GET /tsd/containers/:id/cgroup v o s
 GET /tsd/containers/:id/stats/history v o s
+POST /tsd/containers/:id/ports - o s
+GET /tsd/policies v o -
+GET /tsd/policies/:network v o -
+PUT /tsd/policies/:network - o -
+DELETE /tsd/policies/:network - o -
+POST /tsd/policies/:network/test v o -
+GET /tsd/policies/:network/graph v o -
+GET /tsd/chains v o -
+GET /tsd/chains/:name v o -
+POST /tsd/chains - o -
+DELETE /tsd/chains/:name - o -
 GET /tsd/audit - - -
 GET /tsd/audit/export - - -
 GET /tsd/audit/key - - -

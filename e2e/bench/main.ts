@@ -1,6 +1,6 @@
 // The benchmark: tsd beside a real dockerd and a bare OCI runtime, in the same run on the same machine. Medians in
 // milliseconds and ratios, as a table and (with --json FILE) as JSON. --only NAME,NAME measures some of its sections:
-// containers, requests, audit, quota, names.
+// containers, requests, audit, quota, names, networks.
 //
 // TSD_PEER_RESTART: a command that kills the dockerd (which has live-restore on) and starts it again.
 // TSD_PEER_DOCKER_HOST: the dockerd's socket, with an image busybox in it. TSD_PEER_RUNC: a command that starts and ends
@@ -24,6 +24,7 @@ import {
   untilRunning,
 } from "./life.ts";
 import { measureNames } from "./names.ts";
+import { measureNetworks } from "./networks.ts";
 import { measureQuota } from "./quota.ts";
 import { measureRequests } from "./requests.ts";
 import { add, print } from "./table.ts";
@@ -248,6 +249,7 @@ const sections: Readonly<Record<string, () => Promise<void>>> = {
   audit: measureAudit,
   quota: measureQuota,
   names: () => measureNames(peerHost),
+  networks: () => measureNetworks(peerHost),
 };
 
 const { values } = parseArgs({ options: { json: { type: "string" }, only: { type: "string" } } });

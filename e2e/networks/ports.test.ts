@@ -131,6 +131,38 @@ s.sendto(b"hello", ("${SERVER}", 8053)); print(s.recv(10).decode())`;
     expect((await other.run("python3", ["-c", asks])).stdout.trim()).toBe("hello");
   });
 
+  it("for UDP leads a client that goes on to the port's next container", async () => {
+    const program = `
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 53)); print("up", flush=True)
+while True:
+    data, who = s.recvfrom(10); s.sendto(sys.argv[1].encode(), who)`;
+    const serveBy = async (name: string): Promise<Talk> => {
+      await tsctl("run", "-d", "--name", name, "-p", "8053:53/udp", "busybox", "sleep", "60");
+      const pid = await tsctl("inspect", "-f", "{{.State.Pid}}", name);
+      const server = new Talk("nsenter", [`--net=/proc/${pid}/ns/net`, "python3", "-c", program, name]);
+      await server.line();
+      return server;
+    };
+    const asks = `
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(2)
+for line in sys.stdin:
+    s.sendto(b"x", ("${SERVER}", 8053)); print(s.recv(10).decode(), flush=True)`;
+    const first = await serveBy("first");
+    const client = new Talk("nsenter", [`--net=/run/netns/${other.namespace}`, "python3", "-c", asks]);
+    expect(await client.answer("")).toBe("first");
+    first.end();
+    // Another container holds the address meanwhile, so that the next one has another.
+    await tsctl("run", "-d", "--name", "between", "busybox", "sleep", "60");
+    await tsctl("rm", "-f", "first");
+    await tsctl("run", "-d", "--name", "taking", "busybox", "sleep", "60");
+    const second = await serveBy("second");
+    expect(await client.answer("")).toBe("second");
+    second.end();
+    client.end();
+  });
+
   it("that somebody has is refused in Docker's words, and nothing is left", async () => {
     await serve("web", "-p", "8080:80");
     for (const spec of ["8080:81", "127.0.0.1:8080:81"])

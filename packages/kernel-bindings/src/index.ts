@@ -14,6 +14,7 @@ export * from "./launcher.ts";
 export * from "./libc.ts";
 export * from "./monitor.ts";
 export * from "./name-server.ts";
+export * from "./netfilter/connections.ts";
 export * as rule from "./netfilter/expressions.ts";
 export * from "./netfilter/socket.ts";
 export * as tables from "./netfilter/tables.ts";

@@ -78,14 +78,28 @@ export function dumpTable(
     [1, { string: table.name }],
     [2, { string: name }],
   ]);
-  exchange(unacknowledged(request));
+  return dump(unacknowledged(request), table.name);
+}
+
+/** One acknowledged message of any subsystem of nfnetlink. Throws KernelError. */
+export function ask(request: Buffer, about: string): void {
+  exchange(request);
+  const errno = answers()
+    .map(errnoOf)
+    .find((code) => code !== 0);
+  if (errno) throw new KernelError("netfilter", errno, about);
+}
+
+/** Everything that a request (of NLM_F_DUMP, and not acknowledged) brings, each with its attributes. Throws KernelError. */
+export function dump(request: Buffer, about: string): Map<number, Buffer>[] {
+  exchange(request);
   const found: Map<number, Buffer>[] = [];
   for (;;) {
     // A dump goes on as it is read.
     const size = receive(socket as number, buffer);
     for (const answer of parseMessages(Buffer.from(buffer.subarray(0, size)))) {
       const errno = errnoOf(answer);
-      if (errno) throw new KernelError("nf_tables", errno, table.name);
+      if (errno) throw new KernelError("netfilter", errno, about);
       if (answer.type === NLMSG_DONE || answer.type === NLMSG_ERROR) return found;
       found.push(parseAttributes(answer.body.subarray(4)));
     }

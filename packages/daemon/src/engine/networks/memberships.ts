@@ -1,6 +1,6 @@
 // Which container is in which networks: joined at its start, changed while it runs, left at its end.
 import { randomBytes, randomInt } from "node:crypto";
-import { findLink } from "@tsd/kernel-bindings";
+import { connectionless, findLink, forgetConnections, KernelError } from "@tsd/kernel-bindings";
 import type { EndpointRequest } from "../../api/schemas/container-create.ts";
 import { macOfAddress } from "../../runtime/network/bridge.ts";
 import type { Entries, GuardedPort, Redirect } from "../../runtime/network/host-tables.ts";
@@ -187,7 +187,9 @@ export class Memberships {
       this.#hostPorts.release(added);
       throw error;
     }
-    this.#hostPorts.release(membership.ports.filter((port) => !wanted.includes(port)));
+    const gone = membership.ports.filter((port) => !wanted.includes(port));
+    this.#hostPorts.release(gone);
+    this.#forget(gone);
     return ports;
   }
 
@@ -217,6 +219,7 @@ export class Memberships {
   leave(id: string, { endpoints, ports }: Membership): void {
     this.#networks.tables.delete(id);
     this.#hostPorts.release(ports);
+    this.#forget(ports);
     for (const endpoint of Object.values(endpoints)) this.#exit(id, endpoint);
   }
 
@@ -282,6 +285,24 @@ export class Memberships {
 
   #announceJoined(networkId: string, id: string, member: WatchedMember): void {
     for (const watcher of this.#watchers) watcher.joined(networkId, id, member);
+  }
+
+  /** Clients of ports without connections would be led to where they were led before. */
+  #forget(ports: readonly PublishedPort[]): void {
+    const used = Object.entries(connectionless).filter(([name]) =>
+      ports.some(({ protocol }) => protocol === name),
+    );
+    if (used.length === 0) return;
+    for (const address of new Set(ports.map((port) => port.address)))
+      try {
+        forgetConnections(
+          address,
+          used.map(([, number]) => number),
+        );
+      } catch (error) {
+        // Where the kernel does not tell of connections, they end by themselves in some minutes.
+        if (!(error instanceof KernelError)) throw error;
+      }
   }
 
   #exit(id: string, endpoint: EndpointState): void {

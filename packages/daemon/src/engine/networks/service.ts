@@ -163,7 +163,15 @@ export class NetworkService {
   /** Once it is known who is in which network: what the last daemon left in the tables is replaced, and looked after. */
   settle(): void {
     if (!this.#parts.settings.firewall) return;
-    this.#parts.tables.build();
+    try {
+      this.#parts.tables.build();
+    } catch (error) {
+      // Ports are then refused by name; the networks work without the guard.
+      this.#parts.report(
+        error,
+        "no source guard and no published ports: this kernel lacks what nf_tables need",
+      );
+    }
     this.#parts.firewall.watch();
   }
 

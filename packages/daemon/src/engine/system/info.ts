@@ -95,7 +95,7 @@ export function infoView(parts: InfoParts, sight: Sight): object {
     ],
     Plugins: {
       Volume: ["local"],
-      Network: ["bridge", "host", "null"],
+      Network: ["bridge", "host", "ipvlan", "macvlan", "null"],
       Authorization: null,
       Log: logDrivers,
     },
