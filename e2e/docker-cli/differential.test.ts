@@ -107,6 +107,39 @@ const scenarios: Readonly<Record<string, string>> = {
   events: `
     S=$(date +%s.%N); docker run --name $C -v $C:/v busybox true; docker rename $C $C-x; docker rm $C-x >/dev/null; docker volume rm $C >/dev/null 2>&1
     docker events --since $S --until $(date +%s.%N) --filter type=container --format '{{.Type}} {{.Action}} {{.Actor.Attributes.image}} {{.Actor.Attributes.exitCode}}'`,
+  "networks: made, listed, looked at, refused": `
+    docker network create --subnet 10.167.0.0/24 -l a=$C --opt com.docker.network.driver.mtu=1400 $C >/dev/null; s
+    docker network inspect $C --format '{{.Name}} {{.Driver}} {{.Scope}} {{.Internal}} {{.Attachable}} {{.Ingress}} {{.EnableIPv6}} {{json .IPAM.Config}} {{.IPAM.Driver}} {{json .Options}} {{json .Labels}} {{json .Containers}}'
+    docker network ls --filter label=a=$C --format '{{.Name}} {{.Driver}} {{.Scope}} {{.IPv6}} {{.Internal}} {{.Labels}}'
+    docker network ls --filter name=$C -q | wc -c; docker network ls --filter driver=nope -q; docker network ls --filter type=builtin --format '{{.Name}}' | sort; docker network ls --filter type=nope; s; docker network ls --filter nope=1; s
+    docker network create $C; s; docker network create bridge; s; docker network create -d nope $C-x; s; docker network create -d host $C-x; s
+    docker network create --subnet 10.167.0.0/25 $C-x; s; docker network create --subnet 10.168.0.5/24 $C-x; s; docker network create --subnet bad $C-x; s
+    docker network create --subnet 10.168.0.0/24 --gateway 10.99.0.1 $C-x; s; docker network create --subnet 10.168.0.0/24 --ip-range 10.99.0.0/25 $C-x; s
+    docker network create -o com.docker.network.bridge.enable_icc=perhaps $C-x; s; docker network create -o com.docker.network.driver.mtu=x $C-x; s
+    docker network rm bridge; s; docker network rm $C-nope; s; docker network inspect $C-nope; s
+    docker network rm $C; s; docker network prune -f --filter label=a=$C; s; docker network prune -f --filter nope=1; s; docker network rm $C-x >/dev/null 2>&1`,
+  "networks: endpoints": `
+    docker network create --subnet 10.167.0.0/24 $C >/dev/null; docker network create --subnet 10.168.0.0/24 $C-2 >/dev/null
+    docker run -d --name $C --network $C --network-alias web --ip 10.167.0.9 --hostname hh -p 18999:80 -p 127.0.0.1:18997-18998:90-91/udp --expose 70 busybox sleep 1000 >/dev/null; s
+    docker inspect $C --format '{{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{json $e.IPAMConfig}} {{json $e.Links}} {{json $e.Aliases}} {{$e.MacAddress}} {{json $e.DriverOpts}} {{$e.Gateway}} {{$e.IPAddress}} {{$e.IPPrefixLen}} {{$e.IPv6Gateway}} {{$e.GlobalIPv6Address}} {{$e.GlobalIPv6PrefixLen}} {{json $e.DNSNames}}{{end}}'
+    docker inspect $C --format '{{.NetworkSettings.IPAddress}}|{{.NetworkSettings.Gateway}}|{{.NetworkSettings.MacAddress}}|{{.NetworkSettings.Bridge}}|{{.HostConfig.NetworkMode}}|{{json .HostConfig.PortBindings}}|{{json .Config.ExposedPorts}}'
+    docker port $C 90/udp; s; docker port $C 99; s; docker exec $C sh -c 'ip -o -4 addr show eth0 | sed "s/.*inet //; s/ scope.*//"; ip route; tail -1 /etc/hosts; grep -v "^#" /etc/resolv.conf | grep nameserver'
+    docker network connect --alias two $C-2 $C; s; docker network connect $C-2 $C; s; docker exec $C ip route
+    docker inspect $C --format '{{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{$e.IPAddress}} {{json $e.Aliases}};{{end}}'
+    docker network inspect $C --format '{{range .Containers}}{{.Name}} {{.MacAddress}} {{.IPv4Address}} {{.IPv6Address}}{{end}}'
+    docker network rm $C; s; docker network disconnect $C-2 $C; s; docker network disconnect $C-2 $C; s; docker exec $C ip route
+    docker network connect host $C; s; docker network connect none $C; s; docker network connect --alias x bridge $C; s; docker network connect $C-nope $C; s; docker network connect $C $C-nope; s
+    docker run --rm --network $C --ip 10.167.0.9 busybox true; s; docker run --rm --network $C --ip 10.99.0.1 busybox true 2>&1 | head -1; docker run --rm -p 18999:80 busybox true 2>&1 | sed 's/endpoint [^:]*:/endpoint E:/; s/Bind for.*8999/Bind for X/'; docker run --rm --network nope busybox true; s
+    docker run --rm --network container:$C --hostname x busybox true; s; docker run --rm --network container:$C -p 1:1 busybox true; s; docker run --rm --network container:$C busybox ip route; docker run --rm --ip 10.0.0.1 busybox true; s
+    docker stop -t 0 $C >/dev/null; docker inspect $C --format '{{json .NetworkSettings.Ports}} {{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{$e.IPAddress}}{{$e.Gateway}}{{$e.MacAddress}} {{json $e.Aliases}}{{end}}'
+    docker network rm $C; s; docker rm -f $C >/dev/null; docker network rm $C $C-2; s`,
+  "networks: names": `
+    docker network create $C >/dev/null; docker run -d --name $C --network $C --network-alias web --dns 127.0.0.1 busybox sleep 1000 >/dev/null
+    docker run --rm --network $C --dns 127.0.0.1 busybox sh -c "ping -c1 -W1 $C >/dev/null; echo $?; ping -c1 -W1 web >/dev/null; echo $?; ping -c1 -W1 WEB >/dev/null; echo $?; ping -c1 -W1 web.$C >/dev/null; echo $?; ping -c1 -W1 nobody"; s
+    docker run --rm --network $C --link $C:store --dns 127.0.0.1 busybox ping -c1 -W1 store >/dev/null; s
+    docker run -d --name $C-b -e SECRET=1 --expose 5432 busybox sleep 1000 >/dev/null; docker run --rm --name $C-x --link $C-b:the-db busybox sh -c 'ping -c1 -W1 the-db >/dev/null; echo $?; env | grep -i the_db | sed "s/[0-9]*[.][0-9.]*[.][0-9]*/IP/" | sort'; s
+    docker run --rm --link $C-nope:x busybox true; s; docker run --rm --network host --link $C-b:x busybox true; s
+    docker rm -f $C $C-b >/dev/null; docker network rm $C; s`,
   prune: `
     docker create --name $C -l prune=$C busybox >/dev/null; docker container prune -f --filter label=prune=$C | wc -l; docker inspect $C; s
     docker container prune -f --filter nope=1; s`,

@@ -46,12 +46,8 @@ function checkConflicts(request: ContainerCreate): void {
 }
 
 function checkOne(name: string, network: Network | undefined, endpoint: EndpointRequest): void {
-  const context = network && {
-    userDefined: !network.predefined,
-    chosen: network.record.ipam.chosen,
-  };
   try {
-    checkEndpoint(endpoint, context);
+    checkEndpoint(endpoint, network?.context);
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     throw invalid(`invalid config for network ${name}: ${error.message}`);

@@ -39,8 +39,8 @@ export class NetworkConnections {
 
   /** Puts a container into one more network; now, if it runs. Nothing has changed if it fails. */
   connect(container: Container, network: Network, request: EndpointRequest): Promise<void> {
-    const { predefined, name, record } = network;
-    checkEndpoint(request, { userDefined: !predefined, chosen: record.ipam.chosen });
+    const { name } = network;
+    checkEndpoint(request, network.context);
     return container.exclusively(async () => {
       const { definition } = container.record;
       this.#checkMode(container, network);

@@ -6,6 +6,7 @@ import { AddressPool } from "./addresses.ts";
 import type { BridgeOptions } from "./bridge-options.ts";
 import type { EndpointState, IpamConfig, NetworkRecord } from "./record.ts";
 import { Subnet } from "./subnet.ts";
+import type { EndpointContext } from "./validate.ts";
 
 interface Pool {
   addresses: AddressPool;
@@ -60,6 +61,13 @@ export class Network {
 
   get subnets(): Subnet[] {
     return this.#pools.map(({ addresses }) => addresses.subnet);
+  }
+
+  /** What endpoints may ask of it. */
+  get context(): EndpointContext {
+    // The default network's subnet is the daemon's owner's choice.
+    const chosen = this.record.ipam.chosen || this.name === "bridge";
+    return { userDefined: !this.predefined, subnets: chosen ? this.subnets : [] };
   }
 
   /** The host's addresses in it: those of its bridge. */

@@ -147,15 +147,20 @@ describe("requests", () => {
   });
   it("endpoints", () => {
     const endpoint = (value: object) => endpointSchema.parse(value);
-    const wrong = (value: object, userDefined: boolean, chosen: boolean) => () =>
-      checkEndpoint(endpoint(value), { userDefined, chosen });
-    expect(wrong({ IPAMConfig: { IPv4Address: "1.2.3.4" } }, false, false)).toThrow(
+    const wrong = (value: object, userDefined: boolean, subnets: string[]) => () =>
+      checkEndpoint(endpoint(value), { userDefined, subnets: subnets.map(subnet) });
+    const address = (IPv4Address: string) => ({ IPAMConfig: { IPv4Address } });
+    expect(wrong(address("1.2.3.4"), false, [])).toThrow(
       "* user specified IP address is supported on user defined networks only\n* ",
     );
-    expect(wrong({ IPAMConfig: { IPv4Address: "bad" } }, true, true)).toThrow("invalid IPv4 address: bad");
-    expect(wrong({ MacAddress: "zz" }, true, true)).toThrow("invalid MAC address zz");
-    expect(wrong({ Aliases: ["x"] }, false, true)).toThrow("network-scoped alias");
-    expect(wrong({ Aliases: ["x"] }, true, true)).not.toThrow();
+    expect(wrong(address("1.2.3.4"), true, ["10.0.0.0/8"])).toThrow(
+      "no configured subnet or ip-range contain the IP address 1.2.3.4",
+    );
+    expect(wrong(address("10.2.3.4"), true, ["10.0.0.0/8"])).not.toThrow();
+    expect(wrong(address("bad"), true, [])).toThrow("invalid IPv4 address: bad");
+    expect(wrong({ MacAddress: "zz" }, true, [])).toThrow("invalid MAC address zz");
+    expect(wrong({ Aliases: ["x"] }, false, [])).toThrow("network-scoped alias");
+    expect(wrong({ Aliases: ["x"] }, true, [])).not.toThrow();
   });
   it("options", () => {
     const icc = "com.docker.network.bridge.enable_icc";

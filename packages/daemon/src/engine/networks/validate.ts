@@ -74,25 +74,36 @@ export function checkNetworkCreate(request: NetworkCreate): NetworkDriver {
 export interface EndpointContext {
   /** One that a user made. */
   userDefined: boolean;
-  /** The user chose its subnets. */
-  chosen: boolean;
+  /** Those of its subnets that somebody chose: only in these may addresses be chosen. */
+  subnets: readonly Subnet[];
+}
+
+function placeProblems(address: string, family: 4 | 6, { subnets }: EndpointContext): string[] {
+  const own = subnets.filter((subnet) => subnet.family === family);
+  if (own.length === 0)
+    return [
+      "user specified IP address is supported only when connecting to networks with user configured subnets",
+    ];
+  return own.some((subnet) => subnet.contains(address))
+    ? []
+    : [`no configured subnet or ip-range contain the IP address ${address}`];
 }
 
 /** Checks what is asked of a network for a container; `context` is unknown for a network that is not there yet. */
 export function checkEndpoint(endpoint: EndpointRequest, context: EndpointContext | undefined): void {
   const problems: string[] = [];
   const { IPAMConfig, Aliases, MacAddress } = endpoint;
-  const asked = Boolean(IPAMConfig?.IPv4Address || IPAMConfig?.IPv6Address);
-  if (asked && context && !context.userDefined)
+  const asked: [address: string, family: 4 | 6, isRight: (text: string) => boolean][] = [
+    [IPAMConfig?.IPv4Address ?? "", 4, isIPv4],
+    [IPAMConfig?.IPv6Address ?? "", 6, isIPv6],
+  ];
+  if (asked.some(([address]) => address) && context && !context.userDefined)
     problems.push("user specified IP address is supported on user defined networks only");
-  if (asked && context && !context.chosen)
-    problems.push(
-      "user specified IP address is supported only when connecting to networks with user configured subnets",
-    );
-  if (IPAMConfig?.IPv4Address && !isIPv4(IPAMConfig.IPv4Address))
-    problems.push(`invalid IPv4 address: ${IPAMConfig.IPv4Address}`);
-  if (IPAMConfig?.IPv6Address && !isIPv6(IPAMConfig.IPv6Address))
-    problems.push(`invalid IPv6 address: ${IPAMConfig.IPv6Address}`);
+  for (const [address, family, isRight] of asked) {
+    if (!address) continue;
+    if (!isRight(address)) problems.push(`invalid IPv${family} address: ${address}`);
+    else if (context) problems.push(...placeProblems(address, family, context));
+  }
   for (const address of IPAMConfig?.LinkLocalIPs ?? [])
     if (!isAddress(address)) problems.push(`invalid link-local IP address: ${address}`);
   if (Aliases?.length && context && !context.userDefined)
