@@ -55,6 +55,7 @@ export const commands: Readonly<Record<string, Loader>> = {
   "chain ls": async () => (await import("./commands/chain.ts")).ls,
   "chain inspect": async () => (await import("./commands/chain.ts")).inspect,
   "chain rm": async () => (await import("./commands/chain.ts")).rm,
+  "net shape": async () => (await import("./commands/net-shape.ts")).netShape,
   port: async () => (await import("./commands/port.ts")).port,
   "port add": async () => (await import("./commands/port.ts")).add,
   "port rm": async () => (await import("./commands/port.ts")).rm,
@@ -155,6 +156,7 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
     rm: "chain rm",
     remove: "chain rm",
   },
+  net: { shape: "net shape" },
   port: { add: "port add", rm: "port rm", remove: "port rm" },
   system: {
     events: "events",

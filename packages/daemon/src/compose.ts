@@ -32,6 +32,7 @@ import { Names } from "./engine/networks/names.ts";
 import { SubnetChooser } from "./engine/networks/pools.ts";
 import { ephemeralPorts, HostPorts } from "./engine/networks/ports.ts";
 import { NetworkService } from "./engine/networks/service.ts";
+import { sweepShapers } from "./engine/networks/shaping.ts";
 import { PolicyService } from "./engine/policies/service.ts";
 import { WritableLayers } from "./engine/storage/writable-layers.ts";
 import { diskUsage } from "./engine/system/disk-usage.ts";
@@ -43,6 +44,7 @@ import { engineMetrics, type Metrics } from "./http/metrics.ts";
 import { Connections } from "./listen/connections.ts";
 import { ChainTables } from "./runtime/network/chain-tables.ts";
 import { Firewall } from "./runtime/network/firewall.ts";
+import { FloodTables } from "./runtime/network/flood-tables.ts";
 import { HostTables } from "./runtime/network/host-tables.ts";
 import { PolicyTables } from "./runtime/network/policy-tables.ts";
 import { Runtime } from "./runtime/runtime.ts";
@@ -120,6 +122,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const tables = new HostTables();
   const policyTables = new PolicyTables();
   const chainTables = new ChainTables();
+  const floods = new FloodTables();
   const networks = new NetworkService({
     store: networkStore(db),
     settings: {
@@ -131,7 +134,11 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     },
     subnets: new SubnetChooser(settings.addressPools, networkId),
     firewall: new Firewall(report, (repaired) => {
-      if ([tables.repair(), policyTables.repair(), chainTables.repair(), repaired].includes(true))
+      if (
+        [tables.repair(), policyTables.repair(), chainTables.repair(), floods.repair(), repaired].includes(
+          true,
+        )
+      )
         logger.warn("the packet filter's rules had been taken away, and are back");
     }),
     tables,
@@ -150,6 +157,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const memberships = new Memberships({
     networks,
     hostPorts: new HostPorts(ephemeralPorts()),
+    floods,
     mtu: settings.mtu,
     watchers: [policies, chains, names],
   });
@@ -221,6 +229,9 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   networks.settle();
   policies.open();
   chains.open();
+  floods.build();
+  const endpoints = containers.registry.all().flatMap(({ state }) => Object.values(state.endpoints));
+  await sweepShapers(new Set(endpoints.map(({ shaper }) => shaper?.name ?? "")));
   mkdirSync(join(dataRoot, "trash"), { recursive: true, mode: 0o700 });
   const id = installationFact(db, "engine", randomUUID);
   let { labels, limits } = settings;

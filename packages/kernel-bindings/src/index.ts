@@ -21,6 +21,8 @@ export * as tables from "./netfilter/tables.ts";
 export * from "./netlink/message.ts";
 export * from "./netlink/route.ts";
 export * from "./netlink/socket.ts";
+export * as traffic from "./netlink/traffic-control.ts";
+export * from "./netlink/traffic-state.ts";
 export * from "./plan/describe.ts";
 export * from "./plan/encode.ts";
 export * from "./plan/vocabulary.ts";

@@ -4,6 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { type Command, forEachArgument, print } from "../context.ts";
 import { keyValues } from "../create/environment.ts";
 import { cpus, restartPolicy } from "../create/resources.ts";
+import { networkShape, shapeFlags } from "../create/shape.ts";
 import {
   expectArguments,
   type FlagTable,
@@ -52,6 +53,7 @@ const updateFlags: FlagTable = {
   "pids-limit": ["text"],
   restart: ["text"],
   "storage-opt": ["list"],
+  ...shapeFlags,
 };
 
 export const update: Command = async (words, context) => {
@@ -62,6 +64,7 @@ export const update: Command = async (words, context) => {
   const text = (name: string): string => flags.text(name) ?? "";
   const integer = (name: string): number => (flags.has(name) ? parseInteger(name, text(name)) : 0);
   const bytes = (name: string): number => (flags.has(name) ? parseBytes(name, text(name)) : 0);
+  const shape = networkShape(flags);
   const body = {
     BlkioWeight: integer("blkio-weight"),
     CpuPeriod: integer("cpu-period"),
@@ -75,6 +78,7 @@ export const update: Command = async (words, context) => {
     Memory: bytes("memory"),
     MemoryReservation: bytes("memory-reservation"),
     MemorySwap: text("memory-swap") === "-1" ? -1 : bytes("memory-swap"),
+    ...(shape ? { NetworkShape: shape } : {}),
     ...(flags.has("pids-limit") ? { PidsLimit: integer("pids-limit") } : {}),
     ...(flags.has("storage-opt") ? { StorageOpt: keyValues(flags.list("storage-opt")) } : {}),
     ...(flags.has("restart") ? { RestartPolicy: restartPolicy(text("restart")) } : {}),

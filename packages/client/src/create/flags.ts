@@ -1,7 +1,9 @@
 // The flags of run and create.
 import type { FlagTable } from "../flags.ts";
+import { shapeFlags } from "./shape.ts";
 
 export const createFlags: FlagTable = {
+  ...shapeFlags,
   "add-host": ["list"],
   annotation: ["list"],
   "blkio-weight-device": ["list"],

@@ -8,6 +8,7 @@ import { healthcheck } from "./health.ts";
 import { bind, mount } from "./mounts.ts";
 import { networks, ports } from "./networks.ts";
 import { cpus, device, deviceRates, restartPolicy, ulimit } from "./resources.ts";
+import { networkShape } from "./shape.ts";
 
 type HostConfig = NonNullable<ContainerCreateRequest["HostConfig"]>;
 
@@ -71,6 +72,7 @@ export function createRequest(
     ),
     LogConfig: { Type: text("log-driver"), Config: keyValues(flags.list("log-opt")) },
     NetworkMode: network.mode,
+    NetworkShape: networkShape(flags) ?? null,
     PortBindings: published.bindings,
     PublishAllPorts: flags.bool("publish-all"),
     RestartPolicy: restartPolicy(text("restart") || "no"),

@@ -7,6 +7,7 @@ import type {
   ContainerStats,
   ContainerSummary,
   ContainerUpdateRequest,
+  InterfaceShape,
   PathStat,
   PortChange,
   PortMap,
@@ -75,6 +76,11 @@ export class Containers {
       path: withQuery("/containers/create", { name, platform }),
       body,
     });
+  }
+
+  /** How a running container's traffic is shaped, interface by interface. */
+  shape(id: string): Promise<InterfaceShape[]> {
+    return this.#channel.json({ path: `/tsd${containerPath(id, "/shape")}` });
   }
 
   /** Publishes ports of a running container, and takes others back; answers with those there are then. */

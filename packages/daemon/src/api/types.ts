@@ -45,6 +45,39 @@ export interface PortChange {
   Remove?: PortMap;
 }
 
+/** A qdisc or a class as the kernel has it; rates in bits per second. */
+export interface TrafficState {
+  kind: string;
+  handle: string;
+  rate: number;
+  ceiling: number;
+  bytes: number;
+  packets: number;
+  dropped: number;
+  overlimits: number;
+  backlog: number;
+}
+/** What was asked of one direction, and what the kernel has. */
+export interface ShapedDirection {
+  Asked: {
+    rate: number;
+    burst: number;
+    packets: number;
+    connections: number;
+    classes: { name: string; rate: number; ceiling: number; priority: number }[];
+  };
+  Kernel: TrafficState | null;
+  Classes: (TrafficState & { name: string })[];
+}
+/** One interface of GET /tsd/containers/{id}/shape. */
+export interface InterfaceShape {
+  Network: string;
+  Interface: string;
+  HostInterface: string;
+  In: ShapedDirection;
+  Out: ShapedDirection;
+}
+
 /** What POST /containers/{id}/update takes: what is left out stays as it is. */
 export type ContainerUpdateRequest = z.input<typeof containerUpdateSchema>;
 

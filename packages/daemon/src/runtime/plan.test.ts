@@ -1,6 +1,7 @@
 // Plans compared as data: what is in them, and in which order. Nothing here touches the kernel.
 import { type Cgroups, type Op, parseMessages, type Step, stageOf } from "@tsd/kernel-bindings";
 import { describe, expect, it } from "vitest";
+import { unshaped } from "./network/shape.ts";
 import { containerPlan, execPlan } from "./plan.ts";
 import type { ContainerSpec, NamespaceChoice, ProcessSpec } from "./spec.ts";
 
@@ -63,7 +64,15 @@ const spec: ContainerSpec = {
     {
       name: "eth0",
       index: 100,
-      attachment: { kind: "bridge", hostName: "vethc", hostIndex: 5000, bridgeIndex: 3, isolated: false },
+      attachment: {
+        kind: "bridge",
+        hostName: "vethc",
+        hostIndex: 5000,
+        bridgeIndex: 3,
+        isolated: false,
+        shape: unshaped,
+        shaper: undefined,
+      },
       mtu: 1500,
       mac: "02:42:ac:1e:00:02",
       addresses: [{ address: "172.30.0.2", prefixLength: 16 }],

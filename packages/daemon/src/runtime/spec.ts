@@ -9,6 +9,7 @@ import type {
   Step,
   Subtree,
 } from "@tsd/kernel-bindings";
+import type { Shape, Shaper } from "./network/shape.ts";
 
 /** A namespace of its own, the host's, or that of the process whose /proc/<pid>/ns/<kind> is `path`. */
 export type NamespaceChoice = { kind: "private" } | { kind: "host" } | { kind: "join"; path: string };
@@ -50,6 +51,8 @@ export type Attachment =
       bridgeIndex: number;
       /** Other isolated ports of the bridge are out of reach. */
       isolated: boolean;
+      shape: Shape;
+      shaper: Shaper | undefined;
     }
   | { kind: "macvlan"; parentIndex: number; mode: keyof typeof macvlanModes }
   | { kind: "ipvlan"; parentIndex: number; mode: keyof typeof ipvlanModes }

@@ -6,7 +6,7 @@ import {
   type ContainerStore,
   initialState,
 } from "../engine/containers/record.ts";
-import { emptyEndpoint } from "../engine/networks/memberships.ts";
+import { emptyEndpoint } from "../engine/networks/places.ts";
 import { type Db, prepare } from "./database.ts";
 
 /** What records of before there were owners, or networks to choose from, lack. */

@@ -5,8 +5,8 @@ import koffi from "koffi";
 import { KernelError } from "../errors.ts";
 import { later } from "../later.ts";
 import { closeDescriptor, inNetworkNamespace, netlinkSocket, receive, send } from "../libc.ts";
-import { type Answer, parseAttributes, parseMessages } from "./message.ts";
-import { deleteLink, getLink, moveLink, RTM_NEWLINK } from "./route.ts";
+import { type Answer, message, NLM_F_ACK, NLM_F_DUMP, parseAttributes, parseMessages } from "./message.ts";
+import { deleteLink, getLink, moveLink, RTM_GETLINK, RTM_NEWLINK } from "./route.ts";
 
 const NETLINK_ROUTE = 0;
 const NLMSG_ERROR = 2;
@@ -14,6 +14,7 @@ const ENODEV = 19;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_ADDRESS = 1;
+const IFLA_LINKINFO = 18;
 
 const openSocket = (namespace: string | undefined): number =>
   namespace
@@ -41,12 +42,46 @@ export function netlinkRequest(bytes: Uint8Array, about: string, namespace?: str
   }
 }
 
+/** The bodies of everything that a request (of NLM_F_DUMP) brings. Throws KernelError. */
+export function netlinkDump(bytes: Buffer, about: string): Buffer[] {
+  const NLMSG_DONE = 3;
+  const socket = openSocket(undefined);
+  try {
+    const request = Buffer.from(bytes);
+    request.writeUInt16LE(request.readUInt16LE(6) & ~NLM_F_ACK, 6);
+    send(socket, request);
+    const found: Buffer[] = [];
+    const buffer = Buffer.alloc(65536);
+    for (;;)
+      for (const { type, body } of parseMessages(buffer.subarray(0, receive(socket, buffer)))) {
+        if (type === NLMSG_DONE) return found;
+        if (type === NLMSG_ERROR) throw new KernelError("netlink", -body.readInt32LE(0), about);
+        found.push(Buffer.from(body));
+      }
+  } finally {
+    closeDescriptor(socket);
+  }
+}
+
+/** The names of the links of a kind in the daemon's network namespace. */
+export function linksOfKind(kind: string): string[] {
+  const request = getLink("");
+  const all = message(RTM_GETLINK, NLM_F_DUMP, request.subarray(16, 32), []);
+  return netlinkDump(all, kind).flatMap((body) => {
+    const attributes = parseAttributes(body.subarray(16));
+    const information = parseAttributes(attributes.get(IFLA_LINKINFO) ?? Buffer.alloc(0));
+    const own = information.get(1)?.toString("latin1").replace(/\0$/, "");
+    const name = attributes.get(IFLA_IFNAME)?.toString("utf8").replace(/\0$/, "");
+    return own === kind && name ? [name] : [];
+  });
+}
+
 const sendLater = koffi
   .load("libc.so.6")
   .func("intptr_t send(int descriptor, const void *bytes, size_t length, int flags)");
 
 /** As netlinkRequest, on the thread pool: for what the kernel takes its time over, 20 to 30 ms. */
-async function requestLater(bytes: Buffer, about: string, namespace?: string): Promise<void> {
+export async function requestLater(bytes: Buffer, about: string, namespace?: string): Promise<void> {
   const socket = openSocket(namespace);
   try {
     await later("send", about, sendLater, socket, bytes, bytes.length, 0);

@@ -113,6 +113,38 @@ const mount = z.looseObject({
 });
 export type MountRequest = z.output<typeof mount>;
 
+const bothWays = z
+  .object({ Out: integer, In: integer })
+  .nullish()
+  .transform((value) => value ?? { Out: 0, In: 0 });
+const rate = z
+  .object({ Rate: integer, Burst: integer })
+  .nullish()
+  .transform((value) => value ?? { Rate: 0, Burst: 0 });
+/** Ours: how the container's traffic is shaped. Rates in bits per second, bursts in bytes; 0 is no limit. */
+const networkShape = z.object({
+  Out: rate,
+  In: rate,
+  Classes: z
+    .array(
+      z.object({
+        Name: text,
+        Direction: text,
+        Protocol: text,
+        /** "80", "8000-8100", "20;21". */
+        Ports: text,
+        Rate: integer,
+        Ceiling: integer,
+        Priority: integer,
+      }),
+    )
+    .nullish()
+    .transform((value) => value ?? []),
+  PacketsPerSecond: bothWays,
+  ConnectionsPerSecond: bothWays,
+});
+export type NetworkShape = z.output<typeof networkShape>;
+
 export const hostConfigSchema = z.object({
   Binds: strings,
   ContainerIDFile: text,
@@ -123,6 +155,7 @@ export const hostConfigSchema = z.object({
     .nullish()
     .transform((value) => value ?? { Type: "", Config: {} }),
   NetworkMode: text,
+  NetworkShape: networkShape.nullish().transform((value) => value ?? null),
   PortBindings: portBindingsSchema,
   RestartPolicy: z
     .object({ Name: text, MaximumRetryCount: integer })
@@ -256,6 +289,7 @@ export const containerUpdateSchema = hostConfigSchema
     CpuRealtimePeriod: true,
     CpuRealtimeRuntime: true,
     StorageOpt: true,
+    NetworkShape: true,
   })
   .extend({ RestartPolicy: z.object({ Name: text, MaximumRetryCount: integer }).nullish() });
 export type ContainerUpdate = z.output<typeof containerUpdateSchema>;

@@ -68,6 +68,7 @@ const hostConfig: { [F in keyof Required<HostConfig>]: Judgement<HostConfig[F]> 
     mode.startsWith("device:")
       ? onlyPrivileged<string>(() => false)(mode, limits)
       : namespace("network")(mode, limits),
+  NetworkShape: "harmless",
   PidMode: namespace("pid"),
   IpcMode: namespace("ipc"),
   UTSMode: namespace("uts"),

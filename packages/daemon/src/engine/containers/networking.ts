@@ -2,10 +2,11 @@
 import type { ContainerCreate, EndpointRequest } from "../../api/schemas/container-create.ts";
 import type { Caller } from "../access/caller.ts";
 import { EngineError, invalid } from "../errors.ts";
-import { deviceOf, emptyEndpoint } from "../networks/memberships.ts";
 import type { Network } from "../networks/network.ts";
+import { deviceOf, emptyEndpoint } from "../networks/places.ts";
 import { requestedPorts } from "../networks/ports.ts";
 import type { NetworkService } from "../networks/service.ts";
+import { readShape } from "../networks/shape-options.ts";
 import { checkEndpoint, isMac } from "../networks/validate.ts";
 
 /** What comes of it: the networks by name, and what the client is told. */
@@ -64,6 +65,7 @@ export function requestedNetworks(
   const { HostConfig: host } = request;
   const mode = ["", "default"].includes(host.NetworkMode) ? "bridge" : host.NetworkMode;
   requestedPorts(host, request.ExposedPorts);
+  readShape({}, {}, host.NetworkShape);
   if (request.MacAddress && !isMac(request.MacAddress))
     throw invalid(`invalid MAC address: ${request.MacAddress}`);
   if (mode.startsWith("container:")) return { networks: {}, networkIds: {}, warnings: [] };
@@ -79,6 +81,8 @@ export function requestedNetworks(
     checkOne(network?.name ?? key, network, endpoint);
     networks[network?.name ?? key] = endpoint;
   }
+  for (const [name, endpoint] of Object.entries(networks))
+    readShape(look(name)?.record.options ?? {}, endpoint.DriverOpts ?? {}, host.NetworkShape);
   const first = (deviceOf(mode) ? undefined : look(mode))?.name ?? mode;
   if (Object.keys(networks).length === 0 && !deviceOf(mode)) networks[first] = emptyEndpoint();
   const own = networks[first];

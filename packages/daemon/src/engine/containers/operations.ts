@@ -11,6 +11,8 @@ import type { Caller, Sight } from "../access/caller.ts";
 import { checkUpdate } from "../access/create-limits.ts";
 import { conflict, EngineError, invalid } from "../errors.ts";
 import { parseNanoseconds } from "../events/time-parameter.ts";
+import { mergeShapes, readShape } from "../networks/shape-options.ts";
+import { reshape, shapeView } from "../networks/shaping.ts";
 import { requestedSize } from "../storage/options.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
 import { parseTime } from "../timestamps.ts";
@@ -148,8 +150,10 @@ export class ContainerOperations {
       }
       checkRestartPolicy(hostConfig);
       checkResources(hostConfig);
+      hostConfig.NetworkShape = mergeShapes(before.NetworkShape, update.NetworkShape);
       const takeBack = size === undefined ? undefined : await this.#layers.resize(container.id, size);
       try {
+        if (update.NetworkShape) await this.#reshape(container, hostConfig);
         this.#apply(container, hostConfig, wanted);
       } catch (error) {
         await takeBack?.();
@@ -158,6 +162,22 @@ export class ContainerOperations {
       this.#containers.announce(container, "update");
       return { Warnings: null };
     });
+  }
+
+  /** Shapes a container's traffic in another way, at once if it runs. */
+  async #reshape(container: Container, hostConfig: HostConfig): Promise<void> {
+    readShape({}, {}, hostConfig.NetworkShape);
+    if (!container.alive) return;
+    const member = this.#containers.starter.member(container);
+    const { memberships } = this.#containers.lifecycle.parts;
+    const after = { ...member, shape: hostConfig.NetworkShape };
+    container.note({ endpoints: await reshape(memberships, member, after, container.state) });
+  }
+
+  shape(container: Container): object[] {
+    if (!container.alive) throw conflict(`container ${container.id} is not running`);
+    const { memberships } = this.#containers.lifecycle.parts;
+    return shapeView(memberships, this.#containers.starter.member(container), container.state);
   }
 
   /** A device that is not there is the request's fault here: the container has long been started without it. */

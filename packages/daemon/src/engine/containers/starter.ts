@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import type { Launch, Plan } from "@tsd/kernel-bindings";
+import { type Launch, type Plan, removeLink } from "@tsd/kernel-bindings";
 import { parseTmpfs } from "../../runtime/mounts.ts";
 import { containerPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
@@ -156,7 +156,10 @@ export class ContainerStarter {
   async release(container: Container): Promise<void> {
     const { runtime, memberships } = this.#parts;
     await runtime.release(runtime.places(container.id, container.record.definition.hostConfig.CgroupParent));
+    const shapers = Object.values(container.state.endpoints).flatMap(({ shaper }) => shaper ?? []);
     memberships.leave(container.id, container.state);
+    // All others go with the container's namespace.
+    await Promise.all(shapers.map(({ name }) => removeLink(name)));
     // Written down with what else the caller has to say.
     Object.assign(container.record.state, { endpoints: {}, ports: [] });
   }
@@ -175,6 +178,7 @@ export class ContainerStarter {
       networkIds,
       labels: labelsOf(container),
       ports: requestedPorts(hostConfig, config.ExposedPorts),
+      shape: hostConfig.NetworkShape ?? null,
     };
   }
 

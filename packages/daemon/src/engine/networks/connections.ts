@@ -14,12 +14,14 @@ import type { InterfaceSpec } from "../../runtime/spec.ts";
 import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
 import { conflict, EngineError, invalid } from "../errors.ts";
-import { gatewayPlace, type Member, type Memberships } from "./memberships.ts";
+import type { Member, Memberships } from "./memberships.ts";
 import type { Names } from "./names.ts";
 import type { Network } from "./network.ts";
+import { gatewayPlace } from "./places.ts";
 import type { PortRequest } from "./ports.ts";
 import type { EndpointState, PublishedPort } from "./record.ts";
 import type { NetworkService } from "./service.ts";
+import { readShape } from "./shape-options.ts";
 import { checkEndpoint } from "./validate.ts";
 
 export interface ConnectionParts {
@@ -41,6 +43,7 @@ export class NetworkConnections {
   connect(container: Container, network: Network, request: EndpointRequest): Promise<void> {
     const { name } = network;
     checkEndpoint(request, network.context);
+    readShape(network.record.options, request.DriverOpts ?? {}, null);
     return container.exclusively(async () => {
       const { definition } = container.record;
       this.#checkMode(container, network);
@@ -109,6 +112,7 @@ export class NetworkConnections {
       memberships.drop(container.id, container.state, name);
       container.note({ endpoints: before });
       if (endpoint.hostName) await removeLink(endpoint.hostName);
+      if (endpoint.shaper) await removeLink(endpoint.shaper.name);
       throw error instanceof KernelError
         ? new EngineError(
             "system",
@@ -135,6 +139,7 @@ export class NetworkConnections {
         [],
       );
     try {
+      if (endpoint.shaper) await removeLink(endpoint.shaper.name);
       if (endpoint.hostName) await removeLink(endpoint.hostName);
       else if (endpoint.interface) await removeLink(endpoint.interface, namespaceOf(container.state.pid));
     } catch (error) {

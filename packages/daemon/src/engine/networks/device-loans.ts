@@ -3,7 +3,7 @@ import { closeSync, openSync } from "node:fs";
 import { fetchLink } from "@tsd/kernel-bindings";
 import type { LifecycleObserver } from "../containers/lifecycle.ts";
 import type { Container } from "../containers/registry.ts";
-import { deviceOf } from "./memberships.ts";
+import { deviceOf } from "./places.ts";
 
 export class DeviceLoans implements LifecycleObserver {
   readonly #report: (problem: unknown, what: string) => void;

@@ -1,17 +1,30 @@
 // Which container is in which networks: joined at its start, changed while it runs, left at its end.
 import { randomBytes, randomInt } from "node:crypto";
-import { connectionless, findLink, forgetConnections, KernelError } from "@tsd/kernel-bindings";
-import type { EndpointRequest } from "../../api/schemas/container-create.ts";
+import { connectionless, forgetConnections, KernelError } from "@tsd/kernel-bindings";
+import type { EndpointRequest, NetworkShape } from "../../api/schemas/container-create.ts";
 import { macOfAddress } from "../../runtime/network/bridge.ts";
+import type { FloodPort, FloodTables } from "../../runtime/network/flood-tables.ts";
 import type { Entries, GuardedPort, Redirect } from "../../runtime/network/host-tables.ts";
-import type { Attachment, InterfaceSpec } from "../../runtime/spec.ts";
+import { isShaped, type Shape, type Shaper, unshaped } from "../../runtime/network/shape.ts";
+import type { InterfaceSpec } from "../../runtime/spec.ts";
 import { everything } from "../access/caller.ts";
 import { EngineError, invalid } from "../errors.ts";
 import { type Network, newId } from "./network.ts";
+import {
+  deviceEndpoint,
+  deviceInterface,
+  deviceOf,
+  emptyEndpoint,
+  gatewayPlace,
+  interfaceOf,
+  type Place,
+  routeThrough,
+  shownAddresses,
+} from "./places.ts";
 import type { HostPorts, PortRequest } from "./ports.ts";
 import type { EndpointState, PublishedPort } from "./record.ts";
 import type { NetworkService } from "./service.ts";
-import { sublinkOptions } from "./sublinks.ts";
+import { readShape } from "./shape-options.ts";
 import { canonicalAddress } from "./subnet.ts";
 
 /** A container as far as networks are concerned. */
@@ -27,6 +40,8 @@ export interface Member {
   /** Its labels, with its name among them (policies/selector.ts). */
   labels: Readonly<Record<string, string>>;
   ports: readonly PortRequest[];
+  /** How its traffic is to be shaped, where its networks and endpoints do not say more. */
+  shape: NetworkShape | null;
 }
 
 /** What a container has while it runs; kept with its state. */
@@ -44,41 +59,7 @@ export interface Joined extends Membership {
 const FIRST_INDEX = 100;
 /** Far above the numbers that the kernel gives out. */
 const HOST_INDEXES = [2 ** 24, 2 ** 31 - 1] as const;
-const DEVICE = /^device:(.+)$/;
 const IFNAME = "com.docker.network.endpoint.ifname";
-
-export const emptyEndpoint = (): EndpointRequest => ({
-  IPAMConfig: null,
-  Links: null,
-  Aliases: null,
-  MacAddress: "",
-  DriverOpts: null,
-  GwPriority: 0,
-});
-
-/** A host's device that a mode asks for, or undefined. */
-export const deviceOf = (mode: string): string | undefined => DEVICE.exec(mode)?.[1];
-
-interface Place {
-  name: string;
-  network: Network;
-  request: EndpointRequest;
-  endpoint: EndpointState;
-}
-
-/** The place whose gateway the default route leads to: by priority, then by name. */
-export function gatewayPlace<T extends Pick<Place, "name" | "network" | "request" | "endpoint">>(
-  places: readonly T[],
-  family: 4 | 6,
-): T | undefined {
-  const gateway = ({ endpoint }: T): string => (family === 4 ? endpoint.gateway : endpoint.gateway6);
-  return places
-    .filter((place) => place.network.leadsOut && gateway(place))
-    .sort((a, b) => b.request.GwPriority - a.request.GwPriority || (a.name < b.name ? -1 : 1))[0];
-}
-
-const shownAddresses = ({ address, address6 }: EndpointState): string[] =>
-  [address, address6].filter((text) => text !== "");
 
 /** A container in one network, for those who watch who comes and goes. */
 export interface WatchedMember {
@@ -96,6 +77,7 @@ export interface MembershipWatcher {
 export interface MembershipParts {
   networks: NetworkService;
   hostPorts: HostPorts;
+  floods: FloodTables;
   /** Of networks that do not say. */
   mtu: number;
   watchers: readonly MembershipWatcher[];
@@ -104,12 +86,14 @@ export interface MembershipParts {
 export class Memberships {
   readonly #networks: NetworkService;
   readonly #hostPorts: HostPorts;
+  readonly #floods: FloodTables;
   readonly #mtu: number;
   readonly #watchers: readonly MembershipWatcher[];
 
-  constructor({ networks, hostPorts, mtu, watchers }: MembershipParts) {
+  constructor({ networks, hostPorts, floods, mtu, watchers }: MembershipParts) {
     this.#networks = networks;
     this.#hostPorts = hostPorts;
+    this.#floods = floods;
     this.#mtu = mtu;
     this.#watchers = watchers;
   }
@@ -125,15 +109,16 @@ export class Memberships {
       for (const name of names) {
         const place = this.#enter(member, name, places);
         places.push(place);
-        const link = this.#interface(place, FIRST_INDEX + interfaces.length);
+        const link = interfaceOf(place, FIRST_INDEX + interfaces.length, this.#mtu);
         if (link) interfaces.push(link);
       }
-      if (device) interfaces.push(this.#deviceInterface(device));
-      this.#route(places, interfaces);
+      if (device) interfaces.push(deviceInterface(device));
+      routeThrough(places, interfaces);
       const ports = this.#publish(member, places);
       const endpoints = Object.fromEntries(places.map(({ name, endpoint }) => [name, endpoint]));
       if (device) endpoints[member.mode] = deviceEndpoint(device);
       this.#tell(member.id, { endpoints, ports });
+      this.limitFloods(member, { endpoints, ports });
       return { endpoints, ports, interfaces };
     } catch (error) {
       this.leave(member.id, {
@@ -153,9 +138,10 @@ export class Memberships {
     const places = this.places(member, membership);
     const place = this.#enter(member, name, places);
     try {
-      const link = this.#interface(place, randomInt(1000, 2 ** 24));
+      const link = interfaceOf(place, randomInt(1000, 2 ** 24), this.#mtu);
       const endpoints = { ...membership.endpoints, [name]: place.endpoint };
       this.#tell(member.id, { endpoints, ports: membership.ports });
+      this.limitFloods(member, { endpoints, ports: membership.ports });
       return { endpoint: place.endpoint, link };
     } catch (error) {
       this.#exit(member.id, place.endpoint);
@@ -195,10 +181,11 @@ export class Memberships {
 
   /** Takes up what an earlier daemon's container has. */
   takeUp(
-    { id, labels }: Pick<Member, "id" | "labels">,
+    member: Member,
     { endpoints, ports }: Membership,
     report: (problem: unknown, what: string) => void,
   ): void {
+    const { id, labels } = member;
     for (const endpoint of Object.values(endpoints)) {
       const network = this.#networks.look(endpoint.networkId, everything);
       if (!network) continue;
@@ -213,11 +200,24 @@ export class Memberships {
         report(error, `port ${port.hostPort}/${port.protocol} of container ${id}`);
       }
     this.#networks.tables.remember(id, this.#entries({ endpoints, ports }));
+    this.#floods.remember(id, this.#floodPorts(member, { endpoints, ports }));
+  }
+
+  /** Limits packets and connections of each of a container's ports. */
+  limitFloods(member: Member, membership: Membership): void {
+    this.#floods.set(member.id, this.#floodPorts(member, membership));
+  }
+
+  #floodPorts(member: Member, membership: Membership): FloodPort[] {
+    return this.places(member, membership)
+      .filter(({ endpoint }) => endpoint.hostIndex > 0)
+      .map(({ endpoint, shape }) => ({ index: endpoint.hostIndex, out: shape.out, in: shape.in }));
   }
 
   /** Gives everything back. May be called twice. */
   leave(id: string, { endpoints, ports }: Membership): void {
     this.#networks.tables.delete(id);
+    this.#floods.delete(id);
     this.#hostPorts.release(ports);
     this.#forget(ports);
     for (const endpoint of Object.values(endpoints)) this.#exit(id, endpoint);
@@ -237,7 +237,9 @@ export class Memberships {
   places(member: Member, membership: Membership): Place[] {
     return Object.entries(membership.endpoints).flatMap(([name, endpoint]) => {
       const network = this.#networks.look(endpoint.networkId, everything);
-      return network ? [{ name, network, request: member.networks[name] ?? emptyEndpoint(), endpoint }] : [];
+      if (!network) return [];
+      const request = member.networks[name] ?? emptyEndpoint();
+      return [{ name, network, request, endpoint, shape: shapeOf(network, request, member.shape) }];
     });
   }
 
@@ -263,6 +265,7 @@ export class Memberships {
     let number = 0;
     while (used.has(`${prefix}${number}`)) number++;
     const mac = request.MacAddress.toLowerCase().replaceAll("-", ":");
+    const shape = shapeOf(network, request, member.shape);
     const endpoint: EndpointState = {
       networkId: network.id,
       endpointId: newId(),
@@ -271,6 +274,7 @@ export class Memberships {
       // later, and a restart must not meet its own last one.
       hostName: driver === "bridge" ? `veth${member.id.slice(0, 7)}${randomBytes(2).toString("hex")}` : "",
       hostIndex: driver === "bridge" ? randomInt(...HOST_INDEXES) : 0,
+      ...(isShaped(shape.out) ? { shaper: newShaper(member.id) } : {}),
       mac: hasLinks ? mac || (given.address ? macOfAddress(given.address) : randomMac()) : "",
       ...given,
     };
@@ -280,7 +284,7 @@ export class Memberships {
       addresses: shownAddresses(endpoint),
       endpoint,
     });
-    return { name, network, request, endpoint };
+    return { name, network, request, endpoint, shape };
   }
 
   #announceJoined(networkId: string, id: string, member: WatchedMember): void {
@@ -315,53 +319,6 @@ export class Memberships {
     network.endpoints.delete(id);
     for (const watcher of this.#watchers) watcher.left(network.id, id);
     network.release(shownAddresses(endpoint));
-  }
-
-  #interface({ network, endpoint }: Place, index: number): InterfaceSpec | undefined {
-    if (!endpoint.interface) return undefined;
-    const { record, bridge, link } = network;
-    const attachment: Attachment = bridge
-      ? {
-          kind: "bridge",
-          hostName: endpoint.hostName,
-          hostIndex: endpoint.hostIndex,
-          bridgeIndex: link.index,
-          isolated: !bridge.icc,
-        }
-      : { ...sublinkOptions(record).kind, parentIndex: link.index };
-    const addresses = [
-      ...(endpoint.address ? [{ address: endpoint.address, prefixLength: endpoint.prefixLength }] : []),
-      ...(endpoint.address6 ? [{ address: endpoint.address6, prefixLength: endpoint.prefixLength6 }] : []),
-    ];
-    const mtu = bridge ? bridge.mtu || this.#mtu : 0;
-    return { name: endpoint.interface, index, attachment, mtu, mac: endpoint.mac, addresses, gateways: [] };
-  }
-
-  #deviceInterface(device: string): InterfaceSpec {
-    if (!findLink(device)) throw invalid(`network device ${device} not found on this host`);
-    return {
-      name: device,
-      index: 0,
-      attachment: { kind: "device", hostName: device },
-      mtu: 0,
-      mac: "",
-      addresses: [],
-      gateways: [],
-    };
-  }
-
-  /** Puts the default routes on the interfaces that they go through. */
-  #route(places: readonly Place[], interfaces: InterfaceSpec[]): void {
-    for (const family of [4, 6] as const) {
-      const chosen = gatewayPlace(places, family)?.endpoint;
-      const at = interfaces.findIndex(({ name }) => name === chosen?.interface);
-      const link = interfaces[at];
-      if (!chosen || !link) continue;
-      interfaces[at] = {
-        ...link,
-        gateways: [...link.gateways, family === 4 ? chosen.gateway : chosen.gateway6],
-      };
-    }
   }
 
   /** Takes the host's ports for a container that starts. Throws with Docker's words. */
@@ -448,21 +405,16 @@ export class Memberships {
   }
 }
 
-const deviceEndpoint = (device: string): EndpointState => ({
-  networkId: "",
-  endpointId: "",
-  interface: device,
-  hostName: device,
-  hostIndex: 0,
-  mac: "",
-  address: "",
-  prefixLength: 0,
-  gateway: "",
-  address6: "",
-  prefixLength6: 0,
-  gateway6: "",
-});
-
 /** A locally administered one. */
 const randomMac = (): string =>
   `02:42:${[...randomBytes(4)].map((byte) => byte.toString(16).padStart(2, "0")).join(":")}`;
+
+/** A name and an index for a container's ifb. */
+export const newShaper = (id: string): Shaper => ({
+  name: `ifb${id.slice(0, 7)}${randomBytes(2).toString("hex")}`,
+  index: randomInt(...HOST_INDEXES),
+});
+
+/** How an endpoint is to be shaped; only what is on a bridge can be. */
+const shapeOf = (network: Network, request: EndpointRequest, shape: NetworkShape | null): Shape =>
+  network.bridge ? readShape(network.record.options, request.DriverOpts ?? {}, shape) : unshaped;

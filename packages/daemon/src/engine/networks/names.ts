@@ -13,8 +13,9 @@ import { everything } from "../access/caller.ts";
 import { resolvConf } from "../containers/etc-files.ts";
 import type { LifecycleObserver } from "../containers/lifecycle.ts";
 import type { Container, ContainerRegistry } from "../containers/registry.ts";
-import { emptyEndpoint, type MembershipWatcher } from "./memberships.ts";
+import type { MembershipWatcher } from "./memberships.ts";
 import type { Network } from "./network.ts";
+import { emptyEndpoint } from "./places.ts";
 import type { NetworkService } from "./service.ts";
 import { dnsNames } from "./view.ts";
 

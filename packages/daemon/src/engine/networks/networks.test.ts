@@ -4,7 +4,7 @@ import { endpointSchema } from "../../api/schemas/container-create.ts";
 import { networkCreateSchema } from "../../api/schemas/network.ts";
 import { AddressPool } from "./addresses.ts";
 import { parseBridgeOptions } from "./bridge-options.ts";
-import { gatewayPlace } from "./memberships.ts";
+import { gatewayPlace } from "./places.ts";
 import { SubnetChooser } from "./pools.ts";
 import { HostPorts, requestedPorts } from "./ports.ts";
 import { canonicalAddress, Subnet } from "./subnet.ts";

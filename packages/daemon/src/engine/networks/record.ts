@@ -49,6 +49,8 @@ export interface EndpointState {
   /** The other end, on the host; "" for drivers without one. */
   hostName: string;
   hostIndex: number;
+  /** The ifb that what the container sends is led through, if it is shaped. */
+  shaper?: { name: string; index: number } | undefined;
   mac: string;
   /** "" without one, as for all below. */
   address: string;

@@ -13,6 +13,7 @@ import { type BridgeOptions, parseBridgeOptions } from "./bridge-options.ts";
 import { Network, newId } from "./network.ts";
 import { checkFree, type SubnetChooser } from "./pools.ts";
 import type { IpamConfig, NetworkRecord, NetworkStore } from "./record.ts";
+import { readShape } from "./shape-options.ts";
 import { sublinkOptions } from "./sublinks.ts";
 import { canonicalAddress, Subnet } from "./subnet.ts";
 import { checkNetworkCreate } from "./validate.ts";
@@ -194,6 +195,7 @@ export class NetworkService {
     if (this.#pending.has(request.Name) || this.all().some(({ name }) => name === request.Name))
       throw conflict(`network with name ${request.Name} already exists`);
     checkLimits(request, driver, caller);
+    readShape(request.Options, {}, null);
     const id = newId();
     const bridge = this.#bridgeOptions({ driver, options: request.Options });
     if (driver !== "bridge")

@@ -2,8 +2,8 @@
 import type { EndpointRequest } from "../../api/schemas/container-create.ts";
 import type { Sight } from "../access/caller.ts";
 import type { Container, ContainerRegistry } from "../containers/registry.ts";
-import { emptyEndpoint } from "./memberships.ts";
 import type { Network } from "./network.ts";
+import { emptyEndpoint } from "./places.ts";
 import type { EndpointState, PublishedPort } from "./record.ts";
 
 const withPrefix = (address: string, prefixLength: number): string =>

@@ -17,6 +17,9 @@ export const tsdContainerRoutes: FastifyPluginAsync<{ engine: Engine }> = async 
   route(app, "GET", "/tsd/containers/:id/cgroup", { permission: "container:inspect", target }, (call) =>
     engine.operations.cgroup(call.target),
   );
+  route(app, "GET", "/tsd/containers/:id/shape", { permission: "container:inspect", target }, (call) =>
+    engine.operations.shape(call.target),
+  );
   route(
     app,
     "POST",

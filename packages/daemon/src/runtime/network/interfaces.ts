@@ -10,6 +10,7 @@ import {
   setBridgePort,
 } from "@tsd/kernel-bindings";
 import type { InterfaceSpec } from "../spec.ts";
+import { shapeMessages } from "./shape.ts";
 
 /** Messages for the host's namespace; the container's is open on `namespaceDescriptor`. */
 export function hostMessages(link: InterfaceSpec, namespaceDescriptor: number): Buffer[] {
@@ -37,7 +38,11 @@ export function hostMessages(link: InterfaceSpec, namespaceDescriptor: number): 
     mtu: link.mtu,
     peer: { name: link.name, index: link.index, mac: link.mac, namespaceDescriptor },
   });
-  return [pair, setBridgePort(attachment.hostIndex, { isolated: attachment.isolated, hairpin: true })];
+  return [
+    pair,
+    setBridgePort(attachment.hostIndex, { isolated: attachment.isolated, hairpin: true }),
+    ...shapeMessages(attachment.hostIndex, attachment.shape, attachment.shaper),
+  ];
 }
 
 /** What must be written before the link is up: without an IPv6 address it has no IPv6 at all. */
