@@ -41,8 +41,9 @@ export interface Shaper {
 const ROOT_CLASS = 1;
 const FIRST_CLASS = 0x10;
 const REST_CLASS = 0xff;
-/** A packet before segmentation, and what the timer's tick lets through at once (1/250 s). */
-const SMALLEST_BURST = 70_000;
+/** Some packets; a packet before segmentation, as far as the rate allows; what two ticks of the timer let through (1/250 s). */
+const SMALLEST_BURST = 16_000;
+const WHOLE_PACKET = 70_000;
 const TICKS_PER_SECOND = 250;
 /** Seconds that a packet may wait in a bucket before others are dropped. */
 const LATENCY = 0.05;
@@ -52,7 +53,10 @@ const protocolNumbers = {
 } as const;
 
 export const burstOf = (rate: number, asked: number): number =>
-  asked || Math.ceil(Math.max(SMALLEST_BURST, (rate / 8 / TICKS_PER_SECOND) * 2));
+  asked ||
+  Math.ceil(
+    Math.max(SMALLEST_BURST, Math.min(WHOLE_PACKET, rate / 8 / 50), (rate / 8 / TICKS_PER_SECOND) * 2),
+  );
 
 /** Whether a direction needs a qdisc. */
 export const isShaped = ({ rate, classes }: ShapeDirection): boolean => rate > 0 || classes.length > 0;
