@@ -162,7 +162,7 @@ export class TestDaemon {
     // The daemon's own, which goes with it when no container is left in it.
     const pool = join(this.dataRoot, "quota/btrfs");
     const links = await output("nsenter", [`--net=/run/netns/${this.namespace}`, "ip", "-o", "link"]);
-    for (const [, link] of links.matchAll(/^\d+: (veth[^:@]*)/gm)) found.push(`link ${link}`);
+    for (const [, link] of links.matchAll(/^\d+: ((?:veth|ifb)[^:@]*)/gm)) found.push(`link ${link}`);
     for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n"))
       if (this.#isBelow(line) && !line.includes(` ${pool} `)) found.push(`mount ${line}`);
     for (const kind of ["project", "btrfs", "ext4"]) {

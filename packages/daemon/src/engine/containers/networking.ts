@@ -66,6 +66,10 @@ export function requestedNetworks(
   const mode = ["", "default"].includes(host.NetworkMode) ? "bridge" : host.NetworkMode;
   requestedPorts(host, request.ExposedPorts);
   readShape({}, {}, host.NetworkShape);
+  if (host.NetworkShape && (/^(host|none)$/.test(mode) || mode.includes(":")))
+    throw invalid(
+      `conflicting options: NetworkShape and the network mode ${mode}, which has no link on a bridge`,
+    );
   if (request.MacAddress && !isMac(request.MacAddress))
     throw invalid(`invalid MAC address: ${request.MacAddress}`);
   if (mode.startsWith("container:")) return { networks: {}, networkIds: {}, warnings: [] };

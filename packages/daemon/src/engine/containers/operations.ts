@@ -150,12 +150,15 @@ export class ContainerOperations {
       }
       checkRestartPolicy(hostConfig);
       checkResources(hostConfig);
-      hostConfig.NetworkShape = mergeShapes(before.NetworkShape, update.NetworkShape);
+      hostConfig.NetworkShape = mergeShapes(before.NetworkShape ?? null, update.NetworkShape);
       const takeBack = size === undefined ? undefined : await this.#layers.resize(container.id, size);
+      let reshaped = false;
       try {
-        if (update.NetworkShape) await this.#reshape(container, hostConfig);
+        if (update.NetworkShape) await this.#reshape(container, before, hostConfig);
+        reshaped = update.NetworkShape !== null;
         this.#apply(container, hostConfig, wanted);
       } catch (error) {
+        if (reshaped) await this.#reshape(container, hostConfig, before);
         await takeBack?.();
         throw error;
       }
@@ -165,13 +168,19 @@ export class ContainerOperations {
   }
 
   /** Shapes a container's traffic in another way, at once if it runs. */
-  async #reshape(container: Container, hostConfig: HostConfig): Promise<void> {
-    readShape({}, {}, hostConfig.NetworkShape);
+  async #reshape(container: Container, from: HostConfig, to: HostConfig): Promise<void> {
+    readShape({}, {}, to.NetworkShape);
     if (!container.alive) return;
     const member = this.#containers.starter.member(container);
     const { memberships } = this.#containers.lifecycle.parts;
-    const after = { ...member, shape: hostConfig.NetworkShape };
-    container.note({ endpoints: await reshape(memberships, member, after, container.state) });
+    const [before, after] = [from, to].map(({ NetworkShape }) => ({
+      ...member,
+      shape: NetworkShape ?? null,
+    }));
+    if (before && after)
+      await reshape(memberships, before, after, container.state, (endpoints) =>
+        container.note({ endpoints }),
+      );
   }
 
   shape(container: Container): object[] {

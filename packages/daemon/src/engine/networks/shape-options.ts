@@ -8,6 +8,10 @@ type Texts = Readonly<Record<string, string>>;
 const units: Readonly<Record<string, number>> = { "": 1, k: 1e3, m: 1e6, g: 1e9 };
 const FASTEST = 1e12;
 const MOST_CLASSES = 64;
+/** Each is four filters at least. */
+const MOST_PORTS = 16;
+/** A bucket must hold a whole frame. */
+const SMALLEST_BURST = 2000;
 const PREFIX = "tsd.";
 const directions = ["out", "in"] as const;
 
@@ -24,8 +28,8 @@ export function parseRate(field: string, text: string): number {
 function parseBurst(field: string, text: string): number {
   const match = /^(\d+)([km]?)b?$/i.exec(text.trim());
   const bytes = Number(match?.[1]) * 1024 ** " km".indexOf((match?.[2] ?? "").toLowerCase() || " ");
-  if (!match || bytes < 1500 || bytes > 1 << 30)
-    throw invalid(`${field}: invalid burst "${text}": from 1500 bytes to 1g`);
+  if (!match || bytes < SMALLEST_BURST || bytes > 1 << 30)
+    throw invalid(`${field}: invalid burst "${text}": from ${SMALLEST_BURST} bytes to 1g`);
   return bytes;
 }
 
@@ -37,16 +41,16 @@ function parseCount(field: string, text: string): number {
 
 /** "80", "8000-8100", "21;20". */
 function parsePorts(field: string, text: string): ShapeClass["ports"] {
-  return text
-    .split(";")
-    .filter((part) => part !== "")
-    .map((part) => {
-      const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part);
-      const [first, last] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])];
-      if (!match || first < 1 || last > 65535 || last < first)
-        throw invalid(`${field}: invalid port "${part}"`);
-      return { first, last };
-    });
+  const parts = text.split(";").filter((part) => part !== "");
+  if (parts.length > MOST_PORTS)
+    throw invalid(`${field}: at most ${MOST_PORTS} ports or ranges, not ${parts.length}`);
+  return parts.map((part) => {
+    const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part);
+    const [first, last] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])];
+    if (!match || first < 1 || last > 65535 || last < first)
+      throw invalid(`${field}: invalid port "${part}"`);
+    return { first, last };
+  });
 }
 
 interface NamedClass extends ShapeClass {
@@ -137,7 +141,8 @@ function partsOfRequest(shape: NetworkShape | null): Parts {
     const field = `NetworkShape.${key}`;
     if (Rate < 0 || Rate > FASTEST || (Rate > 0 && Rate < 8))
       throw invalid(`${field}.Rate: invalid rate ${Rate}`);
-    if (Burst < 0 || Burst > 1 << 30) throw invalid(`${field}.Burst: invalid burst ${Burst}`);
+    if (Burst !== 0 && (Burst < SMALLEST_BURST || Burst > 1 << 30))
+      throw invalid(`${field}.Burst: invalid burst ${Burst}`);
     for (const [name, limits] of Object.entries({
       PacketsPerSecond: shape.PacketsPerSecond,
       ConnectionsPerSecond: shape.ConnectionsPerSecond,
@@ -185,7 +190,8 @@ export function readShape(network: Texts, endpoint: Texts, container: NetworkSha
 
 /** An update of a shape: 0 leaves a limit as it is, -1 takes it away; classes replace those of their names. */
 export function mergeShapes(before: NetworkShape | null, update: NetworkShape | null): NetworkShape | null {
-  if (!update || !before) return update && mergeShapes(nothing, update);
+  if (!update) return before;
+  if (!before) return mergeShapes(nothing, update);
   const number = (old: number, now: number): number => (now === 0 ? old : Math.max(now, 0));
   const merge = <T extends Readonly<Record<string, number>>>(old: T, now: T): T =>
     Object.fromEntries(

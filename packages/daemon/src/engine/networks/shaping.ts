@@ -46,65 +46,60 @@ async function changeRoot(index: number, before: ShapeDirection, after: ShapeDir
   if (isShaped(after)) await send(rootMessages(index, after), `shape of ${index}`);
 }
 
-/** Changes both directions of one endpoint; returns the ifb that it has then. */
-async function change(
-  id: string,
-  endpoint: EndpointState,
-  before: Shape,
-  after: Shape,
-): Promise<Shaper | undefined> {
-  const { hostIndex } = endpoint;
-  await changeRoot(hostIndex, before.in, after.in);
-  const old = endpoint.shaper;
-  if (old && isShaped(after.out)) {
-    await changeRoot(old.index, before.out, after.out);
-    return old;
-  }
+/** Changes what a container sends: without an ifb, with a new one, or by the root of the one it has. */
+async function changeOut(
+  hostIndex: number,
+  from: Shape,
+  to: Shape,
+  old: Shaper | undefined,
+  now: Shaper | undefined,
+): Promise<void> {
+  if (old && now) return changeRoot(now.index, from.out, to.out);
   if (old) {
     await clear(hostIndex, true);
     await removeLink(old.name);
-    return undefined;
   }
-  if (!isShaped(after.out)) return undefined;
-  const shaper = newShaper(id);
-  try {
+  if (now)
     await send(
       [
-        traffic.createIfb(shaper),
-        ...rootMessages(shaper.index, after.out),
+        traffic.createIfb(now),
+        ...rootMessages(now.index, to.out),
         traffic.ingressQdisc(hostIndex),
-        traffic.redirectIngress(hostIndex, shaper.index),
+        traffic.redirectIngress(hostIndex, now.index),
       ],
-      `ifb ${shaper.name}`,
+      `ifb ${now.name}`,
     );
-  } catch (error) {
-    await clear(hostIndex, true);
-    await removeLink(shaper.name);
-    throw error;
-  }
-  return shaper;
 }
 
-/** Lets a running container be shaped as `after` says, all of it or as before; returns its endpoints as they are then. */
+/** Lets a running container be shaped as `after` says, all of it or as before. `record` keeps its endpoints, before the
+ * kernel hears of what is new in them: what is not written down would be swept. */
 export async function reshape(
   memberships: Memberships,
   before: Member,
   after: Member,
   membership: Membership,
-): Promise<Record<string, EndpointState>> {
-  const endpoints = { ...membership.endpoints };
+  record: (endpoints: Record<string, EndpointState>) => void,
+): Promise<void> {
+  let endpoints = membership.endpoints;
   const wanted = new Map(memberships.places(after, membership).map(({ name, shape }) => [name, shape]));
   const done: { name: string; to: Shape; from: Shape }[] = [];
   const apply = async (name: string, from: Shape, to: Shape): Promise<void> => {
     const endpoint = endpoints[name];
     if (!endpoint?.hostIndex) return;
-    endpoints[name] = { ...endpoint, shaper: await change(after.id, endpoint, from, to) };
+    const old = endpoint.shaper;
+    const shaper = isShaped(to.out) ? (old ?? newShaper(after.id)) : undefined;
+    if (shaper && !old) endpoints = { ...endpoints, [name]: { ...endpoint, shaper } };
+    record(endpoints);
+    await changeRoot(endpoint.hostIndex, from.in, to.in);
+    await changeOut(endpoint.hostIndex, from, to, old, shaper);
+    endpoints = { ...endpoints, [name]: { ...endpoint, shaper } };
+    record(endpoints);
   };
   try {
     for (const { name, shape } of memberships.places(before, membership)) {
-      const now = wanted.get(name) ?? shape;
-      done.push({ name, to: now, from: shape });
-      await apply(name, shape, now);
+      const to = wanted.get(name) ?? shape;
+      done.push({ name, to, from: shape });
+      await apply(name, shape, to);
     }
     memberships.limitFloods(after, { ...membership, endpoints });
   } catch (error) {
@@ -116,7 +111,6 @@ export async function reshape(
       { cause: error },
     );
   }
-  return endpoints;
 }
 
 /** Removes ifbs that are nobody's: those of a daemon that did not live to do it. */

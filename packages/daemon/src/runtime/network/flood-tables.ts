@@ -139,7 +139,10 @@ export class FloodTables {
 
   /** Makes the table anew, in place of what an earlier daemon left; nothing if nobody is limited. */
   build(): void {
-    if (this.#ports.size === 0 && !this.#made) return;
+    if (this.#ports.size === 0 && !this.#made) {
+      changeTables([tables.newTable(TABLE), tables.deleteTable(TABLE)], "limits against floods");
+      return;
+    }
     changeTables(this.#everything(), "limits against floods");
     this.#made = true;
   }
