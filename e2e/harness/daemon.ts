@@ -224,6 +224,8 @@ export class TestDaemon {
 
   /** Ends everything, and throws if anything was left behind. */
   async stop(): Promise<void> {
+    // A test that failed between the end of a daemon and the next one's start would leave its containers.
+    if (!this.isRunning) await this.launch();
     await this.clear();
     await eventually("nothing is left", async () => (await this.leaks()).length === 0, 5000).catch(
       () => undefined,

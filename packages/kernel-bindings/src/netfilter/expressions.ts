@@ -96,8 +96,6 @@ const metaKeys = {
   iifname: 6,
   oifname: 7,
   l4proto: 16,
-  ibrname: 17,
-  pkttype: 19,
 } as const;
 
 /** Loads what the kernel knows of a packet besides its bytes. */
@@ -280,13 +278,3 @@ export const packetRate = (perSecond: number, burst: number, over = false): Expr
     [4, { be32: 0 }], // NFT_LIMIT_PKTS
     [5, { be32: over ? 1 : 0 }],
   ]);
-
-/** Hands the packet to a netlink log group (nfnetlink_log). */
-export const log = (group: number, prefix: string): Expression => {
-  const bytes = Buffer.alloc(2);
-  bytes.writeUInt16BE(group);
-  return expression("log", [
-    [1, { bytes }],
-    [2, { string: prefix }],
-  ]);
-};

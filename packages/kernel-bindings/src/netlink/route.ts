@@ -217,9 +217,6 @@ export const createBridge = (bridge: { name: string; mtu: number; mac: string })
 /** Brings a link up, by name. */
 export const linkUp = (link: string): Buffer =>
   message(RTM_NEWLINK, 0, linkHeader(0, IFF_UP, IFF_UP), [name(link)]);
-/** Takes a link down, by name. */
-export const linkDown = (link: string): Buffer =>
-  message(RTM_NEWLINK, 0, linkHeader(0, 0, IFF_UP), [name(link)]);
 export const deleteLink = (link: string): Buffer => message(RTM_DELLINK, 0, linkHeader(), [name(link)]);
 export const getLink = (link: string): Buffer => message(RTM_GETLINK, 0, linkHeader(), [name(link)]);
 

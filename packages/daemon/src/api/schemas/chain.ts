@@ -1,10 +1,6 @@
 // The body of POST /tsd/chains.
 import { z } from "zod";
-
-const text = z
-  .string()
-  .nullish()
-  .transform((value) => value ?? "");
+import { text } from "./container-create.ts";
 
 export const chainSchema = z.object({
   Name: text,

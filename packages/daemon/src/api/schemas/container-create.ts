@@ -2,11 +2,11 @@
 // what they leave out, so null means the default everywhere.
 import { z } from "zod";
 
-const text = z
+export const text = z
   .string()
   .nullish()
   .transform((value) => value ?? "");
-const flag = z
+export const flag = z
   .boolean()
   .nullish()
   .transform((value) => value ?? false);
@@ -22,7 +22,7 @@ const strings = z
   .array(z.string())
   .nullish()
   .transform((value) => value ?? null);
-const texts = z
+export const texts = z
   .record(z.string(), z.string())
   .nullish()
   .transform((value) => value ?? {});

@@ -1,20 +1,7 @@
 // The bodies of the networks' endpoints: every field of API v1.51, with its default. Go's clients send null for what they
 // leave out.
 import { z } from "zod";
-import { endpointSchema, portBindingsSchema } from "./container-create.ts";
-
-const text = z
-  .string()
-  .nullish()
-  .transform((value) => value ?? "");
-const flag = z
-  .boolean()
-  .nullish()
-  .transform((value) => value ?? false);
-const texts = z
-  .record(z.string(), z.string())
-  .nullish()
-  .transform((value) => value ?? {});
+import { endpointSchema, flag, portBindingsSchema, text, texts } from "./container-create.ts";
 
 const ipamConfig = z.object({
   Subnet: text,

@@ -15,14 +15,10 @@ interface Pool {
 }
 
 /** Addresses that an endpoint was given. */
-export interface Addresses {
-  address: string;
-  prefixLength: number;
-  gateway: string;
-  address6: string;
-  prefixLength6: number;
-  gateway6: string;
-}
+export type Addresses = Pick<
+  EndpointState,
+  "address" | "prefixLength" | "gateway" | "address6" | "prefixLength6" | "gateway6"
+>;
 
 const addressInUse = (): EngineError => new EngineError("forbidden", "Address already in use");
 
