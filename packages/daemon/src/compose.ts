@@ -7,6 +7,7 @@ import { Archiver, Launcher, type Plan, quotaDrivers } from "@tsd/kernel-binding
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import type { Settings } from "./configuration/settings.ts";
+import { BlobDirectory } from "./content/blobs.ts";
 import { LayerDirectory } from "./content/layers.ts";
 import { everything } from "./engine/access/caller.ts";
 import type { Policy } from "./engine/access/policy.ts";
@@ -23,8 +24,13 @@ import { ensureSkeleton } from "./engine/containers/skeleton.ts";
 import { StatsHistory } from "./engine/containers/stats-history.ts";
 import { EventBus } from "./engine/events/bus.ts";
 import { ExecService } from "./engine/exec/service.ts";
+import { ImageCatalog } from "./engine/images/catalog.ts";
 import { Commits } from "./engine/images/commit.ts";
+import { Layers } from "./engine/images/layers.ts";
+import { Pulls } from "./engine/images/pull.ts";
+import { RegistryQueries } from "./engine/images/registry-queries.ts";
 import { ImageService } from "./engine/images/service.ts";
+import { LayerTransfers } from "./engine/images/transfers.ts";
 import { NetworkConnections } from "./engine/networks/connections.ts";
 import { DeviceLoans } from "./engine/networks/device-loans.ts";
 import { Memberships } from "./engine/networks/memberships.ts";
@@ -42,6 +48,7 @@ import { createApp } from "./http/app.ts";
 import type { Engine } from "./http/engine.ts";
 import { engineMetrics, type Metrics } from "./http/metrics.ts";
 import { Connections } from "./listen/connections.ts";
+import { Registries } from "./registry/registries.ts";
 import { ChainTables } from "./runtime/network/chain-tables.ts";
 import { Firewall } from "./runtime/network/firewall.ts";
 import { FloodTables } from "./runtime/network/flood-tables.ts";
@@ -54,7 +61,7 @@ import { containerStore } from "./state/containers.ts";
 import { installationFact, openDatabase } from "./state/database.ts";
 import { eventStore } from "./state/events.ts";
 import { execStore } from "./state/execs.ts";
-import { imageStore } from "./state/images.ts";
+import { imageStore, layerStore } from "./state/images.ts";
 import { networkStore } from "./state/networks.ts";
 import { policyStore } from "./state/policies.ts";
 import { volumeStore } from "./state/volumes.ts";
@@ -112,11 +119,18 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   );
   const events = new EventBus(eventStore(db), report);
   const archiver = new Archiver(programs.archiver);
-  const images = new ImageService({
-    store: imageStore(db),
-    layers: new LayerDirectory(join(dataRoot, "layers"), archiver),
-    events,
+  const imageLayers = new Layers({
+    store: layerStore(db),
+    directory: new LayerDirectory(join(dataRoot, "layers"), archiver),
+    blobs: new BlobDirectory(join(dataRoot, "blobs")),
     report,
+  });
+  const images = new ImageService(new ImageCatalog({ store: imageStore(db), layers: imageLayers, events }));
+  const registries = new Registries(settings.registries);
+  const pulls = new Pulls({
+    catalog: images.catalog,
+    registries,
+    transfers: new LayerTransfers(imageLayers, () => registries.settings),
   });
   const networkId = installationFact(db, "default-network", () => randomBytes(32).toString("hex"));
   const tables = new HostTables();
@@ -253,6 +267,8 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     commits,
     execs,
     images,
+    pulls,
+    registries: new RegistryQueries(registries),
     networks,
     networkConnections: new NetworkConnections({ containers, networks, memberships, names, report }),
     policies,
@@ -293,6 +309,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       ({ labels, limits } = changed);
       connections.limit = limits.connectionsPerCaller;
       connections.apply(newPolicy);
+      registries.configure(changed.registries);
       events.publish({
         Type: "daemon",
         Action: "reload",
@@ -309,6 +326,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       statsHistory.close();
       audit.close();
       launcher.close();
+      await registries.close();
       await layers.close((name) => containers.registry.look(name, everything)?.alive ?? false);
       db.close();
     },

@@ -75,6 +75,36 @@ const table = {
     text: "folder of CDI specifications (repeatable; default /etc/cdi and /var/run/cdi)",
   },
   "init-path": { kind: "text", text: "init program for --init" },
+  "registry-mirror": {
+    kind: "list",
+    key: "registry-mirrors",
+    reloadable: true,
+    text: "[REGISTRY=]URL: asked before the registry itself, docker.io where none is named (repeatable)",
+  },
+  "insecure-registry": {
+    kind: "list",
+    key: "insecure-registries",
+    reloadable: true,
+    text: "HOST[:PORT] or CIDR of registries without TLS, or with unknown certificates (repeatable)",
+  },
+  "max-concurrent-downloads": {
+    kind: "number",
+    reloadable: true,
+    text: "layers that are pulled at one time (default 3)",
+  },
+  "max-concurrent-uploads": {
+    kind: "number",
+    reloadable: true,
+    text: "layers of one image that are pushed at one time (default 5)",
+  },
+  "max-download-attempts": {
+    kind: "number",
+    reloadable: true,
+    text: "attempts without a byte in between before a download is given up (default 5)",
+  },
+  "http-proxy": { kind: "text", text: "proxy for registries without TLS (default $HTTP_PROXY)" },
+  "https-proxy": { kind: "text", text: "proxy for registries with TLS (default $HTTPS_PROXY)" },
+  "no-proxy": { kind: "text", text: "HOST, .DOMAIN, CIDR, …: reached without a proxy (default $NO_PROXY)" },
   tls: { kind: "switch", text: "TLS at tcp:// hosts; implied by --tlsverify" },
   tlsverify: { kind: "switch", text: "TLS, and only for clients with a certificate of --tlscacert" },
   tlscacert: {

@@ -1,8 +1,10 @@
 // Flags and configuration file become the daemon's settings: merged, checked, with their defaults.
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { RegistrySettings } from "../registry/settings.ts";
 import { type Endpoint, parseEndpoint } from "./endpoints.ts";
 import { type Given, keyOf, type OptionName, options } from "./options.ts";
+import { registrySettings } from "./registries.ts";
 import { parseStorageOptions, type StorageSettings } from "./storage.ts";
 import { checkTrust, type TlsMode } from "./trust.ts";
 
@@ -50,6 +52,7 @@ export interface Settings {
   defaults: ContainerDefaults;
   cdiDirectories: string[];
   initPath: string | undefined;
+  registries: RegistrySettings;
   tls: TlsSettings;
   rolesFile: string | undefined;
   auditKey: string | undefined;
@@ -167,6 +170,7 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     },
     cdiDirectories: given["cdi-spec-dir"] ?? ["/etc/cdi", "/var/run/cdi"],
     initPath: given["init-path"] || undefined,
+    registries: registrySettings(given, process.env),
     tls,
     rolesFile: given["roles-file"] || undefined,
     auditKey: given["audit-key"] || undefined,

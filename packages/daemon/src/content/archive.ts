@@ -1,6 +1,6 @@
 // Spools an image archive (docker save, OCI layout) to disk while it streams in: its files by name, with their digests.
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
+import { createWriteStream } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { type Readable, Transform } from "node:stream";
@@ -8,7 +8,7 @@ import { pipeline } from "node:stream/promises";
 import { extract } from "tar-stream";
 import { decompress } from "./decompress.ts";
 
-interface SpooledFile {
+export interface SpooledFile {
   path: string;
   size: number;
   digest: string;
@@ -80,8 +80,7 @@ export class SpooledArchive {
 
   /** A file's bytes, for JSON documents. Throws when it is missing or too large to be one. */
   async bytes(name: string): Promise<Buffer> {
-    const file = this.#find(name);
-    if (!file) throw new Error(`archive has no file ${name}`);
+    const file = this.file(name);
     if (file.size > MAXIMUM_JSON) throw new Error(`${name} is larger than ${MAXIMUM_JSON} bytes`);
     return readFile(file.path);
   }
@@ -95,10 +94,11 @@ export class SpooledArchive {
     return name;
   }
 
-  stream(name: string): Readable {
+  /** Where a file lies, and what it is. Throws when it is missing. */
+  file(name: string): SpooledFile {
     const file = this.#find(name);
     if (!file) throw new Error(`archive has no file ${name}`);
-    return createReadStream(file.path, { highWaterMark: 1 << 18 });
+    return file;
   }
 
   async close(): Promise<void> {

@@ -40,6 +40,10 @@ async function peek(source: Readable, length: number): Promise<Buffer> {
   return all;
 }
 
+/** How bytes that begin like this are compressed; "" for not at all. */
+export const compressionOf = (start: Buffer): string =>
+  formats.find(({ magic }) => magic.every((byte, index) => start[index] === byte))?.name ?? "";
+
 /** The stream without its compression; errors of either end come out of the result. */
 export async function decompress(source: Readable): Promise<Readable> {
   const start = await peek(source, 6);
@@ -48,7 +52,7 @@ export async function decompress(source: Readable): Promise<Readable> {
   const output = new PassThrough();
   const fail = (error: Error) => output.destroy(error);
   if (!format.program) {
-    pipeline(source, createGunzip(), output).catch(fail);
+    pipeline(source, createGunzip({ chunkSize: 1 << 18 }), output).catch(fail);
     return output;
   }
   const [command = "", ...options] = format.program;

@@ -1,6 +1,6 @@
 // Layers on disk: each unpacked once, in a process that can reach nothing else, and in place only when it is whole.
 import { createHash, randomBytes } from "node:crypto";
-import { closeSync, constants, openSync } from "node:fs";
+import { closeSync, constants, openSync, renameSync } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Readable, Transform } from "node:stream";
@@ -9,6 +9,7 @@ import {
   type Archiver,
   O_PATH,
   openat2,
+  type Packing,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_SYMLINKS,
   setAttribute,
@@ -119,16 +120,38 @@ export class LayerDirectory {
   }
 
   /** Puts an unpacked layer in its place; returns its directory. */
-  async keep(layer: UnpackedLayer, chainId: string): Promise<string> {
-    const directory = this.path(chainId.replace("sha256:", "").slice(0, 24));
+  async keep(layer: UnpackedLayer): Promise<string> {
+    const directory = this.path(layer.diffId.replace("sha256:", "").slice(0, 24));
     // A directory without a row is a leftover of a crash between the two.
-    await rm(directory, { recursive: true, force: true });
+    await this.drop(directory);
     await rename(layer.temporary, directory);
     return directory;
   }
 
+  /** Removes a layer's directory. Its name is free at once, for the same layer to come back. */
+  async drop(directory: string): Promise<void> {
+    const trash = this.path(`${TEMPORARY}${randomBytes(8).toString("hex")}`);
+    try {
+      renameSync(directory, trash);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+      throw error;
+    }
+    await rm(trash, { recursive: true, force: true });
+  }
+
   async discard(layer: UnpackedLayer): Promise<void> {
     await rm(layer.temporary, { recursive: true, force: true });
+  }
+
+  /** A layer's tar again, for a layer that was made here: the same bytes, since the archiver goes by the order of names. */
+  pack(directory: string): Packing {
+    const root = openSync(directory, O_PATH | constants.O_DIRECTORY);
+    try {
+      return this.#archiver.packLayer({ root, directory: root });
+    } finally {
+      closeSync(root);
+    }
   }
 }
 

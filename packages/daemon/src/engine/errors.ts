@@ -6,6 +6,7 @@ export type ErrorKind =
   | "not-found"
   | "conflict" // right in itself, wrong for the present state
   | "not-modified" // already in the wanted state
+  | "unauthorized" // a registry did not take the credentials
   | "forbidden"
   | "not-implemented" // a documented feature that is not built yet: names the field
   | "unavailable"

@@ -10,6 +10,8 @@ import type { StatsHistory } from "../engine/containers/stats-history.ts";
 import type { EventBus } from "../engine/events/bus.ts";
 import type { ExecService } from "../engine/exec/service.ts";
 import type { Commits } from "../engine/images/commit.ts";
+import type { Pulls } from "../engine/images/pull.ts";
+import type { RegistryQueries } from "../engine/images/registry-queries.ts";
 import type { ImageService } from "../engine/images/service.ts";
 import type { NetworkConnections } from "../engine/networks/connections.ts";
 import type { NetworkService } from "../engine/networks/service.ts";
@@ -24,6 +26,8 @@ export interface Engine {
   commits: Commits;
   execs: ExecService;
   images: ImageService;
+  pulls: Pulls;
+  registries: RegistryQueries;
   networks: NetworkService;
   networkConnections: NetworkConnections;
   policies: PolicyService;

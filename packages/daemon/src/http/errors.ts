@@ -8,6 +8,7 @@ const statuses: Readonly<Record<ErrorKind, number>> = {
   "not-found": 404,
   conflict: 409,
   "not-modified": 304,
+  unauthorized: 401,
   forbidden: 403,
   "not-implemented": 501,
   unavailable: 503,

@@ -4,12 +4,12 @@ import { RegistryError, refusal } from "./errors.ts";
 import type { RegistryHttp } from "./http.ts";
 
 export interface Credentials {
-  username?: string | undefined;
-  password?: string | undefined;
+  username?: string | null | undefined;
+  password?: string | null | undefined;
   /** A refresh token, in place of a password. */
-  identitytoken?: string | undefined;
+  identitytoken?: string | null | undefined;
   /** A bearer token, used as it is. */
-  registrytoken?: string | undefined;
+  registrytoken?: string | null | undefined;
 }
 
 /** A WWW-Authenticate challenge (RFC 9110, section 11.6.1). */
@@ -35,8 +35,8 @@ export function parseChallenges(header: string): Challenge[] {
   return challenges;
 }
 
-export const basic = ({ username = "", password = "" }: Credentials): string =>
-  `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
+export const basic = ({ username, password }: Credentials): string =>
+  `Basic ${Buffer.from(`${username ?? ""}:${password ?? ""}`).toString("base64")}`;
 
 /** Seconds a token counts for, where the server does not say (Docker's token specification). */
 const DEFAULT_LIFETIME = 60;

@@ -31,3 +31,11 @@ export const isLayer = (type: string): boolean =>
   /^application\/vnd\.docker\.image\.rootfs\.diff\.tar(?:\.gzip|\.zstd)?$/.test(type);
 
 export const isEncrypted = (type: string): boolean => type.endsWith("+encrypted");
+
+/** The type of a layer that is compressed like this; one that is no layer's where registries know no such compression. */
+export const layerType = (compression: string): string =>
+  compression === ""
+    ? mediaTypes.ociLayer
+    : compression === "gzip" || compression === "zstd"
+      ? `${mediaTypes.ociLayer}+${compression}`
+      : `application/x-${compression}`;

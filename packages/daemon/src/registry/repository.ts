@@ -105,7 +105,7 @@ export class Repository {
     const bytes = await readBody(answer, MAXIMUM_MANIFEST, `manifest ${reference}`);
     const digest = sha256(bytes);
     const expected = reference.includes(":") ? reference : answer.headers["docker-content-digest"];
-    if (expected && expected.startsWith("sha256:") && expected !== digest)
+    if (expected?.startsWith("sha256:") && expected !== digest)
       throw new RegistryError(
         `manifest verification failed for digest ${expected}: its content has ${digest}`,
       );

@@ -1,13 +1,14 @@
-// Images in SQLite.
-import type { ImageStore, StoredImage, StoredLayer } from "../engine/images/store.ts";
+// Images and layers in SQLite.
+import type {
+  ImageStore,
+  LayerStore,
+  StoredBlob,
+  StoredDigest,
+  StoredImage,
+  StoredLayer,
+  StoredManifest,
+} from "../engine/images/store.ts";
 import { type Db, prepare } from "./database.ts";
-
-interface LayerRow {
-  chain_id: string;
-  diff_id: string;
-  directory: string;
-  size: number;
-}
 
 export function imageStore(db: Db): ImageStore {
   const images = prepare<[], { id: string; config: string; size: number }>(
@@ -18,10 +19,13 @@ export function imageStore(db: Db): ImageStore {
     db,
     "SELECT name, image FROM image_names ORDER BY name",
   );
-  const layers = prepare<[], LayerRow>(db, "SELECT chain_id, diff_id, directory, size FROM layers");
   const insertImage = prepare<unknown[]>(
     db,
-    "INSERT OR IGNORE INTO images (id, config, size) VALUES (?, ?, ?)",
+    "INSERT OR IGNORE INTO images (id, config, size, bytes) VALUES (?, ?, ?, ?)",
+  );
+  const bytes = prepare<[string], { bytes: Buffer | null; config: string }>(
+    db,
+    "SELECT bytes, config FROM images WHERE id = ?",
   );
   const owners = prepare<[], { image: string; owner: string }>(
     db,
@@ -34,11 +38,23 @@ export function imageStore(db: Db): ImageStore {
   const deleteImage = prepare<unknown[]>(db, "DELETE FROM images WHERE id = ?");
   const setName = prepare<unknown[]>(db, "INSERT OR REPLACE INTO image_names (name, image) VALUES (?, ?)");
   const deleteName = prepare<unknown[]>(db, "DELETE FROM image_names WHERE name = ?");
-  const insertLayer = prepare<unknown[]>(
+  const digests = prepare<[], StoredDigest>(db, "SELECT repository, digest, image FROM image_digests");
+  const setDigest = prepare<unknown[]>(
     db,
-    "INSERT INTO layers (chain_id, diff_id, directory, size) VALUES (?, ?, ?, ?)",
+    "INSERT OR REPLACE INTO image_digests (repository, digest, image) VALUES (?, ?, ?)",
   );
-  const deleteLayer = prepare<unknown[]>(db, "DELETE FROM layers WHERE chain_id = ?");
+  const deleteDigest = prepare<unknown[]>(
+    db,
+    "DELETE FROM image_digests WHERE repository = ? AND digest = ?",
+  );
+  const manifests = prepare<[string], StoredManifest>(
+    db,
+    "SELECT digest, media_type AS mediaType, bytes, image FROM manifests WHERE image = ? ORDER BY rowid",
+  );
+  const insertManifest = prepare<unknown[]>(
+    db,
+    "INSERT OR REPLACE INTO manifests (digest, media_type, bytes, image) VALUES (?, ?, ?, ?)",
+  );
   return {
     images: () => {
       const byImage = new Map<string, string[]>();
@@ -52,19 +68,15 @@ export function imageStore(db: Db): ImageStore {
       );
     },
     names: () => names.all(),
-    layers: () =>
-      layers.all().map(
-        (row): StoredLayer => ({
-          chainId: row.chain_id,
-          diffId: row.diff_id,
-          directory: row.directory,
-          size: row.size,
-        }),
-      ),
-    insertImage: db.transaction((image: StoredImage) => {
-      insertImage.run(image.id, JSON.stringify(image.config), image.size);
+    digests: () => digests.all(),
+    insertImage: db.transaction((image: StoredImage, raw: Buffer) => {
+      insertImage.run(image.id, JSON.stringify(image.config), image.size, raw);
       for (const owner of image.owners) insertOwner.run(image.id, owner);
     }),
+    bytes: (id) => {
+      const row = bytes.get(id);
+      return row && (row.bytes ?? Buffer.from(row.config));
+    },
     addOwner: (id, owner) => {
       insertOwner.run(id, owner);
     },
@@ -77,11 +89,53 @@ export function imageStore(db: Db): ImageStore {
     deleteName: (name) => {
       deleteName.run(name);
     },
-    insertLayer: (layer) => {
-      insertLayer.run(layer.chainId, layer.diffId, layer.directory, layer.size);
+    setDigest: ({ repository, digest, image }) => {
+      setDigest.run(repository, digest, image);
     },
-    deleteLayer: (chainId) => {
-      deleteLayer.run(chainId);
+    deleteDigest: (repository, digest) => {
+      deleteDigest.run(repository, digest);
+    },
+    manifests: (image) => manifests.all(image),
+    insertManifest: ({ digest, mediaType, bytes: raw, image }) => {
+      insertManifest.run(digest, mediaType, raw, image);
+    },
+  };
+}
+
+/** Layers are kept by diff id; older databases have some by the id of their chain, so that one may be there twice. */
+export function layerStore(db: Db): LayerStore {
+  const layers = prepare<[], StoredLayer>(
+    db,
+    "SELECT diff_id AS diffId, directory, size FROM layers ORDER BY rowid",
+  );
+  const insertLayer = prepare<unknown[]>(
+    db,
+    "INSERT INTO layers (chain_id, diff_id, directory, size) VALUES (?, ?, ?, ?)",
+  );
+  const deleteLayer = prepare<unknown[]>(db, "DELETE FROM layers WHERE diff_id = ?");
+  const blobs = prepare<[], StoredBlob>(
+    db,
+    "SELECT digest, diff_id AS diffId, media_type AS mediaType, size FROM blobs ORDER BY rowid",
+  );
+  const insertBlob = prepare<unknown[]>(
+    db,
+    "INSERT OR REPLACE INTO blobs (digest, diff_id, media_type, size) VALUES (?, ?, ?, ?)",
+  );
+  const deleteBlob = prepare<unknown[]>(db, "DELETE FROM blobs WHERE digest = ?");
+  return {
+    layers: () => layers.all(),
+    insertLayer: ({ diffId, directory, size }) => {
+      insertLayer.run(diffId, diffId, directory, size);
+    },
+    deleteLayer: (diffId) => {
+      deleteLayer.run(diffId);
+    },
+    blobs: () => blobs.all(),
+    insertBlob: ({ digest, diffId, mediaType, size }) => {
+      insertBlob.run(digest, diffId, mediaType, size);
+    },
+    deleteBlob: (digest) => {
+      deleteBlob.run(digest);
     },
   };
 }

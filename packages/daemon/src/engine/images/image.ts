@@ -1,4 +1,5 @@
 // An image as the engine knows it.
+import { z } from "zod";
 import type { Caller, Sight } from "../access/caller.ts";
 
 /** The configuration an image gives its containers; null and missing mean none. */
@@ -46,6 +47,16 @@ export interface ImageConfiguration {
   rootfs: { type: "layers"; diff_ids: string[] };
   history?: HistoryEntry[];
 }
+
+/** What any image's configuration must have. */
+export const imageConfigurationSchema = z.looseObject({
+  architecture: z.string(),
+  os: z.string(),
+  rootfs: z.object({
+    type: z.literal("layers"),
+    diff_ids: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/)).max(1000),
+  }),
+});
 
 export interface ImageRecord {
   /** sha256:… of the configuration. */

@@ -4,18 +4,10 @@ import { z } from "zod";
 import { SpooledArchive } from "../../content/archive.ts";
 import type { Caller } from "../access/caller.ts";
 import { invalid } from "../errors.ts";
-import type { ImageConfiguration } from "./image.ts";
+import { type ImageConfiguration, imageConfigurationSchema } from "./image.ts";
 import { parseReference, taggedName } from "./reference.ts";
 import type { ImageService } from "./service.ts";
 
-const configurationSchema = z.looseObject({
-  architecture: z.string(),
-  os: z.string(),
-  rootfs: z.object({
-    type: z.literal("layers"),
-    diff_ids: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/)),
-  }),
-});
 const saveManifestSchema = z.array(
   z.looseObject({ Config: z.string(), RepoTags: z.array(z.string()).nullish(), Layers: z.array(z.string()) }),
 );
@@ -134,14 +126,15 @@ export async function loadImages(
       throw invalid("open manifest.json: no such file or directory: the archive is no image archive");
     const lines: string[] = [];
     for (const image of found) {
-      const { value, bytes } = await document(archive, image.config, configurationSchema);
+      const { value, bytes } = await document(archive, image.config, imageConfigurationSchema);
       if (value.rootfs.diff_ids.length !== image.layers.length)
         throw invalid(
           `invalid manifest, layers length mismatch: expected ${image.layers.length}, got ${value.rootfs.diff_ids.length}`,
         );
       const names = image.names.map((name) => taggedName(parseReference(name)));
-      const open = (index: number): Readable => archive.stream(image.layers[index] ?? "");
-      const id = await images.add(bytes, value as unknown as ImageConfiguration, open, names, caller);
+      const takeIn = (index: number, diffId: string): Promise<void> =>
+        images.catalog.layers.takeInFile(archive.file(image.layers[index] ?? ""), diffId, index);
+      const id = await images.add(bytes, value as unknown as ImageConfiguration, takeIn, names, caller);
       lines.push(
         ...(names.length > 0 ? names.map((name) => `Loaded image: ${name}\n`) : [`Loaded image ID: ${id}\n`]),
       );

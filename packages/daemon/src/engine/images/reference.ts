@@ -44,3 +44,12 @@ export const taggedName = (reference: Reference): string => `${reference.name}:$
 
 /** A digest or an unambiguous beginning of one: what ids are given as. */
 export const looksLikeId = (text: string): boolean => /^(?:sha256:)?[0-9a-f]{1,64}$/.test(text);
+
+/** The registry and the repository there that a familiar name means. */
+export function repositoryName(name: string): { registry: string; path: string } {
+  const [first = "", ...rest] = name.split("/");
+  // Without a dot, a port or capitals it is a folder of the default registry.
+  if (rest.length > 0 && (/[.:A-Z]/.test(first) || first === "localhost"))
+    return { registry: first, path: rest.join("/") };
+  return { registry: "docker.io", path: rest.length > 0 ? name : `library/${name}` };
+}

@@ -1,180 +1,100 @@
-// Images: found by reference, made from archives, named, described, removed.
-import { createHash } from "node:crypto";
-import { rm } from "node:fs/promises";
+// Images: made from archives and containers, added with their layers, named.
 import type { Readable } from "node:stream";
-import { chainId, type LayerDirectory, type UnpackedLayer } from "../../content/layers.ts";
 import type { Caller, Sight } from "../access/caller.ts";
-import { conflict, EngineError, invalid, notFound } from "../errors.ts";
-import type { EventSink } from "../events/event.ts";
+import { invalid } from "../errors.ts";
 import { now } from "../timestamps.ts";
-import { ImageAccess } from "./access.ts";
+import type { ImageCatalog } from "./catalog.ts";
 import { applyChanges } from "./changes.ts";
 import type { ImageConfiguration, ImageDefaults, ImageRecord, ImageSource } from "./image.ts";
-import { type LayerUsage, layerUsage } from "./layer-usage.ts";
-import { looksLikeId, parseReference, taggedName } from "./reference.ts";
-import type { ImageStore, StoredImage } from "./store.ts";
-
-/** A container that uses an image. */
-export interface ImageUse {
-  id: string;
-  running: boolean;
-}
-
-export interface ImageServiceParts {
-  store: ImageStore;
-  layers: LayerDirectory;
-  events: EventSink;
-  report: (problem: unknown, what: string) => void;
-}
-
-/** One entry of the answer to a removal. */
-export type RemovalItem = { Untagged: string } | { Deleted: string };
-
-const goArchitecture: Readonly<Record<string, string>> = {
-  x64: "amd64",
-  ia32: "386",
-  arm64: "arm64",
-  arm: "arm",
-};
+import type { LayerUsage } from "./layer-usage.ts";
+import { hostPlatform } from "./platform.ts";
+import { parseReference, taggedName } from "./reference.ts";
+import { type ImageUse, type RemovalItem, removeImage } from "./removal.ts";
 
 export class ImageService implements ImageSource {
-  readonly #parts: ImageServiceParts;
-  readonly #images = new Map<string, StoredImage>();
-  readonly #names = new Map<string, string>();
-  readonly #chains = new Map<string, { directory: string; size: number }>();
-  readonly #access = new ImageAccess(this.#images, this.#names);
+  readonly catalog: ImageCatalog;
   /** Which containers use an image; set once there are containers. */
   usesOf: (imageId: string) => ImageUse[] = () => [];
-  #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(parts: ImageServiceParts) {
-    this.#parts = parts;
-    for (const image of parts.store.images()) this.#images.set(image.id, image);
-    for (const { name, image } of parts.store.names()) this.#names.set(name, image);
-    for (const { chainId: chain, directory, size } of parts.store.layers())
-      this.#chains.set(chain, { directory, size });
+  constructor(catalog: ImageCatalog) {
+    this.catalog = catalog;
   }
 
-  async open(): Promise<void> {
-    const known = new Set([...this.#chains.values()].map(({ directory }) => directory));
-    await this.#parts.layers.open((directory) => known.has(directory));
-  }
-
-  /** Changes to the store come one after the other. */
-  #exclusively<T>(operation: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(operation);
-    this.#turn = result.catch(() => undefined);
-    return result;
-  }
-
-  #record(image: StoredImage): ImageRecord {
-    const repoTags = [...this.#names].filter(([, id]) => id === image.id).map(([name]) => name);
-    return { ...image, repoTags: repoTags.sort(), repoDigests: [] };
+  open(): Promise<void> {
+    return this.catalog.layers.open();
   }
 
   checkUse(image: ImageRecord, caller: Caller): void {
-    this.#access.checkUse(image, caller);
+    this.catalog.access.checkUse(image, caller);
   }
 
   all(sight: Sight): ImageRecord[] {
-    return [...this.#images.values()]
-      .filter((image) => this.#access.sees(image, sight))
-      .map((image) => this.#record(image));
+    return this.catalog.all(sight);
   }
 
   get(reference: string, sight: Sight): ImageRecord {
-    const image = this.find(reference, sight);
-    if (image) return image;
-    const { name, tag, digest } = parseReference(reference);
-    throw notFound(`No such image: ${digest ? `${name}@${digest}` : `${name}:${tag ?? "latest"}`}`);
+    return this.catalog.get(reference, sight);
   }
 
-  /** The image a reference names, or undefined. Throws only for what is no reference. */
   find(reference: string, sight: Sight): ImageRecord | undefined {
-    const exact = this.#images.get(reference);
-    if (exact && this.#access.sees(exact, sight)) return this.#record(exact);
-    if (looksLikeId(reference)) {
-      const prefix = reference.startsWith("sha256:") ? reference : `sha256:${reference}`;
-      const matches = [...this.#images.values()].filter(
-        (image) => image.id.startsWith(prefix) && this.#access.sees(image, sight),
-      );
-      const [match] = matches;
-      const named = this.#names.get(`${reference}:latest`);
-      if (match && !named) {
-        if (matches.length > 1) throw invalid(`ambiguous reference: ${reference}`);
-        return this.#record(match);
-      }
-      if (reference.startsWith("sha256:")) throw notFound(`No such image: ${reference}`);
-      if (/^[0-9a-f]{64}$/.test(reference)) throw notFound(`No such image: ${reference}`);
-    }
-    const parsed = parseReference(reference);
-    if (parsed.digest && !parsed.tag) return undefined;
-    const id = this.#names.get(taggedName(parsed));
-    const image = id === undefined ? undefined : this.#images.get(id);
-    return image && this.#access.sees(image, sight) ? this.#record(image) : undefined;
-  }
-
-  /** The chain ids of an image's layers, lowest first. */
-  #chainIds(config: ImageConfiguration): string[] {
-    const chain: string[] = [];
-    for (const diffId of config.rootfs.diff_ids) chain.push(chainId(chain.at(-1), diffId));
-    return chain;
+    return this.catalog.find(reference, sight);
   }
 
   layerDirectories(image: ImageRecord): string[] {
-    return this.#chainIds(image.config)
-      .map((chain) => {
-        const layer = this.#chains.get(chain);
-        if (!layer) throw new EngineError("system", `layer ${chain} of image ${image.id} is missing`);
-        return layer.directory;
-      })
+    return this.catalog
+      .layersOf(image)
+      .map(({ directory }) => directory)
       .reverse();
   }
 
   layerSizes(image: ImageRecord): number[] {
-    return this.#chainIds(image.config).map((chain) => this.#chains.get(chain)?.size ?? 0);
+    return this.catalog.layersOf(image).map(({ size }) => size);
   }
 
-  /** Bytes of all layers, and of those of each image that another one has, too. */
   layerUsage(): LayerUsage {
-    const chains = [...this.#images.values()].map(({ id, config }) => [id, this.#chainIds(config)] as const);
-    return layerUsage(new Map(chains), (chain) => this.#chains.get(chain)?.size ?? 0);
+    return this.catalog.layerUsage();
   }
 
-  hasLayer(chain: string): boolean {
-    return this.#chains.has(chain);
+  #insert(config: ImageConfiguration, caller: Caller): string {
+    return this.catalog.insert(Buffer.from(JSON.stringify(config)), config, caller);
+  }
+
+  #checkedName(reference: string | undefined, caller: Caller): string | undefined {
+    const name = reference ? taggedName(parseReference(reference)) : undefined;
+    if (name) this.catalog.access.checkName(name, caller);
+    return name;
   }
 
   /** Makes an image of one root file system. */
-  import(
+  async import(
     source: Readable,
     caller: Caller,
     options: { reference: string | undefined; message: string; changes: readonly string[] },
   ): Promise<string> {
-    const name = options.reference ? taggedName(parseReference(options.reference)) : undefined;
-    if (name) this.#access.checkName(name, caller);
+    const name = this.#checkedName(options.reference, caller);
     const config = applyChanges({}, options.changes);
-    return this.#exclusively(async () => {
-      const layer = await this.#unpack(source);
-      await this.#keepLayer(layer, undefined);
+    const { layers } = this.catalog;
+    const { diffId, release } = await layers.takeIn(source);
+    try {
       const created = now();
       const imported: ImageConfiguration = {
-        architecture: goArchitecture[process.arch] ?? process.arch,
-        os: "linux",
+        ...hostPlatform,
         created,
         config,
-        rootfs: { type: "layers", diff_ids: [layer.diffId] },
+        rootfs: { type: "layers", diff_ids: [diffId] },
         history: [{ created, comment: options.message || "Imported from -" }],
       };
       const id = this.#insert(imported, caller);
-      if (name) this.#setName(name, id);
-      this.#publish("import", id, name);
+      if (name) this.catalog.setName(name, id);
+      this.catalog.publish("import", id, name);
       return id;
-    });
+    } finally {
+      release();
+    }
   }
 
   /** Makes an image of another one and one more layer, which counts once `whole` says that the tar was. */
-  commit(
+  async commit(
     base: ImageRecord,
     changes: Readable,
     caller: Caller,
@@ -187,213 +107,75 @@ export class ImageService implements ImageSource {
       whole: Promise<void>;
     },
   ): Promise<string> {
-    const name = options.reference ? taggedName(parseReference(options.reference)) : undefined;
-    if (name) this.#access.checkName(name, caller);
-    return this.#exclusively(async () => {
-      const layer = await this.#unpack(changes);
-      try {
-        await options.whole;
-      } catch (error) {
-        await this.#parts.layers.discard(layer);
-        throw error;
-      }
-      await this.#keepLayer(layer, this.#chainIds(base.config).at(-1));
-      const created = now();
-      const { author, comment, createdBy } = options;
-      const committed: ImageConfiguration = {
-        architecture: base.config.architecture,
-        os: base.config.os,
-        ...(base.config.variant ? { variant: base.config.variant } : {}),
-        created,
-        ...(author ? { author } : {}),
-        config: options.config,
-        rootfs: { type: "layers", diff_ids: [...base.config.rootfs.diff_ids, layer.diffId] },
-        history: [
-          ...(base.config.history ?? []),
-          { created, created_by: createdBy, comment, ...(author ? { author } : {}) },
-        ],
-      };
-      const id = this.#insert(committed, caller);
-      if (name) this.#setName(name, id);
-      this.#publish("create", id, name);
-      return id;
-    });
-  }
-
-  async #unpack(source: Readable): Promise<UnpackedLayer> {
+    const name = this.#checkedName(options.reference, caller);
+    const { layers } = this.catalog;
+    const releaseBase = layers.hold(base.config.rootfs.diff_ids);
     try {
-      return await this.#parts.layers.unpack(source);
-    } catch (error) {
-      throw new EngineError("system", error instanceof Error ? error.message : String(error), {
-        cause: error,
-      });
+      const { diffId, release } = await layers.takeInPacked(changes, options.whole);
+      try {
+        const created = now();
+        const { author, comment, createdBy } = options;
+        const committed: ImageConfiguration = {
+          architecture: base.config.architecture,
+          os: base.config.os,
+          ...(base.config.variant ? { variant: base.config.variant } : {}),
+          created,
+          ...(author ? { author } : {}),
+          config: options.config,
+          rootfs: { type: "layers", diff_ids: [...base.config.rootfs.diff_ids, diffId] },
+          history: [
+            ...(base.config.history ?? []),
+            { created, created_by: createdBy, comment, ...(author ? { author } : {}) },
+          ],
+        };
+        const id = this.#insert(committed, caller);
+        if (name) this.catalog.setName(name, id);
+        this.catalog.publish("create", id, name);
+        return id;
+      } finally {
+        release();
+      }
+    } finally {
+      releaseBase();
     }
   }
 
-  /** Keeps an unpacked layer on top of a chain, or drops it if it is there already; returns the new chain id. */
-  async #keepLayer(layer: UnpackedLayer, parent: string | undefined): Promise<string> {
-    const chain = chainId(parent, layer.diffId);
-    if (this.#chains.has(chain)) {
-      await this.#parts.layers.discard(layer);
-      return chain;
-    }
-    const directory = await this.#parts.layers.keep(layer, chain);
-    this.#parts.store.insertLayer({ chainId: chain, diffId: layer.diffId, directory, size: layer.size });
-    this.#chains.set(chain, { directory, size: layer.size });
-    return chain;
-  }
-
-  /** Adds an image whose configuration came with it, unpacking the layers that are not there yet. `openLayer` gives a
-   * layer's tar by its index. The bytes are the id's preimage, so they are kept as they were. */
-  add(
+  /** Adds an image whose configuration came with it, unpacking the layers that are not there yet. `takeIn` sees to it
+   * that a layer is there, by its index. The bytes are the id's preimage, so they are kept as they were. */
+  async add(
     bytes: Buffer,
     config: ImageConfiguration,
-    openLayer: (index: number) => Readable,
+    takeIn: (index: number, diffId: string) => Promise<void>,
     names: readonly string[],
     caller: Caller,
   ): Promise<string> {
-    for (const name of names) this.#access.checkName(name, caller);
-    const id = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
-    return this.#exclusively(async () => {
-      let parent: string | undefined;
-      for (const [index, diffId] of config.rootfs.diff_ids.entries()) {
-        const chain = chainId(parent, diffId);
-        if (!this.#chains.has(chain)) {
-          const layer = await this.#unpack(openLayer(index));
-          if (layer.diffId !== diffId) {
-            await this.#parts.layers.discard(layer);
-            throw invalid(`invalid diffID for layer ${index}: expected "${diffId}", got "${layer.diffId}"`);
-          }
-          await this.#keepLayer(layer, parent);
-        }
-        parent = chain;
-      }
-      this.#store(id, config, caller);
-      for (const name of names) this.#setName(name, id);
-      this.#publish("load", id, names[0]);
+    for (const name of names) this.catalog.access.checkName(name, caller);
+    const { layers } = this.catalog;
+    const release = layers.hold(config.rootfs.diff_ids);
+    try {
+      for (const [index, diffId] of config.rootfs.diff_ids.entries())
+        if (!this.catalog.hasLayer(diffId, caller)) await takeIn(index, diffId);
+      const id = this.catalog.insert(bytes, config, caller);
+      for (const name of names) this.catalog.setName(name, id);
+      this.catalog.publish("load", id, names[0]);
       return id;
-    });
-  }
-
-  #insert(config: ImageConfiguration, caller: Caller): string {
-    const id = `sha256:${createHash("sha256").update(JSON.stringify(config)).digest("hex")}`;
-    this.#store(id, config, caller);
-    return id;
-  }
-
-  /** Whoever has all of an image's bytes has the image: the same one made twice has two owners. */
-  #store(id: string, config: ImageConfiguration, caller: Caller): void {
-    const known = this.#images.get(id);
-    if (known) {
-      if (known.owners.includes(caller.id)) return;
-      this.#parts.store.addOwner(id, caller.id);
-      known.owners.push(caller.id);
-      return;
+    } finally {
+      release();
     }
-    const size = this.#chainIds(config).reduce((sum, chain) => sum + (this.#chains.get(chain)?.size ?? 0), 0);
-    const image = { id, config, size, owners: [caller.id] };
-    this.#parts.store.insertImage(image);
-    this.#images.set(id, image);
-  }
-
-  #setName(name: string, id: string): void {
-    this.#parts.store.setName(name, id);
-    this.#names.set(name, id);
   }
 
   tag(reference: string, repository: string, tag: string, caller: Caller): void {
     const image = this.get(reference, caller);
-    const name = taggedName(parseReference(tag ? `${repository}:${tag}` : repository));
-    this.#access.checkName(name, caller);
-    this.#setName(name, image.id);
-    this.#publish("tag", image.id, name);
+    const parsed = parseReference(tag ? `${repository}:${tag}` : repository);
+    if (parsed.digest) throw invalid("refusing to create a tag with a digest reference");
+    const name = taggedName(parsed);
+    this.catalog.access.checkName(name, caller);
+    this.catalog.setName(name, image.id);
+    this.catalog.publish("tag", image.id, name);
   }
 
   /** Removes a name, or an image with all its names. */
-  remove(
-    reference: string,
-    options: { force: boolean; prune: boolean },
-    caller: Caller,
-  ): Promise<RemovalItem[]> {
-    return this.#exclusively(() => this.#remove(reference, options, caller));
-  }
-
-  async #remove(
-    reference: string,
-    options: { force: boolean; prune: boolean },
-    caller: Caller,
-  ): Promise<RemovalItem[]> {
-    const image = this.get(reference, caller);
-    this.#access.checkRemoval(image, reference, caller);
-    const byId =
-      image.id === reference || (looksLikeId(reference) && !this.#names.has(`${reference}:latest`));
-    const short = image.id.replace("sha256:", "").slice(0, 12);
-    const uses = this.usesOf(image.id);
-    const running = uses.find((use) => use.running);
-    const stopped = uses[0];
-    if (!byId && image.repoTags.length > 1)
-      return [this.#untag(taggedName(parseReference(reference)), image.id)];
-    if (!byId && !options.force && stopped)
-      throw conflict(
-        `conflict: unable to remove repository reference "${reference}" (must force) - container ${(running ?? stopped).id.slice(0, 12)} is using its referenced image ${short}`,
-      );
-    if (byId && image.repoTags.length > 1 && !options.force)
-      throw conflict(
-        `conflict: unable to delete ${short} (must be forced) - image is referenced in multiple repositories`,
-      );
-    if (running && byId)
-      throw conflict(
-        `conflict: unable to delete ${short} (cannot be forced) - image is being used by running container ${running.id.slice(0, 12)}`,
-      );
-    if (stopped && byId && !options.force)
-      throw conflict(
-        `conflict: unable to delete ${short} (must be forced) - image is being used by stopped container ${stopped.id.slice(0, 12)}`,
-      );
-    const items: RemovalItem[] = image.repoTags.map((name) => this.#untag(name, image.id));
-    // Layers of an image that a container still stands on stay until it goes.
-    if (uses.length > 0) return items;
-    return [...items, ...(await this.#delete(image))];
-  }
-
-  #untag(name: string, id: string): RemovalItem {
-    this.#parts.store.deleteName(name);
-    this.#names.delete(name);
-    this.#publish("untag", id, name);
-    return { Untagged: name };
-  }
-
-  async #delete(image: ImageRecord): Promise<RemovalItem[]> {
-    this.#parts.store.deleteImage(image.id);
-    this.#images.delete(image.id);
-    this.#publish("delete", image.id, undefined, image);
-    const needed = new Set([...this.#images.values()].flatMap(({ config }) => this.#chainIds(config)));
-    const items: RemovalItem[] = [{ Deleted: image.id }];
-    for (const chain of this.#chainIds(image.config).reverse()) {
-      const layer = this.#chains.get(chain);
-      if (needed.has(chain) || !layer) continue;
-      this.#parts.store.deleteLayer(chain);
-      this.#chains.delete(chain);
-      items.push({ Deleted: chain });
-      rm(layer.directory, { recursive: true, force: true }).catch((error) =>
-        this.#parts.report(error, `deleting layer ${chain}`),
-      );
-    }
-    return items;
-  }
-
-  #publish(
-    action: string,
-    id: string,
-    name: string | undefined,
-    image: StoredImage | undefined = this.#images.get(id),
-  ): void {
-    const { config, owners = [] } = image ?? {};
-    const labels = config?.config?.Labels ?? {};
-    this.#parts.events.publish({
-      Type: "image",
-      Action: action,
-      Actor: { ID: id, Attributes: { ...labels, name: name ?? id } },
-      owner: owners[0] ?? "",
-    });
+  remove(reference: string, options: { force: boolean; prune: boolean }, caller: Caller): RemovalItem[] {
+    return removeImage(this.catalog, this.usesOf, reference, options, caller);
   }
 }

@@ -1,4 +1,4 @@
-// Where images, their names and their layers are kept.
+// Where images, their names, manifests and layers are kept.
 import type { ImageConfiguration } from "./image.ts";
 
 export interface StoredImage {
@@ -10,12 +10,36 @@ export interface StoredImage {
   owners: string[];
 }
 
-/** A layer unpacked on disk, by its chain id (OCI image specification): the same layers below mean the same chain. */
+/** A layer unpacked on disk, by its diff id: the digest of its tar (OCI image specification). */
 export interface StoredLayer {
-  chainId: string;
   diffId: string;
   directory: string;
   size: number;
+}
+
+/** A layer's tar, compressed or not, as a registry has it. */
+export interface StoredBlob {
+  digest: string;
+  diffId: string;
+  mediaType: string;
+  /** Bytes. */
+  size: number;
+}
+
+/** A manifest, or an index of some, that an image came or went with. */
+export interface StoredManifest {
+  digest: string;
+  mediaType: string;
+  bytes: Buffer;
+  image: string;
+}
+
+/** A name by digest: what a repository calls an image. */
+export interface StoredDigest {
+  /** In familiar form. */
+  repository: string;
+  digest: string;
+  image: string;
 }
 
 /** Every method is synchronous; a name belongs to one image at a time. */
@@ -23,12 +47,27 @@ export interface ImageStore {
   images(): StoredImage[];
   /** name:tag (in familiar form) → image id. */
   names(): { name: string; image: string }[];
-  layers(): StoredLayer[];
-  insertImage(image: StoredImage): void;
+  digests(): StoredDigest[];
+  /** `bytes` are what the id is the digest of. */
+  insertImage(image: StoredImage, bytes: Buffer): void;
   deleteImage(id: string): void;
+  /** The bytes an image's id is the digest of. */
+  bytes(id: string): Buffer | undefined;
   addOwner(id: string, owner: string): void;
   setName(name: string, image: string): void;
   deleteName(name: string): void;
+  setDigest(digest: StoredDigest): void;
+  deleteDigest(repository: string, digest: string): void;
+  manifests(image: string): StoredManifest[];
+  insertManifest(manifest: StoredManifest): void;
+}
+
+/** Every method is synchronous. */
+export interface LayerStore {
+  layers(): StoredLayer[];
   insertLayer(layer: StoredLayer): void;
-  deleteLayer(chainId: string): void;
+  deleteLayer(diffId: string): void;
+  blobs(): StoredBlob[];
+  insertBlob(blob: StoredBlob): void;
+  deleteBlob(digest: string): void;
 }

@@ -7,10 +7,14 @@ import { parseFilters } from "../../engine/containers/list.ts";
 import { invalid, notImplemented } from "../../engine/errors.ts";
 import type { ImageRecord } from "../../engine/images/image.ts";
 import { loadImages } from "../../engine/images/load.ts";
+import { parsePlatform } from "../../engine/images/platform.ts";
 import { imageFilters, imageHistory, inspectImage, listImages } from "../../engine/images/view.ts";
 import type { Engine } from "../engine.ts";
+import { registryAuth } from "../registry-auth.ts";
 import { route } from "../route.ts";
+import { clientGone } from "../stream.ts";
 import { query, truthy } from "../validation.ts";
+import { sendProgress } from "./progress.ts";
 
 const text = z.string().optional();
 const listQuery = query(z.object({ all: text, filters: text, digests: text, "shared-size": text }));
@@ -25,6 +29,9 @@ const createQuery = query(
     changes: z.union([z.string(), z.array(z.string())]).optional(),
   }),
 );
+const searchQuery = query(z.object({ term: text, limit: text, filters: text }));
+const DEFAULT_RESULTS = 25;
+const MAXIMUM_RESULTS = 100;
 const tagQuery = query(z.object({ repo: text, tag: text }));
 const deleteQuery = query(z.object({ force: text, noprune: text }));
 
@@ -33,6 +40,10 @@ async function progress(reply: FastifyReply, work: () => Promise<object[]>): Pro
   const lines = await work();
   await reply.type("application/json").send(lines.map((line) => `${JSON.stringify(line)}\r\n`).join(""));
 }
+
+/** Tags and digests come in the parameter of the one name. */
+const withTag = (name: string, tag: string): string =>
+  tag ? `${name}${tag.includes(":") ? "@" : ":"}${tag}` : name;
 
 const bodyOf = (request: FastifyRequest): Readable =>
   (request.body as Readable | undefined) ?? Readable.from([]);
@@ -64,7 +75,14 @@ export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
       asked: ({ query: asked }) => ({ Image: asked.fromImage ?? asked.repo ?? "", Tag: asked.tag ?? "" }),
     },
     async ({ query: asked, caller, request, reply }) => {
-      if (asked.fromImage) throw notImplemented("not implemented: registries (fromImage)");
+      if (asked.fromImage) {
+        const platform = asked.platform ? parsePlatform(asked.platform) : undefined;
+        const credentials = registryAuth(request);
+        const wanted = withTag(asked.fromImage, asked.tag ?? "");
+        return sendProgress(reply, async (progress, signal) => {
+          await engine.pulls.pull(wanted, caller, { platform, credentials, progress, signal });
+        });
+      }
       if (asked.fromSrc !== "-") throw notImplemented("not implemented: fromSrc other than -");
       const reference = asked.repo ? `${asked.repo}${asked.tag ? `:${asked.tag}` : ""}` : undefined;
       const changes = asked.changes === undefined ? [] : [asked.changes].flat();
@@ -82,6 +100,33 @@ export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
       progress(reply, async () =>
         (await loadImages(images, bodyOf(request), engine.spool, caller)).map((stream) => ({ stream })),
       ),
+  );
+
+  route(
+    app,
+    "GET",
+    "/images/search",
+    {
+      permission: "image:search",
+      query: searchQuery,
+      asked: ({ query: { term } }) => ({ Term: term ?? "" }),
+    },
+    ({ query: { term, limit, filters }, request, reply }) => {
+      const most = limit ? Number(limit) : DEFAULT_RESULTS;
+      if (!Number.isInteger(most) || most < 1 || most > MAXIMUM_RESULTS)
+        throw invalid(`limit ${limit} is outside the range of [1, ${MAXIMUM_RESULTS}]`);
+      const wanted = parseFilters(filters, ["is-automated", "is-official", "stars"]);
+      return engine.registries.search(term ?? "", most, wanted, registryAuth(request), clientGone(reply));
+    },
+  );
+
+  route(
+    app,
+    "GET",
+    "/distribution/:name/json",
+    { permission: "image:inspect" },
+    ({ reference, request, reply }) =>
+      engine.registries.distribution(reference, registryAuth(request), clientGone(reply)),
   );
 
   route(app, "GET", "/images/:name/json", { permission: "image:inspect", target }, (call) =>

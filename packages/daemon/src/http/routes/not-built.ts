@@ -7,7 +7,6 @@ import { route } from "../route.ts";
 const endpoints: readonly (readonly [HTTPMethods, string, Permission])[] = [
   ["POST", "/build", "build:run"],
   ["POST", "/build/prune", "build:prune"],
-  ["GET", "/images/search", "image:search"],
   ["GET", "/images/get", "image:save"],
   ["GET", "/images/:name/get", "image:save"],
   ["POST", "/images/:name/push", "image:push"],
@@ -16,7 +15,6 @@ const endpoints: readonly (readonly [HTTPMethods, string, Permission])[] = [
   ["PUT", "/volumes/:name", "volume:update"],
   ["DELETE", "/volumes/:name", "volume:remove"],
   ["POST", "/volumes/prune", "volume:prune"],
-  ["GET", "/distribution/:name/json", "image:inspect"],
   ["GET", "/plugins", "plugin:list"],
   ["POST", "/session", "build:run"],
   ["POST", "/swarm/init", "swarm:change"],

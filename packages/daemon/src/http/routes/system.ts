@@ -1,11 +1,12 @@
 // Routes: ping, version, info, auth.
 import type { FastifyPluginAsync } from "fastify";
 import { z } from "zod";
-import { notImplemented } from "../../engine/errors.ts";
 import { versionView } from "../../engine/system/info.ts";
 import type { Engine } from "../engine.ts";
+import { credentialsSchema, withAuth } from "../registry-auth.ts";
 import { route } from "../route.ts";
-import { query } from "../validation.ts";
+import { clientGone } from "../stream.ts";
+import { body, query } from "../validation.ts";
 
 const pingHeaders = {
   "Builder-Version": "2",
@@ -15,6 +16,7 @@ const pingHeaders = {
   "Content-Type": "text/plain; charset=utf-8",
 };
 
+const credentialsBody = body(credentialsSchema);
 const usageQuery = query(
   z.object({ type: z.union([z.string(), z.array(z.string())]).optional(), verbose: z.string().optional() }),
 );
@@ -32,7 +34,25 @@ export const systemRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, 
     { permission: "system:df", query: usageQuery },
     ({ query: { type }, caller }) => engine.diskUsage(type === undefined ? [] : [type].flat(), caller),
   );
-  route(app, "POST", "/auth", { permission: "system:login" }, () => {
-    throw notImplemented("not implemented: registries (auth)");
-  });
+  route(
+    app,
+    "POST",
+    "/auth",
+    {
+      permission: "system:login",
+      body: credentialsBody,
+      asked: ({ body: { serveraddress, username } }) => ({
+        Registry: serveraddress ?? "",
+        User: username ?? "",
+      }),
+    },
+    async ({ body: credentials, reply }) => {
+      await engine.registries.login(
+        credentials.serveraddress ?? "",
+        withAuth(credentials),
+        clientGone(reply),
+      );
+      return { IdentityToken: "", Status: "Login Succeeded" };
+    },
+  );
 };

@@ -82,4 +82,29 @@ export const migrations: readonly Migration[] = [
     name: "chains",
     sql: `CREATE TABLE chains (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;`,
   },
+  {
+    name: "registries",
+    sql: `
+      ALTER TABLE images ADD COLUMN bytes BLOB;
+      CREATE TABLE blobs (
+        digest TEXT PRIMARY KEY,
+        diff_id TEXT NOT NULL,
+        media_type TEXT NOT NULL,
+        size INTEGER NOT NULL
+      ) STRICT;
+      CREATE TABLE manifests (
+        digest TEXT NOT NULL,
+        media_type TEXT NOT NULL,
+        bytes BLOB NOT NULL,
+        image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+        PRIMARY KEY (image, digest)
+      ) STRICT;
+      CREATE TABLE image_digests (
+        repository TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+        PRIMARY KEY (repository, digest)
+      ) STRICT;
+    `,
+  },
 ];

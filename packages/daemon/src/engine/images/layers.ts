@@ -1,0 +1,218 @@
+// Layers and their blobs: each is on disk once, by what it holds, for all the images that have it.
+import { once } from "node:events";
+import { createReadStream } from "node:fs";
+import { PassThrough, Readable, type Writable } from "node:stream";
+import type { BlobDirectory } from "../../content/blobs.ts";
+import type { LayerDirectory, UnpackedLayer } from "../../content/layers.ts";
+import { layerType } from "../../registry/media-types.ts";
+import { EngineError, invalid } from "../errors.ts";
+import type { LayerStore, StoredBlob } from "./store.ts";
+
+export interface Layer {
+  directory: string;
+  /** Bytes of its files' contents. */
+  size: number;
+}
+
+export interface LayersParts {
+  store: LayerStore;
+  directory: LayerDirectory;
+  blobs: BlobDirectory;
+  report: (problem: unknown, what: string) => void;
+}
+
+export class Layers {
+  readonly #parts: LayersParts;
+  readonly #layers = new Map<string, Layer>();
+  readonly #blobs = new Map<string, StoredBlob>();
+  readonly #holds = new Map<string, number>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: LayersParts) {
+    this.#parts = parts;
+    for (const { diffId, directory, size } of parts.store.layers())
+      if (!this.#layers.has(diffId)) this.#layers.set(diffId, { directory, size });
+    for (const blob of parts.store.blobs()) this.#blobs.set(blob.digest, blob);
+  }
+
+  get blobs(): BlobDirectory {
+    return this.#parts.blobs;
+  }
+
+  /** Clears away what an earlier daemon left unfinished. */
+  async open(): Promise<void> {
+    const known = new Set(this.#parts.store.layers().map(({ directory }) => directory));
+    await this.#parts.directory.open((directory) => known.has(directory));
+    await this.#parts.blobs.open((digest) => this.#blobs.has(digest));
+  }
+
+  get(diffId: string): Layer | undefined {
+    return this.#layers.get(diffId);
+  }
+
+  blob(digest: string): StoredBlob | undefined {
+    return this.#blobs.get(digest);
+  }
+
+  /** The blobs that a layer's tar is kept in: none for a layer that was made here and not pushed yet. */
+  blobsOf(diffId: string): StoredBlob[] {
+    return [...this.#blobs.values()].filter((blob) => blob.diffId === diffId);
+  }
+
+  all(): [diffId: string, layer: Layer][] {
+    return [...this.#layers];
+  }
+
+  /** Keeps layers from being removed until the returned function is called; those not there yet, too. */
+  hold(diffIds: readonly string[]): () => void {
+    for (const diffId of diffIds) this.#holds.set(diffId, (this.#holds.get(diffId) ?? 0) + 1);
+    return () => {
+      for (const diffId of diffIds) {
+        const left = (this.#holds.get(diffId) ?? 1) - 1;
+        if (left > 0) this.#holds.set(diffId, left);
+        else this.#holds.delete(diffId);
+      }
+    };
+  }
+
+  isHeld(diffId: string): boolean {
+    return this.#holds.has(diffId);
+  }
+
+  /** Unpacks a layer's tar, compressed or not, beside the others. */
+  async unpack(source: Readable): Promise<UnpackedLayer> {
+    try {
+      return await this.#parts.directory.unpack(source);
+    } catch (error) {
+      if (error instanceof EngineError) throw error;
+      throw new EngineError("system", error instanceof Error ? error.message : String(error), {
+        cause: error,
+      });
+    }
+  }
+
+  /** Keeps an unpacked layer, or drops it if it is there already. */
+  keep(layer: UnpackedLayer): Promise<void> {
+    const kept = this.#turn.then(async () => {
+      if (this.#layers.has(layer.diffId)) return this.discard(layer);
+      const directory = await this.#parts.directory.keep(layer);
+      this.#parts.store.insertLayer({ diffId: layer.diffId, directory, size: layer.size });
+      this.#layers.set(layer.diffId, { directory, size: layer.size });
+    });
+    this.#turn = kept.catch(() => undefined);
+    return kept;
+  }
+
+  discard(layer: UnpackedLayer): Promise<void> {
+    return this.#parts.directory.discard(layer);
+  }
+
+  /** Takes a foreign tar in, and keeps its bytes: they can't be made again of what it unpacks to. The layer is held until
+   * `release`. */
+  async takeIn(source: Readable): Promise<{ diffId: string; release: () => void }> {
+    const copied = new PassThrough();
+    const kept = this.blobs.write(copied);
+    kept.catch((error: Error) => source.destroy(error));
+    const unpacked = await this.unpack(Readable.from(tee(source, copied), { objectMode: false })).catch(
+      async (error: unknown) => {
+        copied.destroy(error as Error);
+        await kept.catch(() => undefined); // it failed with the same error
+        throw error;
+      },
+    );
+    const release = this.hold([unpacked.diffId]);
+    try {
+      copied.end();
+      const { digest, size } = await kept;
+      await this.keep(unpacked);
+      await this.#noteBlob(digest, unpacked.diffId, size);
+    } catch (error) {
+      await this.discard(unpacked);
+      release();
+      throw error;
+    }
+    return { diffId: unpacked.diffId, release };
+  }
+
+  /** Takes in a layer of an archive whose files were spooled, and the file itself with it. */
+  async takeInFile(
+    file: { path: string; digest: string; size: number },
+    diffId: string,
+    index: number,
+  ): Promise<void> {
+    const unpacked = await this.unpack(createReadStream(file.path, { highWaterMark: 1 << 18 }));
+    if (unpacked.diffId !== diffId) {
+      await this.discard(unpacked);
+      throw invalid(`invalid diffID for layer ${index}: expected "${diffId}", got "${unpacked.diffId}"`);
+    }
+    await this.keep(unpacked);
+    if (this.#blobs.has(file.digest)) return;
+    await this.blobs.adopt(file.path, file.digest);
+    await this.#noteBlob(file.digest, diffId, file.size);
+  }
+
+  async #noteBlob(digest: string, diffId: string, size: number): Promise<void> {
+    const compression = await this.blobs.compression(digest);
+    const mediaType = layerType(compression);
+    this.addBlob({ digest, diffId, mediaType, size });
+  }
+
+  /** Takes in a tar that the archiver packs; `whole` says whether it did. The layer is held until `release`. */
+  async takeInPacked(
+    source: Readable,
+    whole: Promise<void>,
+  ): Promise<{ diffId: string; release: () => void }> {
+    const unpacked = await this.unpack(source);
+    const release = this.hold([unpacked.diffId]);
+    try {
+      await whole;
+      await this.keep(unpacked);
+    } catch (error) {
+      await this.discard(unpacked);
+      release();
+      throw error;
+    }
+    return { diffId: unpacked.diffId, release };
+  }
+
+  addBlob(blob: StoredBlob): void {
+    this.#parts.store.insertBlob(blob);
+    this.#blobs.set(blob.digest, blob);
+  }
+
+  async removeBlob(digest: string): Promise<void> {
+    this.#parts.store.deleteBlob(digest);
+    this.#blobs.delete(digest);
+    await this.#parts.blobs.remove(digest);
+  }
+
+  /** A layer's tar: out of a blob, or packed again where there is none. */
+  pack(diffId: string): { stream: Readable; done: Promise<void> } {
+    const layer = this.#layers.get(diffId);
+    if (!layer) throw new EngineError("system", `layer ${diffId} is missing`);
+    return this.#parts.directory.pack(layer.directory);
+  }
+
+  /** Removes layers that nobody holds, with their blobs. Their files go in the background. */
+  remove(diffIds: readonly string[]): void {
+    for (const diffId of diffIds) {
+      const layer = this.#layers.get(diffId);
+      if (!layer || this.isHeld(diffId)) continue;
+      for (const { digest } of this.blobsOf(diffId))
+        this.removeBlob(digest).catch((error) => this.#parts.report(error, `deleting blob ${digest}`));
+      this.#parts.store.deleteLayer(diffId);
+      this.#layers.delete(diffId);
+      this.#parts.directory
+        .drop(layer.directory)
+        .catch((error) => this.#parts.report(error, `deleting layer ${diffId}`));
+    }
+  }
+}
+
+/** A stream's chunks, with a copy of each for another; no faster than both take them. */
+async function* tee(source: Readable, copy: Writable): AsyncGenerator<Buffer> {
+  for await (const chunk of source as AsyncIterable<Buffer>) {
+    if (!copy.write(chunk)) await once(copy, "drain");
+    yield chunk;
+  }
+}

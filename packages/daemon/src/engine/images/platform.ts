@@ -1,0 +1,70 @@
+// Platforms: what this machine is, what was asked for, and which image of several fits best.
+import type { Platform } from "../../registry/manifest.ts";
+import { invalid } from "../errors.ts";
+
+const goArchitecture: Readonly<Record<string, string>> = {
+  x64: "amd64",
+  ia32: "386",
+  arm64: "arm64",
+  arm: "arm",
+};
+
+export const hostPlatform = {
+  architecture: goArchitecture[process.arch] ?? process.arch,
+  os: "linux",
+} as const;
+
+export interface WantedPlatform {
+  os: string;
+  architecture: string;
+  variant?: string | undefined;
+}
+
+const aliases: Readonly<Record<string, readonly [architecture: string, variant?: string]>> = {
+  x86_64: ["amd64"],
+  "x86-64": ["amd64"],
+  aarch64: ["arm64"],
+  armhf: ["arm", "v7"],
+  armel: ["arm", "v6"],
+  i386: ["386"],
+};
+
+/** Reads os/architecture/variant, or one of the first two alone, as clients write it. */
+export function parsePlatform(text: string): WantedPlatform {
+  const parts = text.toLowerCase().split("/");
+  if (parts.length > 3 || parts.some((part) => !/^[a-z0-9_.-]+$/.test(part)))
+    throw invalid(`"${text}": cannot parse platform specifier: invalid argument`);
+  const [first = "", second, third] = parts;
+  const known = (name: string, variant?: string): { architecture: string; variant?: string | undefined } => {
+    const [architecture, implied] = aliases[name] ?? [name];
+    const own = variant ?? implied;
+    // What goes without saying is not said.
+    return own && !(architecture === "arm64" && own === "v8")
+      ? { architecture, variant: own }
+      : { architecture };
+  };
+  if (second) return { os: first, ...known(second, third) };
+  if (first === "linux") return { os: first, ...known(hostPlatform.architecture) };
+  return { os: "linux", ...known(first) };
+}
+
+export const platformText = ({ os, architecture, variant }: WantedPlatform): string =>
+  [os, architecture, variant].filter(Boolean).join("/");
+
+const normalVariant = ({
+  architecture,
+  variant,
+}: {
+  architecture: string;
+  variant?: string | undefined;
+}): string => variant ?? (architecture === "arm" ? "v7" : architecture === "arm64" ? "v8" : "");
+
+/** How well a platform fits, more is better; undefined when it does not. An older arm runs on a newer one. */
+export function fit(wanted: WantedPlatform, offered: Platform | WantedPlatform): number | undefined {
+  if (offered.os !== wanted.os || offered.architecture !== wanted.architecture) return undefined;
+  const [ask, have] = [normalVariant(wanted), normalVariant(offered)];
+  if (ask === have) return 100;
+  if (wanted.architecture === "amd64") return have === "" || ask === "" ? 50 : undefined;
+  const [askNumber, haveNumber] = [Number(ask.slice(1)), Number(have.slice(1))];
+  return haveNumber < askNumber ? haveNumber : undefined;
+}
