@@ -27,7 +27,9 @@ import { ExecService } from "./engine/exec/service.ts";
 import { ImageCatalog } from "./engine/images/catalog.ts";
 import { Commits } from "./engine/images/commit.ts";
 import { Layers } from "./engine/images/layers.ts";
+import { Manifests } from "./engine/images/manifests.ts";
 import { Pulls } from "./engine/images/pull.ts";
+import { Pushes } from "./engine/images/push.ts";
 import { RegistryQueries } from "./engine/images/registry-queries.ts";
 import { ImageService } from "./engine/images/service.ts";
 import { LayerTransfers } from "./engine/images/transfers.ts";
@@ -132,6 +134,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     registries,
     transfers: new LayerTransfers(imageLayers, () => registries.settings),
   });
+  const manifests = new Manifests(images.catalog);
   const networkId = installationFact(db, "default-network", () => randomBytes(32).toString("hex"));
   const tables = new HostTables();
   const policyTables = new PolicyTables();
@@ -268,6 +271,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     execs,
     images,
     pulls,
+    pushes: new Pushes({ catalog: images.catalog, registries, manifests }),
     registries: new RegistryQueries(registries),
     networks,
     networkConnections: new NetworkConnections({ containers, networks, memberships, names, report }),

@@ -11,6 +11,7 @@ import type { EventBus } from "../engine/events/bus.ts";
 import type { ExecService } from "../engine/exec/service.ts";
 import type { Commits } from "../engine/images/commit.ts";
 import type { Pulls } from "../engine/images/pull.ts";
+import type { Pushes } from "../engine/images/push.ts";
 import type { RegistryQueries } from "../engine/images/registry-queries.ts";
 import type { ImageService } from "../engine/images/service.ts";
 import type { NetworkConnections } from "../engine/networks/connections.ts";
@@ -27,6 +28,7 @@ export interface Engine {
   execs: ExecService;
   images: ImageService;
   pulls: Pulls;
+  pushes: Pushes;
   registries: RegistryQueries;
   networks: NetworkService;
   networkConnections: NetworkConnections;

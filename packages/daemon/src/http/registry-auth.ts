@@ -34,6 +34,13 @@ export function registryAuth(request: FastifyRequest): RegistryCredentials {
   );
 }
 
+/** As registryAuth, where dockerd insists on the header. */
+export function requiredRegistryAuth(request: FastifyRequest): RegistryCredentials {
+  if (!request.headers["x-registry-auth"])
+    throw invalid("bad parameters and missing X-Registry-Auth: invalid X-Registry-Auth header: EOF");
+  return registryAuth(request);
+}
+
 /** `auth` is username:password in base64, for those who keep them so. */
 export function withAuth(credentials: z.output<typeof credentialsSchema>): RegistryCredentials {
   const { auth, email: _email, serveraddress: _address, ...rest } = credentials;

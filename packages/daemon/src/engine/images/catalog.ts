@@ -140,6 +140,15 @@ export class ImageCatalog {
     return this.#store.manifests(image.id);
   }
 
+  /** Repositories that have a blob, as far as images here came from or went to them: names in familiar form. */
+  repositoriesWith(digest: string): string[] {
+    const diffId = this.layers.blob(digest)?.diffId ?? "";
+    const images = [...this.#images.values()].filter(({ config }) => config.rootfs.diff_ids.includes(diffId));
+    return images
+      .filter((image) => this.manifests(image).some(({ bytes }) => bytes.includes(digest)))
+      .flatMap((image) => this.#record(image).repoDigests.map((name) => name.replace(/@.*$/, "")));
+  }
+
   addManifest(manifest: StoredManifest): void {
     this.#store.insertManifest(manifest);
   }

@@ -1,10 +1,13 @@
 // Layers and their blobs: each is on disk once, by what it holds, for all the images that have it.
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
-import { PassThrough, Readable, type Writable } from "node:stream";
+import { PassThrough, Readable, Transform, type Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import type { BlobDirectory } from "../../content/blobs.ts";
+import { decompress } from "../../content/decompress.ts";
 import type { LayerDirectory, UnpackedLayer } from "../../content/layers.ts";
-import { layerType } from "../../registry/media-types.ts";
+import { isEncrypted, layerType } from "../../registry/media-types.ts";
 import { EngineError, invalid } from "../errors.ts";
 import type { LayerStore, StoredBlob } from "./store.ts";
 
@@ -186,11 +189,28 @@ export class Layers {
     await this.#parts.blobs.remove(digest);
   }
 
-  /** A layer's tar: out of a blob, or packed again where there is none. */
-  pack(diffId: string): { stream: Readable; done: Promise<void> } {
+  /** A layer's tar: out of a blob, or packed again where there is none. It is whole once `done` says so. */
+  async tar(diffId: string): Promise<{ stream: Readable; done: Promise<void> }> {
     const layer = this.#layers.get(diffId);
     if (!layer) throw new EngineError("system", `layer ${diffId} is missing`);
-    return this.#parts.directory.pack(layer.directory);
+    const blob = this.blobsOf(diffId).find(({ mediaType }) => !isEncrypted(mediaType));
+    const packing = blob ? undefined : this.#parts.directory.pack(layer.directory);
+    const source = packing?.stream ?? (await decompress(this.blobs.read(blob?.digest ?? "")));
+    const hash = createHash("sha256");
+    const checked = new Transform({
+      transform(chunk: Buffer, _encoding, taken) {
+        hash.update(chunk);
+        taken(null, chunk);
+      },
+    });
+    const done = pipeline(source, checked).then(async () => {
+      await packing?.done;
+      const actual = `sha256:${hash.digest("hex")}`;
+      if (actual !== diffId)
+        throw new EngineError("system", `layer ${diffId} is damaged: its tar has ${actual}`);
+    });
+    done.catch(() => undefined); // heard of by whoever awaits it
+    return { stream: checked, done };
   }
 
   /** Removes layers that nobody holds, with their blobs. Their files go in the background. */

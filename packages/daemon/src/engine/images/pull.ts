@@ -92,7 +92,7 @@ export class Pulls {
     const known = catalog.has(manifest.config.digest, caller);
     const release = catalog.layers.hold(config.rootfs.diff_ids);
     try {
-      await this.#layers(sources, manifest, config, caller, options);
+      if (!known) await this.#layers(sources, manifest, config, caller, options);
       const id = catalog.insert(bytes, config, caller);
       for (const { digest, mediaType, bytes: raw } of new Set([document, named]))
         catalog.addManifest({ digest, mediaType, bytes: raw, image: id });

@@ -7,13 +7,13 @@ import { parseFilters } from "../../engine/containers/list.ts";
 import { invalid, notImplemented } from "../../engine/errors.ts";
 import type { ImageRecord } from "../../engine/images/image.ts";
 import { loadImages } from "../../engine/images/load.ts";
-import { parsePlatform } from "../../engine/images/platform.ts";
+import { parsePlatform, type WantedPlatform } from "../../engine/images/platform.ts";
 import { imageFilters, imageHistory, inspectImage, listImages } from "../../engine/images/view.ts";
 import type { Engine } from "../engine.ts";
-import { registryAuth } from "../registry-auth.ts";
+import { registryAuth, requiredRegistryAuth } from "../registry-auth.ts";
 import { route } from "../route.ts";
 import { clientGone } from "../stream.ts";
-import { query, truthy } from "../validation.ts";
+import { check, query, truthy } from "../validation.ts";
 import { sendProgress } from "./progress.ts";
 
 const text = z.string().optional();
@@ -32,6 +32,7 @@ const createQuery = query(
 const searchQuery = query(z.object({ term: text, limit: text, filters: text }));
 const DEFAULT_RESULTS = 25;
 const MAXIMUM_RESULTS = 100;
+const pushQuery = query(z.object({ tag: text, platform: text }));
 const tagQuery = query(z.object({ repo: text, tag: text }));
 const deleteQuery = query(z.object({ force: text, noprune: text }));
 
@@ -39,6 +40,23 @@ const deleteQuery = query(z.object({ force: text, noprune: text }));
 async function progress(reply: FastifyReply, work: () => Promise<object[]>): Promise<void> {
   const lines = await work();
   await reply.type("application/json").send(lines.map((line) => `${JSON.stringify(line)}\r\n`).join(""));
+}
+
+const platformSchema = z.looseObject({
+  os: z.string(),
+  architecture: z.string(),
+  variant: z.string().optional(),
+});
+
+/** A platform as newer parameters have it: an object in JSON. */
+function platformOf(json: string): WantedPlatform {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(json);
+  } catch (error) {
+    throw invalid(`failed to parse platform: ${(error as Error).message}`);
+  }
+  return check(platformSchema, raw, "query");
 }
 
 /** Tags and digests come in the parameter of the one name. */
@@ -149,6 +167,25 @@ export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
       if (!repo) throw invalid("invalid reference format");
       images.tag(reference, repo, tag ?? "", caller);
       return reply.code(201).send();
+    },
+  );
+
+  route(
+    app,
+    "POST",
+    "/images/:name/push",
+    {
+      permission: "image:push",
+      query: pushQuery,
+      rawBody: true,
+      asked: ({ query: { tag } }) => ({ Tag: tag ?? "" }),
+    },
+    ({ reference, query: asked, caller, request, reply }) => {
+      const credentials = requiredRegistryAuth(request);
+      const platform = asked.platform ? platformOf(asked.platform) : undefined;
+      return sendProgress(reply, (progress, signal) =>
+        engine.pushes.push(reference, asked.tag ?? "", caller, { credentials, platform, progress, signal }),
+      );
     },
   );
 

@@ -9,7 +9,6 @@ const endpoints: readonly (readonly [HTTPMethods, string, Permission])[] = [
   ["POST", "/build/prune", "build:prune"],
   ["GET", "/images/get", "image:save"],
   ["GET", "/images/:name/get", "image:save"],
-  ["POST", "/images/:name/push", "image:push"],
   ["POST", "/images/prune", "image:prune"],
   ["POST", "/volumes/create", "volume:create"],
   ["PUT", "/volumes/:name", "volume:update"],

@@ -1,0 +1,101 @@
+// An image's manifest: the one it came with, or one made of its layers' blobs, which are made where there is none.
+import { createGzip } from "node:zlib";
+import { type Descriptor, type Document, readDocument, sha256 } from "../../registry/manifest.ts";
+import { isEncrypted, isLayer, mediaTypes } from "../../registry/media-types.ts";
+import type { ImageCatalog } from "./catalog.ts";
+import type { ImageRecord } from "./image.ts";
+import type { StoredBlob } from "./store.ts";
+
+/** Docker's default: fast, and small enough. */
+const GZIP_LEVEL = 1;
+
+/** A blob that registries and other engines can read. */
+const isUsable = ({ mediaType }: StoredBlob): boolean => isLayer(mediaType) && !isEncrypted(mediaType);
+const isCompressed = ({ mediaType }: StoredBlob): boolean => /[+.](?:gzip|zstd)$/.test(mediaType);
+
+export class Manifests {
+  readonly #catalog: ImageCatalog;
+  readonly #making = new Map<string, Promise<StoredBlob>>();
+
+  constructor(catalog: ImageCatalog) {
+    this.#catalog = catalog;
+  }
+
+  /** A layer's compressed blob; makes it where there is none. */
+  async blob(diffId: string): Promise<StoredBlob> {
+    const { layers } = this.#catalog;
+    const blob = layers.blobsOf(diffId).find((one) => isUsable(one) && isCompressed(one));
+    if (blob) return blob;
+    const making = this.#making.get(diffId) ?? this.#make(diffId).finally(() => this.#making.delete(diffId));
+    this.#making.set(diffId, making);
+    return making;
+  }
+
+  async #make(diffId: string): Promise<StoredBlob> {
+    const { layers } = this.#catalog;
+    const { stream, done } = await layers.tar(diffId);
+    const gzip = createGzip({ level: GZIP_LEVEL, chunkSize: 1 << 18 });
+    stream.on("error", (error) => gzip.destroy(error));
+    const { digest, size } = await layers.blobs.write(stream.pipe(gzip));
+    try {
+      await done;
+    } catch (error) {
+      await layers.blobs.remove(digest);
+      throw error;
+    }
+    const blob = { digest, diffId, mediaType: mediaTypes.dockerLayer, size };
+    layers.addBlob(blob);
+    return blob;
+  }
+
+  /** The manifest that the image came with, if its blobs are all here as it names them. */
+  known(image: ImageRecord): Document | undefined {
+    for (const { bytes, mediaType, digest } of this.#catalog.manifests(image)) {
+      const document = { bytes, mediaType, digest };
+      const read = readDocument(document);
+      if (!("manifest" in read)) continue;
+      if (read.manifest.layers.every((layer) => this.#catalog.layers.blob(layer.digest))) return document;
+    }
+    return undefined;
+  }
+
+  /** A manifest for the image. `blobs` are its layers', lowest first. */
+  make(image: ImageRecord, blobs: readonly StoredBlob[]): Document {
+    const docker = blobs.every(({ mediaType }) => mediaType === mediaTypes.dockerLayer);
+    const bytes = Buffer.from(
+      JSON.stringify(
+        {
+          schemaVersion: 2,
+          mediaType: docker ? mediaTypes.dockerManifest : mediaTypes.ociManifest,
+          config: {
+            mediaType: docker ? mediaTypes.dockerConfig : mediaTypes.ociConfig,
+            size: this.#catalog.bytes(image).length,
+            digest: image.id,
+          },
+          layers: blobs.map(
+            ({ digest, size, mediaType }): Descriptor => ({
+              mediaType: docker ? mediaType : ociType(mediaType),
+              size,
+              digest,
+            }),
+          ),
+        },
+        undefined,
+        3,
+      ),
+    );
+    return {
+      bytes,
+      mediaType: docker ? mediaTypes.dockerManifest : mediaTypes.ociManifest,
+      digest: sha256(bytes),
+    };
+  }
+}
+
+/** The same type in the other vocabulary: a manifest is of one of them. */
+export const ociType = (mediaType: string): string =>
+  mediaType.startsWith("application/vnd.docker.image.rootfs.diff.tar")
+    ? mediaType
+        .replace("application/vnd.docker.image.rootfs.diff.tar", mediaTypes.ociLayer)
+        .replace(/\.(gzip|zstd)$/, "+$1")
+    : mediaType;
