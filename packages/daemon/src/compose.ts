@@ -25,12 +25,14 @@ import { StatsHistory } from "./engine/containers/stats-history.ts";
 import { EventBus } from "./engine/events/bus.ts";
 import { ExecService } from "./engine/exec/service.ts";
 import { ImageCatalog } from "./engine/images/catalog.ts";
+import { ImageCollector } from "./engine/images/collect.ts";
 import { Commits } from "./engine/images/commit.ts";
 import { Layers } from "./engine/images/layers.ts";
 import { Manifests } from "./engine/images/manifests.ts";
 import { Pulls } from "./engine/images/pull.ts";
 import { Pushes } from "./engine/images/push.ts";
 import { RegistryQueries } from "./engine/images/registry-queries.ts";
+import { saveImages } from "./engine/images/save.ts";
 import { ImageService } from "./engine/images/service.ts";
 import { LayerTransfers } from "./engine/images/transfers.ts";
 import { NetworkConnections } from "./engine/networks/connections.ts";
@@ -215,6 +217,15 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       .all()
       .filter((container) => container.record.definition.imageId === imageId)
       .map(({ id, running }) => ({ id, running }));
+  let { collection } = settings;
+  const collector = new ImageCollector({
+    catalog: images.catalog,
+    usesOf: (id) => images.usesOf(id),
+    events,
+    dataRoot,
+    policy: () => collection,
+    report,
+  });
   const execs = new ExecService({ runtime, containers, store: execStore(db), report });
   const { lifecycle } = containers;
   const health = new HealthMonitors(
@@ -249,6 +260,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   floods.build();
   const endpoints = containers.registry.all().flatMap(({ state }) => Object.values(state.endpoints));
   await sweepShapers(new Set(endpoints.map(({ shaper }) => shaper?.name ?? "")));
+  collector.start();
   mkdirSync(join(dataRoot, "trash"), { recursive: true, mode: 0o700 });
   const id = installationFact(db, "engine", randomUUID);
   let { labels, limits } = settings;
@@ -272,6 +284,14 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     images,
     pulls,
     pushes: new Pushes({ catalog: images.catalog, registries, manifests }),
+    collector,
+    saveImages: (names, platform, sight) =>
+      saveImages(
+        { catalog: images.catalog, manifests, spool: join(dataRoot, "spool") },
+        names,
+        platform,
+        sight,
+      ),
     registries: new RegistryQueries(registries),
     networks,
     networkConnections: new NetworkConnections({ containers, networks, memberships, names, report }),
@@ -310,7 +330,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     connections,
     metrics,
     reload: (newPolicy, changed) => {
-      ({ labels, limits } = changed);
+      ({ labels, limits, collection } = changed);
       connections.limit = limits.connectionsPerCaller;
       connections.apply(newPolicy);
       registries.configure(changed.registries);
@@ -324,6 +344,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     close: async () => {
       await app.close();
       events.flush();
+      collector.close();
       policies.close();
       names.close();
       await networks.close();

@@ -102,6 +102,11 @@ const table = {
     reloadable: true,
     text: "attempts without a byte in between before a download is given up (default 5)",
   },
+  "image-gc": {
+    kind: "list",
+    reloadable: true,
+    text: "age=720h, disk=85: images that no container uses go after so long, or while the disk is fuller (repeatable)",
+  },
   "http-proxy": { kind: "text", text: "proxy for registries without TLS (default $HTTP_PROXY)" },
   "https-proxy": { kind: "text", text: "proxy for registries with TLS (default $HTTPS_PROXY)" },
   "no-proxy": { kind: "text", text: "HOST, .DOMAIN, CIDR, …: reached without a proxy (default $NO_PROXY)" },

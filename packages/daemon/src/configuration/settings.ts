@@ -5,7 +5,12 @@ import type { RegistrySettings } from "../registry/settings.ts";
 import { type Endpoint, parseEndpoint } from "./endpoints.ts";
 import { type Given, keyOf, type OptionName, options } from "./options.ts";
 import { registrySettings } from "./registries.ts";
-import { parseStorageOptions, type StorageSettings } from "./storage.ts";
+import {
+  type CollectionSettings,
+  parseCollection,
+  parseStorageOptions,
+  type StorageSettings,
+} from "./storage.ts";
 import { checkTrust, type TlsMode } from "./trust.ts";
 
 export interface TlsSettings {
@@ -53,6 +58,7 @@ export interface Settings {
   cdiDirectories: string[];
   initPath: string | undefined;
   registries: RegistrySettings;
+  collection: CollectionSettings;
   tls: TlsSettings;
   rolesFile: string | undefined;
   auditKey: string | undefined;
@@ -170,6 +176,7 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     },
     cdiDirectories: given["cdi-spec-dir"] ?? ["/etc/cdi", "/var/run/cdi"],
     initPath: given["init-path"] || undefined,
+    collection: parseCollection(given["image-gc"] ?? []),
     registries: registrySettings(given, process.env),
     tls,
     rolesFile: given["roles-file"] || undefined,

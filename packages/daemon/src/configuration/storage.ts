@@ -27,3 +27,26 @@ export function parseStorageOptions(given: readonly string[]): StorageSettings {
   }
   return settings;
 }
+
+/** When unused images go by themselves. */
+export interface CollectionSettings {
+  /** Milliseconds. */
+  unusedFor: number | undefined;
+  /** Per cent. */
+  fullerThan: number | undefined;
+}
+
+const HOUR = 3600_000;
+const durations: Readonly<Record<string, number>> = { m: 60_000, h: HOUR, d: 24 * HOUR };
+
+/** --image-gc. Throws for what is no rule, naming it. */
+export function parseCollection(given: readonly string[]): CollectionSettings {
+  const settings: CollectionSettings = { unusedFor: undefined, fullerThan: undefined };
+  for (const rule of given) {
+    const [, age, unit = "", disk] = /^(?:age=(\d+)([mhd])|disk=(\d{1,2})%?)$/.exec(rule) ?? [];
+    if (age !== undefined) settings.unusedFor = Number(age) * (durations[unit] ?? 0);
+    else if (disk !== undefined) settings.fullerThan = Number(disk);
+    else throw new Error(`--image-gc ${rule}: neither age=DURATION, such as 720h, nor disk=PERCENT`);
+  }
+  return settings;
+}

@@ -1,5 +1,6 @@
 // What the HTTP layer needs of the engine.
 
+import type { Readable } from "node:stream";
 import type { Sight } from "../engine/access/caller.ts";
 import type { AuditLog } from "../engine/audit/log.ts";
 import type { ChainService } from "../engine/chains/service.ts";
@@ -9,7 +10,9 @@ import type { ContainerService } from "../engine/containers/service.ts";
 import type { StatsHistory } from "../engine/containers/stats-history.ts";
 import type { EventBus } from "../engine/events/bus.ts";
 import type { ExecService } from "../engine/exec/service.ts";
+import type { ImageCollector } from "../engine/images/collect.ts";
 import type { Commits } from "../engine/images/commit.ts";
+import type { WantedPlatform } from "../engine/images/platform.ts";
 import type { Pulls } from "../engine/images/pull.ts";
 import type { Pushes } from "../engine/images/push.ts";
 import type { RegistryQueries } from "../engine/images/registry-queries.ts";
@@ -29,6 +32,9 @@ export interface Engine {
   images: ImageService;
   pulls: Pulls;
   pushes: Pushes;
+  collector: ImageCollector;
+  /** A tar of images. */
+  saveImages(names: readonly string[], platform: WantedPlatform | undefined, sight: Sight): Readable;
   registries: RegistryQueries;
   networks: NetworkService;
   networkConnections: NetworkConnections;

@@ -11,9 +11,9 @@ import type {
 import { type Db, prepare } from "./database.ts";
 
 export function imageStore(db: Db): ImageStore {
-  const images = prepare<[], { id: string; config: string; size: number }>(
+  const images = prepare<[], { id: string; config: string; size: number; used: number }>(
     db,
-    "SELECT id, config, size FROM images",
+    "SELECT id, config, size, used FROM images",
   );
   const names = prepare<[], { name: string; image: string }>(
     db,
@@ -21,7 +21,7 @@ export function imageStore(db: Db): ImageStore {
   );
   const insertImage = prepare<unknown[]>(
     db,
-    "INSERT OR IGNORE INTO images (id, config, size, bytes) VALUES (?, ?, ?, ?)",
+    "INSERT OR IGNORE INTO images (id, config, size, bytes, used) VALUES (?, ?, ?, ?, ?)",
   );
   const bytes = prepare<[string], { bytes: Buffer | null; config: string }>(
     db,
@@ -35,6 +35,7 @@ export function imageStore(db: Db): ImageStore {
     db,
     "INSERT OR IGNORE INTO image_owners (image, owner) VALUES (?, ?)",
   );
+  const setUsed = prepare<unknown[]>(db, "UPDATE images SET used = ? WHERE id = ?");
   const deleteImage = prepare<unknown[]>(db, "DELETE FROM images WHERE id = ?");
   const setName = prepare<unknown[]>(db, "INSERT OR REPLACE INTO image_names (name, image) VALUES (?, ?)");
   const deleteName = prepare<unknown[]>(db, "DELETE FROM image_names WHERE name = ?");
@@ -70,12 +71,15 @@ export function imageStore(db: Db): ImageStore {
     names: () => names.all(),
     digests: () => digests.all(),
     insertImage: db.transaction((image: StoredImage, raw: Buffer) => {
-      insertImage.run(image.id, JSON.stringify(image.config), image.size, raw);
+      insertImage.run(image.id, JSON.stringify(image.config), image.size, raw, image.used);
       for (const owner of image.owners) insertOwner.run(image.id, owner);
     }),
     bytes: (id) => {
       const row = bytes.get(id);
       return row && (row.bytes ?? Buffer.from(row.config));
+    },
+    setUsed: (id, used) => {
+      setUsed.run(used, id);
     },
     addOwner: (id, owner) => {
       insertOwner.run(id, owner);

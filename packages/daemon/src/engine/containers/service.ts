@@ -102,6 +102,7 @@ export class ContainerService {
     if (links.length > 0) definition.hostConfig.Links = links.map((link) => linkText(link, definition.name));
     try {
       await this.starter.prepare(definition.id, size);
+      images.noteUse(image);
       const container = this.registry.add({ definition, state: { ...initialState } });
       this.announce(container, "create");
     } catch (error) {

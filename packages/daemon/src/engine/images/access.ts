@@ -42,10 +42,15 @@ export class ImageAccess {
     if (holder && !this.sees(holder, caller)) throw denied(caller, `to take the name ${name}`);
   }
 
+  /** Whether an image is only the caller's, or the caller's role reaches everything. */
+  ownsAlone(image: ImageRecord, caller: Caller): boolean {
+    const alone = image.owners.length > 0 && image.owners.every((owner) => caller.sees(owner));
+    return caller.role?.scope === "all" || alone;
+  }
+
   /** Throws where others have the image too, or where the caller's role only names it: it is not its to take away. */
   checkRemoval(image: ImageRecord, reference: string, caller: Caller): void {
-    const alone = image.owners.length > 0 && image.owners.every((owner) => caller.sees(owner));
-    if (caller.role?.scope !== "all" && !alone)
+    if (!this.ownsAlone(image, caller))
       throw denied(caller, `to remove image ${reference}, which others have too`);
   }
 }

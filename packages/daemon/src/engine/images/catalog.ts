@@ -17,6 +17,12 @@ export interface CatalogParts {
   events: EventSink;
 }
 
+/** What is enough to know of an image. */
+type AnyImage = Pick<StoredImage, "id" | "config" | "owners">;
+
+/** Milliseconds. */
+const USE_PRECISION = 60_000;
+
 export class ImageCatalog {
   readonly layers: Layers;
   readonly #store: ImageStore;
@@ -97,7 +103,7 @@ export class ImageCatalog {
   }
 
   /** The image's unpacked layers, lowest first. */
-  layersOf(image: StoredImage): { diffId: string; directory: string; size: number }[] {
+  layersOf(image: AnyImage): { diffId: string; directory: string; size: number }[] {
     return image.config.rootfs.diff_ids.map((diffId) => {
       const layer = this.layers.get(diffId);
       if (!layer) throw new EngineError("system", `layer ${diffId} of image ${image.id} is missing`);
@@ -127,7 +133,7 @@ export class ImageCatalog {
   }
 
   /** The bytes of an image's configuration, whose digest is its id. */
-  bytes(image: StoredImage): Buffer {
+  bytes(image: AnyImage): Buffer {
     const bytes = this.#store.bytes(image.id);
     if (bytes && `sha256:${createHash("sha256").update(bytes).digest("hex")}` === image.id) return bytes;
     throw new EngineError(
@@ -136,7 +142,7 @@ export class ImageCatalog {
     );
   }
 
-  manifests(image: StoredImage): StoredManifest[] {
+  manifests(image: AnyImage): StoredManifest[] {
     return this.#store.manifests(image.id);
   }
 
@@ -168,10 +174,22 @@ export class ImageCatalog {
       (sum, diffId) => sum + (this.layers.get(diffId)?.size ?? 0),
       0,
     );
-    const image = { id, config, size, owners: [caller.id] };
+    const image = { id, config, size, owners: [caller.id], used: Date.now() };
     this.#store.insertImage(image, bytes);
     this.#images.set(id, image);
     return id;
+  }
+
+  /** Notes that a container was made of an image; to the minute is enough. */
+  noteUse(id: string): void {
+    const image = this.#images.get(id);
+    if (!image || Date.now() - image.used < USE_PRECISION) return;
+    image.used = Date.now();
+    this.#store.setUsed(id, image.used);
+  }
+
+  lastUse({ id }: ImageRecord): number {
+    return this.#images.get(id)?.used ?? 0;
   }
 
   setName(name: string, id: string): void {
@@ -214,7 +232,7 @@ export class ImageCatalog {
     action: string,
     id: string,
     name: string | undefined,
-    image: StoredImage | undefined = this.#images.get(id),
+    image: AnyImage | undefined = this.#images.get(id),
   ): void {
     const { config, owners = [] } = image ?? {};
     const labels = config?.config?.Labels ?? {};

@@ -76,6 +76,8 @@ export interface ImageSource {
   get(reference: string, sight: Sight): ImageRecord;
   /** Throws for an image that the caller's role does not let it make containers of. */
   checkUse(image: ImageRecord, caller: Caller): void;
+  /** A container is about to stand on it: throws where it went away meanwhile. */
+  noteUse(image: ImageRecord): void;
   /** The unpacked layers' directories, topmost first. */
   layerDirectories(image: ImageRecord): string[];
 }

@@ -29,6 +29,7 @@ export class Layers {
   readonly #layers = new Map<string, Layer>();
   readonly #blobs = new Map<string, StoredBlob>();
   readonly #holds = new Map<string, number>();
+  readonly #removals = new Set<Promise<void>>();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: LayersParts) {
@@ -219,13 +220,23 @@ export class Layers {
       const layer = this.#layers.get(diffId);
       if (!layer || this.isHeld(diffId)) continue;
       for (const { digest } of this.blobsOf(diffId))
-        this.removeBlob(digest).catch((error) => this.#parts.report(error, `deleting blob ${digest}`));
+        this.#later(this.removeBlob(digest), `deleting blob ${digest}`);
       this.#parts.store.deleteLayer(diffId);
       this.#layers.delete(diffId);
-      this.#parts.directory
-        .drop(layer.directory)
-        .catch((error) => this.#parts.report(error, `deleting layer ${diffId}`));
+      this.#later(this.#parts.directory.drop(layer.directory), `deleting layer ${diffId}`);
     }
+  }
+
+  #later(removal: Promise<void>, what: string): void {
+    const done = removal
+      .catch((error) => this.#parts.report(error, what))
+      .finally(() => this.#removals.delete(done));
+    this.#removals.add(done);
+  }
+
+  /** Resolves when the files of what was removed are gone. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#removals);
   }
 }
 

@@ -2,9 +2,12 @@
 import type { Readable } from "node:stream";
 import { z } from "zod";
 import { SpooledArchive } from "../../content/archive.ts";
+import { type Document, sniffMediaType } from "../../registry/manifest.ts";
 import type { Caller } from "../access/caller.ts";
 import { invalid } from "../errors.ts";
-import { type ImageConfiguration, imageConfigurationSchema } from "./image.ts";
+import { fit, hostPlatform, platformText, type WantedPlatform } from "./platform.ts";
+import { amount, type Progress, shortDigest } from "./progress.ts";
+import { readConfiguration } from "./pull.ts";
 import { parseReference, taggedName } from "./reference.ts";
 import type { ImageService } from "./service.ts";
 
@@ -20,8 +23,6 @@ const descriptor = z.looseObject({
 const indexSchema = z.looseObject({ manifests: z.array(descriptor) });
 const manifestSchema = z.looseObject({ config: descriptor, layers: z.array(descriptor) });
 type Descriptor = z.output<typeof descriptor>;
-
-const architecture = process.arch === "x64" ? "amd64" : process.arch;
 
 /** Parses a JSON document of the archive; throws an error that names it. */
 async function document<T>(
@@ -47,6 +48,8 @@ interface Found {
   config: string;
   layers: string[];
   names: string[];
+  /** The OCI manifest that it was found by. */
+  manifest?: Document;
 }
 
 async function savedImages(archive: SpooledArchive): Promise<Found[]> {
@@ -59,10 +62,11 @@ async function savedImages(archive: SpooledArchive): Promise<Found[]> {
 }
 
 /** Follows an OCI layout's index, nested ones too, to the manifests for this machine. */
-async function layoutImages(archive: SpooledArchive): Promise<Found[]> {
+async function layoutImages(archive: SpooledArchive, platform: WantedPlatform | undefined): Promise<Found[]> {
   const { value } = await document(archive, "index.json", indexSchema);
   const found: Found[] = [];
-  for (const entry of value.manifests) found.push(...(await resolve(archive, entry, nameOf(entry), 0)));
+  for (const entry of value.manifests)
+    found.push(...(await resolve(archive, entry, nameOf(entry), platform ?? hostPlatform, 0)));
   return found;
 }
 
@@ -80,14 +84,12 @@ async function resolve(
   archive: SpooledArchive,
   entry: Descriptor,
   names: string[],
+  wanted: WantedPlatform,
   depth: number,
 ): Promise<Found[]> {
   if (depth > MAXIMUM_DEPTH) throw invalid("index.json: indexes are nested too deeply");
-  const { value } = await document(
-    archive,
-    archive.blob(entry.digest),
-    z.union([manifestSchema, indexSchema]),
-  );
+  const name = archive.blob(entry.digest);
+  const { value, bytes } = await document(archive, name, z.union([manifestSchema, indexSchema]));
   if ("config" in value) {
     const manifest = value as z.output<typeof manifestSchema>;
     return [
@@ -95,52 +97,75 @@ async function resolve(
         config: archive.blob(manifest.config.digest),
         layers: manifest.layers.map(({ digest }) => archive.blob(digest)),
         names,
+        manifest: { bytes, mediaType: entry.mediaType ?? sniffMediaType(bytes), digest: entry.digest },
       },
     ];
   }
-  const ours = (value as z.output<typeof indexSchema>).manifests.filter(
-    ({ platform }) => !platform || (platform.os === "linux" && platform.architecture === architecture),
-  );
-  const [first] = ours;
-  if (!first) throw invalid(`index ${entry.digest} has no image for linux/${architecture}`);
-  return resolve(archive, first, names, depth + 1);
+  const [best] = (value as z.output<typeof indexSchema>).manifests
+    .map((one) => ({ one, score: one.platform ? fit(wanted, one.platform) : 0 }))
+    .filter(({ score }) => score !== undefined)
+    .sort((a, b) => (b.score ?? 0) - (a.score ?? 0));
+  if (!best) throw invalid(`index ${entry.digest} has no image for ${platformText(wanted)}`);
+  return resolve(archive, best.one, names, wanted, depth + 1);
 }
 
-/** Loads every image of the archive; `spool` is where it is kept meanwhile. Returns a line for each, as Docker says. */
+export interface LoadOptions {
+  platform: WantedPlatform | undefined;
+  /** Told how far each layer is. */
+  progress: Progress;
+  /** Told a line for each image, as Docker says it. */
+  loaded(line: string): void;
+}
+
+/** Loads every image of the archive; `spool` is where it is kept meanwhile. */
 export async function loadImages(
   images: ImageService,
   source: Readable,
   spool: string,
   caller: Caller,
-): Promise<string[]> {
+  options: LoadOptions,
+): Promise<void> {
   const archive = await SpooledArchive.read(source, spool).catch((error: Error) => {
     throw invalid(`reading image archive: ${error.message}`);
   });
   try {
-    const found = archive.has("manifest.json")
-      ? await savedImages(archive)
-      : archive.has("index.json")
-        ? await layoutImages(archive)
-        : undefined;
-    if (!found)
+    const layout = archive.has("index.json") ? await layoutImages(archive, options.platform) : [];
+    const found = archive.has("manifest.json") ? await savedImages(archive) : layout;
+    if (found.length === 0 && !archive.has("manifest.json") && !archive.has("index.json"))
       throw invalid("open manifest.json: no such file or directory: the archive is no image archive");
-    const lines: string[] = [];
-    for (const image of found) {
-      const { value, bytes } = await document(archive, image.config, imageConfigurationSchema);
-      if (value.rootfs.diff_ids.length !== image.layers.length)
-        throw invalid(
-          `invalid manifest, layers length mismatch: expected ${image.layers.length}, got ${value.rootfs.diff_ids.length}`,
-        );
-      const names = image.names.map((name) => taggedName(parseReference(name)));
-      const takeIn = (index: number, diffId: string): Promise<void> =>
-        images.catalog.layers.takeInFile(archive.file(image.layers[index] ?? ""), diffId, index);
-      const id = await images.add(bytes, value as unknown as ImageConfiguration, takeIn, names, caller);
-      lines.push(
-        ...(names.length > 0 ? names.map((name) => `Loaded image: ${name}\n`) : [`Loaded image ID: ${id}\n`]),
-      );
-    }
-    return lines;
+    for (const image of found) await loadOne(images, archive, image, layout, caller, options);
   } finally {
     await archive.close();
   }
+}
+
+async function loadOne(
+  images: ImageService,
+  archive: SpooledArchive,
+  image: Found,
+  layout: readonly Found[],
+  caller: Caller,
+  { progress, loaded }: LoadOptions,
+): Promise<void> {
+  const bytes = await archive.bytes(image.config);
+  const config = readConfiguration(bytes, image.config);
+  if (config.rootfs.diff_ids.length !== image.layers.length)
+    throw invalid(
+      `invalid manifest, layers length mismatch: expected ${image.layers.length}, got ${config.rootfs.diff_ids.length}`,
+    );
+  const names = image.names.map((name) => taggedName(parseReference(name)));
+  const { catalog } = images;
+  const takeIn = async (index: number, diffId: string): Promise<void> => {
+    const file = archive.file(image.layers[index] ?? "");
+    await catalog.layers.takeInFile(file, diffId, index);
+    progress(amount(shortDigest(diffId), "Loading layer", file.size, file.size));
+  };
+  const id = await images.add(bytes, config, takeIn, names, caller);
+  // With the manifest it came with, the image can go on by the same digest.
+  for (const { manifest, config: path } of layout)
+    if (manifest && path === image.config) catalog.addManifest({ ...manifest, image: id });
+  for (const line of names.length > 0
+    ? names.map((name) => `Loaded image: ${name}`)
+    : [`Loaded image ID: ${id}`])
+    loaded(`${line}\n`);
 }

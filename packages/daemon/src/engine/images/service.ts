@@ -1,7 +1,7 @@
 // Images: made from archives and containers, added with their layers, named.
 import type { Readable } from "node:stream";
-import type { Caller, Sight } from "../access/caller.ts";
-import { invalid } from "../errors.ts";
+import { type Caller, everything, type Sight } from "../access/caller.ts";
+import { invalid, notFound } from "../errors.ts";
 import { now } from "../timestamps.ts";
 import type { ImageCatalog } from "./catalog.ts";
 import { applyChanges } from "./changes.ts";
@@ -26,6 +26,11 @@ export class ImageService implements ImageSource {
 
   checkUse(image: ImageRecord, caller: Caller): void {
     this.catalog.access.checkUse(image, caller);
+  }
+
+  noteUse(image: ImageRecord): void {
+    if (!this.catalog.has(image.id, everything)) throw notFound(`No such image: ${image.id}`);
+    this.catalog.noteUse(image.id);
   }
 
   all(sight: Sight): ImageRecord[] {

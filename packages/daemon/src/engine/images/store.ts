@@ -8,6 +8,8 @@ export interface StoredImage {
   size: number;
   /** Who made or loaded it (Caller.id). */
   owners: string[];
+  /** When it came, or when a container was last made of it, in milliseconds since the epoch. */
+  used: number;
 }
 
 /** A layer unpacked on disk, by its diff id: the digest of its tar (OCI image specification). */
@@ -53,6 +55,7 @@ export interface ImageStore {
   deleteImage(id: string): void;
   /** The bytes an image's id is the digest of. */
   bytes(id: string): Buffer | undefined;
+  setUsed(id: string, used: number): void;
   addOwner(id: string, owner: string): void;
   setName(name: string, image: string): void;
   deleteName(name: string): void;

@@ -5,6 +5,7 @@ import { z } from "zod";
 import type { Caller } from "../../engine/access/caller.ts";
 import { parseFilters } from "../../engine/containers/list.ts";
 import { invalid, notImplemented } from "../../engine/errors.ts";
+import { pruneFilters } from "../../engine/images/collect.ts";
 import type { ImageRecord } from "../../engine/images/image.ts";
 import { loadImages } from "../../engine/images/load.ts";
 import { parsePlatform, type WantedPlatform } from "../../engine/images/platform.ts";
@@ -12,7 +13,7 @@ import { imageFilters, imageHistory, inspectImage, listImages } from "../../engi
 import type { Engine } from "../engine.ts";
 import { registryAuth, requiredRegistryAuth } from "../registry-auth.ts";
 import { route } from "../route.ts";
-import { clientGone } from "../stream.ts";
+import { clientGone, sendStream } from "../stream.ts";
 import { check, query, truthy } from "../validation.ts";
 import { sendProgress } from "./progress.ts";
 
@@ -32,6 +33,11 @@ const createQuery = query(
 const searchQuery = query(z.object({ term: text, limit: text, filters: text }));
 const DEFAULT_RESULTS = 25;
 const MAXIMUM_RESULTS = 100;
+const loadQuery = query(z.object({ quiet: text, platform: text }));
+const saveQuery = query(
+  z.object({ names: z.union([z.string(), z.array(z.string())]).optional(), platform: text }),
+);
+const pruneQuery = query(z.object({ filters: text }));
 const pushQuery = query(z.object({ tag: text, platform: text }));
 const tagQuery = query(z.object({ repo: text, tag: text }));
 const deleteQuery = query(z.object({ force: text, noprune: text }));
@@ -113,11 +119,49 @@ export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
     app,
     "POST",
     "/images/load",
-    { permission: "image:load", rawBody: true },
-    ({ request, reply, caller }) =>
-      progress(reply, async () =>
-        (await loadImages(images, bodyOf(request), engine.spool, caller)).map((stream) => ({ stream })),
-      ),
+    { permission: "image:load", rawBody: true, query: loadQuery },
+    ({ query: asked, request, reply, caller }) => {
+      const platform = asked.platform ? platformOf(asked.platform) : undefined;
+      return sendProgress(reply, (progress) =>
+        loadImages(images, bodyOf(request), engine.spool, caller, {
+          platform,
+          progress: truthy(asked.quiet ?? "1") ? () => undefined : progress,
+          loaded: (stream) => progress({ stream }),
+        }),
+      );
+    },
+  );
+
+  const save = (
+    names: readonly string[],
+    asked: string | undefined,
+    caller: Caller,
+    reply: FastifyReply,
+  ): FastifyReply => {
+    const platform = asked ? platformOf(asked) : undefined;
+    sendStream(reply, "application/x-tar", engine.saveImages(names, platform, caller), (error) =>
+      reply.request.log.error({ err: error }, "saving images"),
+    );
+    return reply;
+  };
+  route(app, "GET", "/images/get", { permission: "image:save", query: saveQuery }, (call) =>
+    save(
+      [call.query.names ?? []].flat().flatMap((name) => name.split(",")),
+      call.query.platform,
+      call.caller,
+      call.reply,
+    ),
+  );
+  route(app, "GET", "/images/:name/get", { permission: "image:save", query: saveQuery }, (call) =>
+    save([call.reference], call.query.platform, call.caller, call.reply),
+  );
+
+  route(
+    app,
+    "POST",
+    "/images/prune",
+    { permission: "image:prune", query: pruneQuery },
+    ({ query: { filters }, caller }) => engine.collector.prune(parseFilters(filters, pruneFilters), caller),
   );
 
   route(

@@ -7,9 +7,6 @@ import { route } from "../route.ts";
 const endpoints: readonly (readonly [HTTPMethods, string, Permission])[] = [
   ["POST", "/build", "build:run"],
   ["POST", "/build/prune", "build:prune"],
-  ["GET", "/images/get", "image:save"],
-  ["GET", "/images/:name/get", "image:save"],
-  ["POST", "/images/prune", "image:prune"],
   ["POST", "/volumes/create", "volume:create"],
   ["PUT", "/volumes/:name", "volume:update"],
   ["DELETE", "/volumes/:name", "volume:remove"],

@@ -86,6 +86,7 @@ export const migrations: readonly Migration[] = [
     name: "registries",
     sql: `
       ALTER TABLE images ADD COLUMN bytes BLOB;
+      ALTER TABLE images ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
       CREATE TABLE blobs (
         digest TEXT PRIMARY KEY,
         diff_id TEXT NOT NULL,
