@@ -112,6 +112,48 @@ export async function layoutArchive(
   return archive;
 }
 
+/** The directory of an OCI layout with an index "multi" of an image for amd64 and one for arm64. */
+export async function multiPlatformLayout(directory: string): Promise<string> {
+  const root = mkdtempSync(join(directory, "multi-"));
+  mkdirSync(join(root, "blobs/sha256"), { recursive: true });
+  const blob = (bytes: Buffer, mediaType: string): object => {
+    const digest = sha256(bytes);
+    writeFileSync(join(root, "blobs/sha256", digest), bytes);
+    return { mediaType, digest: `sha256:${digest}`, size: bytes.length };
+  };
+  const json = (value: object): Buffer => Buffer.from(JSON.stringify(value));
+  const manifests: object[] = [];
+  for (const architecture of ["arm64", "amd64"]) {
+    const tar = await layerTar(directory, `multi-${architecture}`, `echo ${architecture} > architecture`);
+    const bytes = readFileSync(tar);
+    const config = {
+      architecture,
+      os: "linux",
+      created: "2024-01-02T03:04:05Z",
+      config: {},
+      rootfs: { type: "layers", diff_ids: [`sha256:${sha256(bytes)}`] },
+    };
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: "application/vnd.oci.image.manifest.v1+json",
+      config: blob(json(config), "application/vnd.oci.image.config.v1+json"),
+      layers: [blob(bytes, "application/vnd.oci.image.layer.v1.tar")],
+    };
+    manifests.push({ ...blob(json(manifest), manifest.mediaType), platform: { os: "linux", architecture } });
+  }
+  const index = blob(
+    json({ schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests }),
+    "application/vnd.oci.image.index.v1+json",
+  );
+  const annotations = { "org.opencontainers.image.ref.name": "multi" };
+  writeFileSync(
+    join(root, "index.json"),
+    JSON.stringify({ schemaVersion: 2, manifests: [{ ...index, annotations }] }),
+  );
+  writeFileSync(join(root, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
+  return root;
+}
+
 /** A directory for archives, and its removal. */
 export function archiveDirectory(): { path: string; remove: () => void } {
   const path = mkdtempSync(join(tmpdir(), "tsd-archives-"));

@@ -38,6 +38,13 @@ export const commands: Readonly<Record<string, Loader>> = {
   rmi: async () => (await import("./commands/images.ts")).rmi,
   import: async () => (await import("./commands/archives.ts")).importImage,
   load: async () => (await import("./commands/archives.ts")).load,
+  save: async () => (await import("./commands/archives.ts")).save,
+  pull: async () => (await import("./commands/registry.ts")).pull,
+  push: async () => (await import("./commands/registry.ts")).push,
+  search: async () => (await import("./commands/registry.ts")).search,
+  login: async () => (await import("./commands/registry.ts")).login,
+  logout: async () => (await import("./commands/registry.ts")).logout,
+  "image prune": async () => (await import("./commands/images.ts")).prune,
   "network create": async () => (await import("./commands/network.ts")).create,
   "network ls": async () => (await import("./commands/network.ts")).ls,
   "network inspect": async () => (await import("./commands/network.ts")).inspect,
@@ -126,6 +133,10 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
     remove: "rmi",
     import: "import",
     load: "load",
+    save: "save",
+    pull: "pull",
+    push: "push",
+    prune: "image prune",
     inspect: "inspect",
   },
   network: {
@@ -184,7 +195,7 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
 
 /** docker's commands that are still to come. */
 export const later: ReadonlySet<string> = new Set(
-  "build compose login logout node plugin pull push save search secret service stack swarm volume builder buildx checkpoint config manifest trust".split(
+  "build compose node plugin secret service stack swarm volume builder buildx checkpoint config manifest trust".split(
     " ",
   ),
 );

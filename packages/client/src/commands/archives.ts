@@ -1,6 +1,7 @@
-// tsctl import, tsctl load: archives to the engine, streamed.
-import { createReadStream } from "node:fs";
+// tsctl import, load, save: archives to the engine and from it, streamed.
+import { createReadStream, createWriteStream, renameSync, rmSync } from "node:fs";
 import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { type Command, print } from "../context.ts";
 import { expectArguments, parseFlags, UsageError } from "../flags.ts";
 import type { Answer } from "../sdk/transport.ts";
@@ -64,5 +65,30 @@ export const load: Command = async (words, context) => {
   const input = flags.text("input");
   if (!input && process.stdin.isTTY) throw new UsageError("requested load from stdin, but stdin is empty");
   await printProgress(await context.client.images.load(await archive(input ?? "-")), false);
+  return 0;
+};
+
+export const save: Command = async (words, context) => {
+  const flags = parseFlags(words, { output: ["text", "o"], platform: ["text"] });
+  expectArguments(flags, "save", 1);
+  const path = flags.text("output");
+  if (!path && process.stdout.isTTY)
+    throw new UsageError("cowardly refusing to save to a terminal. Use the -o flag or redirect", 1);
+  const [os, architecture, variant] = (flags.text("platform") ?? "").split("/");
+  const platform = architecture ? JSON.stringify({ os, architecture, variant }) : "";
+  const archive = await context.client.images.save(flags.args, platform);
+  if (!path) {
+    await pipeline(archive, process.stdout, { end: false });
+    return 0;
+  }
+  // In its place when it is whole.
+  const temporary = `${path}.${process.pid}.part`;
+  try {
+    await pipeline(archive, createWriteStream(temporary, { mode: 0o600 }));
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
   return 0;
 };

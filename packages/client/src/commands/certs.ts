@@ -5,7 +5,7 @@ import type * as Certificates from "@tsd/certs";
 import type { Command } from "../context.ts";
 
 /** The bundle lies beside tsctl itself, whatever link it was reached through. */
-function loadBundle(): typeof Certificates {
+export function loadBundle(): typeof Certificates {
   const executable = realpathSync(process.argv[1] ?? "");
   return createRequire(executable)("./certs.cjs");
 }

@@ -1,9 +1,10 @@
-// tsctl images, history, tag, rmi.
+// tsctl images, history, tag, rmi, image prune.
 import type { ImageSummary } from "@tsd/daemon/api";
 import { type Command, forEachArgument, print } from "../context.ts";
 import { expectArguments, filtersJson, parseFlags } from "../flags.ts";
 import { type Columns, printRows, type Row } from "../output/format.ts";
 import { ellipsis, humanDuration, humanSize, shortId } from "../output/units.ts";
+import { confirmed } from "./operations.ts";
 
 const imageColumns: Columns = [
   ["Repository", "REPOSITORY"],
@@ -118,4 +119,24 @@ export const rmi: Command = async (words, context) => {
   });
   // Forced, what could not be removed is told of and no failure, as docker has it.
   return flags.bool("force") ? 0 : status;
+};
+
+export const prune: Command = async (words, context) => {
+  const flags = parseFlags(words, { all: ["bool", "a"], force: ["bool", "f"], filter: ["list"] });
+  expectArguments(flags, "image prune", 0, 0);
+  const all = flags.bool("all");
+  const question = all
+    ? "WARNING! This will remove all images without at least one container associated to them."
+    : "WARNING! This will remove all dangling images.";
+  if (!flags.bool("force") && !(await confirmed(question))) return 1;
+  const filters = filtersJson([...flags.list("filter"), `dangling=${!all}`]);
+  const { ImagesDeleted, SpaceReclaimed } = await context.client.images.prune(filters);
+  if (ImagesDeleted?.length) {
+    const lines = ImagesDeleted.map((item) =>
+      "Untagged" in item ? `untagged: ${item.Untagged}` : `deleted: ${item.Deleted}`,
+    );
+    await print(`Deleted Images:\n${lines.join("\n")}\n`);
+  }
+  await print(`Total reclaimed space: ${humanSize(SpaceReclaimed)}`);
+  return 0;
 };

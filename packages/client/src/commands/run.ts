@@ -8,6 +8,7 @@ import { expectArguments, type FlagTable, type ParsedFlags, parseFlags, UsageErr
 import { interact } from "../interact.ts";
 import { ApiError } from "../sdk/errors.ts";
 import { followWindow, proxySignals, rawTerminal, windowSize } from "../terminal.ts";
+import { pullImage } from "./registry.ts";
 
 const runFlags: FlagTable = {
   ...createFlags,
@@ -29,6 +30,31 @@ function startStatus(error: unknown): number {
   return 125;
 }
 
+/** Creates, with the image pulled before that or when it is found missing, as --pull says. */
+async function createPulling<T>(
+  flags: ParsedFlags,
+  context: Context,
+  image: string,
+  make: () => Promise<T>,
+): Promise<T> {
+  const when = flags.text("pull") ?? "missing";
+  if (!["always", "missing", "never"].includes(when))
+    throw new UsageError(`invalid pull option: '${when}': must be one of "always", "missing" or "never"`);
+  const options = { platform: flags.text("platform"), quiet: flags.bool("quiet"), stream: process.stderr };
+  if (when === "always") await pullImage(image, context, options);
+  try {
+    return await make();
+  } catch (error) {
+    const missing =
+      error instanceof ApiError && error.status === 404 && error.message.startsWith("No such image");
+    if (!missing || when !== "missing") throw error;
+    const tagged = /[:@][^/]*$/.test(image) ? image : `${image}:latest`;
+    if (!options.quiet) context.fail(`Unable to find image '${tagged}' locally`);
+    await pullImage(image, context, options);
+    return make();
+  }
+}
+
 async function createContainer(
   flags: ParsedFlags,
   context: Context,
@@ -41,10 +67,8 @@ async function createContainer(
       `container ID file found, make sure the other container isn't running or delete ${cidFile}`,
     );
   const body = createRequest(flags, image, command, attached, windowSize());
-  const { Id, Warnings } = await context.client.containers.create(
-    body,
-    flags.text("name"),
-    flags.text("platform"),
+  const { Id, Warnings } = await createPulling(flags, context, image, () =>
+    context.client.containers.create(body, flags.text("name"), flags.text("platform")),
   );
   for (const warning of Warnings ?? []) context.fail(`WARNING: ${warning}`);
   if (cidFile) writeFileSync(cidFile, Id, { flag: "wx" });

@@ -71,6 +71,16 @@ export class TsdClient {
     return this.#channel.json({ path: "/info" });
   }
 
+  /** Checks credentials for a registry; throws an ApiError with status 401 when it does not take them. */
+  login(credentials: {
+    username?: string;
+    password?: string;
+    identitytoken?: string;
+    serveraddress: string;
+  }): Promise<{ Status: string; IdentityToken: string }> {
+    return this.#channel.json({ method: "POST", path: "/auth", body: credentials });
+  }
+
   /** What images, containers and volumes take on disk. */
   diskUsage(): Promise<DiskUsage> {
     return this.#channel.json({ path: "/system/df" });

@@ -5,6 +5,26 @@ import type { Channel } from "./channel.ts";
 import { imagePath, withQuery } from "./query.ts";
 import type { Answer } from "./transport.ts";
 
+/** A line of progress. */
+export interface ProgressLine {
+  status?: string;
+  id?: string;
+  progress?: string;
+  progressDetail?: { current?: number; total?: number };
+  stream?: string;
+  error?: string;
+  errorDetail?: { message: string };
+  aux?: { Tag?: string; Digest?: string; Size?: number; ID?: string };
+}
+
+export interface SearchResult {
+  name: string;
+  description: string;
+  is_official: boolean;
+  is_automated: boolean;
+  star_count: number;
+}
+
 /** Images, by name or id. */
 export class Images {
   readonly #channel: Channel;
@@ -49,6 +69,52 @@ export class Images {
       method: "POST",
       path: withQuery("/images/create", { fromSrc: "-", ...query }),
       stream: archive,
+    });
+  }
+
+  /** Pulls an image; answers with lines of progress. `auth` is the X-Registry-Auth header. */
+  pull(
+    query: { fromImage: string; tag?: string; platform?: string },
+    auth = "",
+  ): AsyncGenerator<ProgressLine> {
+    return this.#channel.lines({
+      method: "POST",
+      path: withQuery("/images/create", query),
+      headers: auth ? { "X-Registry-Auth": auth } : {},
+    });
+  }
+
+  /** Pushes an image's tag, or all its tags without one; answers with lines of progress. */
+  push(
+    name: string,
+    query: { tag?: string; platform?: string } = {},
+    auth = "e30=",
+  ): AsyncGenerator<ProgressLine> {
+    return this.#channel.lines({
+      method: "POST",
+      path: withQuery(imagePath(name, "/push"), query),
+      headers: { "X-Registry-Auth": auth },
+    });
+  }
+
+  /** Searches a registry. */
+  search(query: { term: string; limit?: string; filters?: string }, auth = ""): Promise<SearchResult[]> {
+    return this.#channel.json({
+      path: withQuery("/images/search", query),
+      headers: auth ? { "X-Registry-Auth": auth } : {},
+    });
+  }
+
+  /** An archive of images, which docker load and OCI tools read. */
+  async save(names: readonly string[], platform = ""): Promise<Readable> {
+    return (await this.#channel.send({ path: withQuery("/images/get", { names, platform }) })).body;
+  }
+
+  /** Removes images that nobody uses: those without a name, or as `filters` (JSON) say. */
+  prune(filters?: string): Promise<{ ImagesDeleted: ImageRemoval[] | null; SpaceReclaimed: number }> {
+    return this.#channel.json({
+      method: "POST",
+      path: withQuery("/images/prune", filters ? { filters } : {}),
     });
   }
 

@@ -87,6 +87,11 @@ const table = {
     reloadable: true,
     text: "HOST[:PORT] or CIDR of registries without TLS, or with unknown certificates (repeatable)",
   },
+  "registry-certs-dir": {
+    kind: "list",
+    reloadable: true,
+    text: "folder of folders HOST:PORT with *.crt, *.cert and *.key (repeatable; default /etc/tsd/certs.d and /etc/docker/certs.d)",
+  },
   "max-concurrent-downloads": {
     kind: "number",
     reloadable: true,

@@ -44,7 +44,7 @@ export function registrySettings(
   return {
     mirrors,
     insecure: (given["insecure-registry"] ?? []).map(parseInsecure),
-    certificateDirectories: CERTIFICATE_DIRECTORIES,
+    certificateDirectories: given["registry-certs-dir"] ?? CERTIFICATE_DIRECTORIES,
     proxy: {
       http: given["http-proxy"] ?? named("HTTP_PROXY"),
       https: given["https-proxy"] ?? named("HTTPS_PROXY"),
