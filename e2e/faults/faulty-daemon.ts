@@ -27,6 +27,7 @@ function withFault(plan: Plan): Plan {
 const logger = pino({ level: "warn" });
 const build = (name: string): string => join(repository, "packages/kernel-bindings/launcher/build", name);
 const daemon = await compose({
+  imagePolicy: undefined,
   settings,
   programs: { launcher: build("tsd-launcher"), init: build("tsd-init"), archiver: build("tsd-archive") },
   policy: Policy.docker(),

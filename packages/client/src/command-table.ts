@@ -44,6 +44,10 @@ export const commands: Readonly<Record<string, Loader>> = {
   search: async () => (await import("./commands/registry.ts")).search,
   login: async () => (await import("./commands/registry.ts")).login,
   logout: async () => (await import("./commands/registry.ts")).logout,
+  "image verify": async () => (await import("./commands/image-trust.ts")).verify,
+  "image sign": async () => (await import("./commands/image-trust.ts")).sign,
+  "trust keygen": async () => (await import("./commands/image-trust.ts")).keygen,
+  "trust sign": async () => (await import("./commands/image-trust.ts")).signFile,
   "image prune": async () => (await import("./commands/images.ts")).prune,
   "network create": async () => (await import("./commands/network.ts")).create,
   "network ls": async () => (await import("./commands/network.ts")).ls,
@@ -137,6 +141,8 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
     pull: "pull",
     push: "push",
     prune: "image prune",
+    verify: "image verify",
+    sign: "image sign",
     inspect: "inspect",
   },
   network: {
@@ -167,6 +173,7 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
     rm: "chain rm",
     remove: "chain rm",
   },
+  trust: { keygen: "trust keygen", sign: "trust sign" },
   net: { shape: "net shape" },
   port: { add: "port add", rm: "port rm", remove: "port rm" },
   system: {
@@ -195,7 +202,7 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
 
 /** docker's commands that are still to come. */
 export const later: ReadonlySet<string> = new Set(
-  "build compose node plugin secret service stack swarm volume builder buildx checkpoint config manifest trust".split(
+  "build compose node plugin secret service stack swarm volume builder buildx checkpoint config manifest".split(
     " ",
   ),
 );

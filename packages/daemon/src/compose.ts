@@ -27,6 +27,7 @@ import { ExecService } from "./engine/exec/service.ts";
 import { ImageCatalog } from "./engine/images/catalog.ts";
 import { ImageCollector } from "./engine/images/collect.ts";
 import { Commits } from "./engine/images/commit.ts";
+import { readKeys } from "./engine/images/decryption.ts";
 import { Layers } from "./engine/images/layers.ts";
 import { Manifests } from "./engine/images/manifests.ts";
 import { Pulls } from "./engine/images/pull.ts";
@@ -47,6 +48,9 @@ import { PolicyService } from "./engine/policies/service.ts";
 import { WritableLayers } from "./engine/storage/writable-layers.ts";
 import { diskUsage } from "./engine/system/disk-usage.ts";
 import { infoView } from "./engine/system/info.ts";
+import type { ImagePolicy } from "./engine/trust/policy.ts";
+import { ImageTrust } from "./engine/trust/service.ts";
+import { publishSignature } from "./engine/trust/sign.ts";
 import { LocalVolumes } from "./engine/volumes.ts";
 import { createApp } from "./http/app.ts";
 import type { Engine } from "./http/engine.ts";
@@ -81,7 +85,7 @@ export interface Daemon {
   connections: Connections;
   metrics: Metrics;
   /** Takes up a policy, and settings that may change while it runs. */
-  reload(policy: Policy, settings: Settings): void;
+  reload(policy: Policy, imagePolicy: ImagePolicy | undefined, settings: Settings): void;
   /** Lets go of everything; containers go on. */
   close(): Promise<void>;
 }
@@ -92,6 +96,8 @@ export interface DaemonParts {
   settings: Settings;
   programs: Programs;
   policy: Policy;
+  /** Undefined: every image is as good as any other. */
+  imagePolicy: ImagePolicy | undefined;
   logger: Logger;
   /** Ends the program when a client asks for it. */
   end: () => void;
@@ -101,7 +107,7 @@ export interface DaemonParts {
 
 /** Builds the daemon and takes up what an earlier one left. */
 export async function compose(parts: DaemonParts): Promise<Daemon> {
-  const { settings, programs, policy, logger, end, transform } = parts;
+  const { settings, programs, policy, imagePolicy, logger, end, transform } = parts;
   const { dataRoot, execRoot } = settings;
   for (const directory of ["containers", "volumes", "spool", "quota"])
     mkdirSync(join(dataRoot, directory), { recursive: true, mode: 0o710 });
@@ -129,14 +135,18 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     blobs: new BlobDirectory(join(dataRoot, "blobs")),
     report,
   });
-  const images = new ImageService(new ImageCatalog({ store: imageStore(db), layers: imageLayers, events }));
+  const catalog = new ImageCatalog({ store: imageStore(db), layers: imageLayers, events });
+  const trust = new ImageTrust(catalog, imagePolicy);
+  const images = new ImageService(catalog, trust);
   const registries = new Registries(settings.registries);
   const pulls = new Pulls({
-    catalog: images.catalog,
+    catalog,
     registries,
     transfers: new LayerTransfers(imageLayers, () => registries.settings),
+    trust,
+    decryptionKeys: () => readKeys(settings.imageKeyDirectory),
   });
-  const manifests = new Manifests(images.catalog);
+  const manifests = new Manifests(catalog);
   const networkId = installationFact(db, "default-network", () => randomBytes(32).toString("hex"));
   const tables = new HostTables();
   const policyTables = new PolicyTables();
@@ -219,7 +229,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       .map(({ id, running }) => ({ id, running }));
   let { collection } = settings;
   const collector = new ImageCollector({
-    catalog: images.catalog,
+    catalog,
     usesOf: (id) => images.usesOf(id),
     events,
     dataRoot,
@@ -283,15 +293,11 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     execs,
     images,
     pulls,
-    pushes: new Pushes({ catalog: images.catalog, registries, manifests }),
+    pushes: new Pushes({ catalog, registries, manifests, trust }),
     collector,
     saveImages: (names, platform, sight) =>
-      saveImages(
-        { catalog: images.catalog, manifests, spool: join(dataRoot, "spool") },
-        names,
-        platform,
-        sight,
-      ),
+      saveImages({ catalog, manifests, spool: join(dataRoot, "spool") }, names, platform, sight),
+    sign: (...signing) => publishSignature({ catalog, registries }, ...signing),
     registries: new RegistryQueries(registries),
     networks,
     networkConnections: new NetworkConnections({ containers, networks, memberships, names, report }),
@@ -329,10 +335,11 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     app,
     connections,
     metrics,
-    reload: (newPolicy, changed) => {
+    reload: (newPolicy, newImagePolicy, changed) => {
       ({ labels, limits, collection } = changed);
       connections.limit = limits.connectionsPerCaller;
       connections.apply(newPolicy);
+      trust.configure(newImagePolicy);
       registries.configure(changed.registries);
       events.publish({
         Type: "daemon",

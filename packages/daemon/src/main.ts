@@ -10,6 +10,7 @@ import type { Given } from "./configuration/options.ts";
 import { compareGiven, makeSettings, mergeGiven, type Settings } from "./configuration/settings.ts";
 import { Policy } from "./engine/access/policy.ts";
 import { VERSION } from "./engine/system/info.ts";
+import { ImagePolicy } from "./engine/trust/policy.ts";
 import { Listeners } from "./listen/listeners.ts";
 import { passedDescriptors } from "./listen/systemd.ts";
 
@@ -48,6 +49,21 @@ function readPolicy({ rolesFile }: Settings, logger: Logger): Policy {
   }
 }
 
+/** Which images are good. Throws for a policy that is not signed, or has something wrong in it. */
+function readImagePolicy({ imagePolicy }: Settings): ImagePolicy | undefined {
+  if (!imagePolicy) return undefined;
+  const { file, key } = imagePolicy;
+  try {
+    return ImagePolicy.read(
+      readFileSync(file),
+      readFileSync(`${file}.sig`, "utf8"),
+      readFileSync(key, "utf8"),
+    );
+  } catch (error) {
+    throw new Error(`--image-policy ${file}: ${(error as Error).message}`);
+  }
+}
+
 /** What was asked for on the command line; prints and quits where that is what was asked for. */
 function start(): Configuration & { flags: Given } {
   try {
@@ -59,6 +75,7 @@ function start(): Configuration & { flags: Given } {
     const configuration = configure(flags);
     if (flags.validate) {
       readPolicy(configuration.settings, pino({ level: "silent" }));
+      readImagePolicy(configuration.settings);
       process.stdout.write("configuration OK\n");
       process.exit(0);
     }
@@ -121,6 +138,7 @@ async function main(): Promise<void> {
     timestamp: pino.stdTimeFunctions.isoTime,
   });
   const policy = readPolicy(settings, logger);
+  const imagePolicy = readImagePolicy(settings);
   for (const warning of settings.warnings) logger.warn(warning);
   mkdirSync(settings.dataRoot, { recursive: true, mode: 0o711 });
   const lockFile = lock(settings.dataRoot);
@@ -148,7 +166,7 @@ async function main(): Promise<void> {
     archiver: program("tsd-archive"),
   };
   try {
-    daemon = await compose({ settings, programs, policy, logger, end: () => end("shutdown") });
+    daemon = await compose({ settings, programs, policy, imagePolicy, logger, end: () => end("shutdown") });
     const { app, connections, metrics } = daemon;
     await app.ready();
     const passed = passedDescriptors(process.env, process.pid);
@@ -167,12 +185,13 @@ async function main(): Promise<void> {
     try {
       const next = configure(flags);
       const newPolicy = readPolicy(next.settings, logger);
+      const newImagePolicy = readImagePolicy(next.settings);
       const { restart, changed } = compareGiven(given, next.given);
       if (restart.length > 0)
         logger.warn({ options: restart }, "SIGHUP: these take effect at the next start only");
       ({ given, settings } = next);
       logger.level = settings.logLevel;
-      daemon?.reload(newPolicy, settings);
+      daemon?.reload(newPolicy, newImagePolicy, settings);
       listeners?.reload(settings);
       logger.info({ changed }, "SIGHUP: configuration, roles and certificates read again");
     } catch (error) {

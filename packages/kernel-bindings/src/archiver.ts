@@ -27,6 +27,8 @@ export interface LayerItem {
   size: number;
   /** Seconds since the epoch, with nine digits after the point. */
   time: string;
+  /** When anything about it was last changed, in the same form: nobody can set that (inode(7), st_ctim). */
+  changed: string;
   inode: string;
   /** From the directory on, with a slash in front. */
   path: string;
@@ -108,12 +110,13 @@ export class Archiver {
       .split("\0")
       .filter(Boolean)
       .map((record) => {
-        const [kind = "f", mode = "", size, time = "", inode = "", ...path] = record.split(" ");
+        const [kind = "f", mode = "", size, time = "", changed = "", inode = "", ...path] = record.split(" ");
         return {
           kind: kind as LayerItem["kind"],
           mode: Number.parseInt(mode, 8),
           size: Number(size),
           time,
+          changed,
           inode,
           path: path.join(" "),
         };

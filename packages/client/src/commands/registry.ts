@@ -33,13 +33,21 @@ const write = (stream: NodeJS.WriteStream) => (text: string) =>
 export async function pullImage(
   text: string,
   context: Context,
-  options: { platform?: string | undefined; quiet: boolean; all?: boolean; stream: NodeJS.WriteStream },
+  options: {
+    platform?: string | undefined;
+    quiet: boolean;
+    all?: boolean;
+    stream: NodeJS.WriteStream;
+    /** Private keys in PEM, for encrypted layers. */
+    keys?: readonly string[];
+  },
 ): Promise<void> {
   const { name, tag } = splitReference(text);
   const display = new ProgressDisplay(write(options.stream), options.stream.isTTY === true);
   const lines = context.client.images.pull(
     { fromImage: name, tag: options.all ? "" : tag || "latest", platform: options.platform ?? "" },
     await headerFor(name, context),
+    options.keys ?? [],
   );
   for await (const line of lines as AsyncIterable<ProgressLine>) {
     if (!options.quiet || line.error) await display.show(line);
@@ -49,6 +57,7 @@ export async function pullImage(
 export const pull: Command = async (words, context) => {
   const flags = parseFlags(words, {
     "all-tags": ["bool", "a"],
+    "decryption-key": ["list"],
     "disable-content-trust": ["bool"],
     platform: ["text"],
     quiet: ["bool", "q"],
@@ -58,9 +67,16 @@ export const pull: Command = async (words, context) => {
   const { name, tag } = splitReference(image);
   const all = flags.bool("all-tags");
   const quiet = flags.bool("quiet");
+  const keys = flags.list("decryption-key").map((path) => readFileSync(path, "utf8"));
   if (all && tag) throw new UsageError("tag can't be used with --all-tags/-a", 1);
   if (!all && !tag && !quiet) await print("Using default tag: latest");
-  await pullImage(image, context, { platform: flags.text("platform"), quiet, all, stream: process.stdout });
+  await pullImage(image, context, {
+    platform: flags.text("platform"),
+    quiet,
+    all,
+    stream: process.stdout,
+    keys,
+  });
   const shown = tag.includes(":") ? `${name}@${tag}` : `${name}:${tag || "latest"}`;
   await print(
     `${registryOf(name) === name.split("/")[0] ? "" : `docker.io/${name.includes("/") ? "" : "library/"}`}${all ? name : shown}`,

@@ -17,6 +17,13 @@ export interface ProgressLine {
   aux?: { Tag?: string; Digest?: string; Size?: number; ID?: string };
 }
 
+export interface ImageExamination {
+  Image: string;
+  Intact: boolean;
+  /** `Problem` is "" for nothing. */
+  Findings: { Kind: "config" | "manifest" | "blob" | "layer"; Digest: string; Problem: string }[];
+}
+
 export interface SearchResult {
   name: string;
   description: string;
@@ -72,15 +79,22 @@ export class Images {
     });
   }
 
-  /** Pulls an image; answers with lines of progress. `auth` is the X-Registry-Auth header. */
+  /** Pulls an image; answers with lines of progress. `auth` is the X-Registry-Auth header, `keys` are private keys in PEM
+   * for encrypted layers. */
   pull(
     query: { fromImage: string; tag?: string; platform?: string },
     auth = "",
+    keys: readonly string[] = [],
   ): AsyncGenerator<ProgressLine> {
     return this.#channel.lines({
       method: "POST",
       path: withQuery("/images/create", query),
-      headers: auth ? { "X-Registry-Auth": auth } : {},
+      headers: {
+        ...(auth ? { "X-Registry-Auth": auth } : {}),
+        ...(keys.length > 0
+          ? { "X-Tsd-Decryption-Keys": Buffer.from(JSON.stringify(keys)).toString("base64url") }
+          : {}),
+      },
     });
   }
 
@@ -94,6 +108,25 @@ export class Images {
       method: "POST",
       path: withQuery(imagePath(name, "/push"), query),
       headers: { "X-Registry-Auth": auth },
+    });
+  }
+
+  /** Reads all that an image is made of, and says whether it is what its digests say. */
+  verify(name: string): Promise<ImageExamination> {
+    return this.#channel.json({ method: "POST", path: `/tsd${imagePath(name, "/verify")}` });
+  }
+
+  /** Puts a signature (cosign's kind) beside an image in its registry. */
+  sign(
+    name: string,
+    signature: { Digest: string; Payload: string; Signature: string },
+    auth = "",
+  ): Promise<void> {
+    return this.#channel.done({
+      method: "POST",
+      path: `/tsd${imagePath(name, "/signature")}`,
+      body: signature,
+      headers: auth ? { "X-Registry-Auth": auth } : {},
     });
   }
 

@@ -6,7 +6,7 @@ export { TsdClient } from "./client.ts";
 export type { AttachOptions, LogsOptions, StopOptions } from "./containers.ts";
 export type { ConnectionSettings } from "./environment.ts";
 export { ApiError, type CertificateKind, ConnectionError } from "./errors.ts";
-export type { ProgressLine, SearchResult } from "./images.ts";
+export type { ImageExamination, ProgressLine, SearchResult } from "./images.ts";
 export { copy, demultiplex } from "./multiplex.ts";
 export type { ClientOptions, TlsOptions } from "./options.ts";
 export type { Policy, PolicyGraph, PolicyRule, PolicyView } from "./policies.ts";

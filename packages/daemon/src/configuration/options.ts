@@ -107,6 +107,20 @@ const table = {
     reloadable: true,
     text: "attempts without a byte in between before a download is given up (default 5)",
   },
+  "image-policy": {
+    kind: "text",
+    reloadable: true,
+    text: "which images may be pulled, pushed and run, and who must have signed them; its signature is in FILE.sig (docs/images.md)",
+  },
+  "image-policy-key": {
+    kind: "text",
+    reloadable: true,
+    text: "public key that --image-policy must be signed with",
+  },
+  "image-key-dir": {
+    kind: "text",
+    text: "folder of private keys for encrypted images, *.pem (default /etc/tsd/image-keys)",
+  },
   "image-gc": {
     kind: "list",
     reloadable: true,

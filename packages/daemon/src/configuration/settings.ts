@@ -59,6 +59,9 @@ export interface Settings {
   initPath: string | undefined;
   registries: RegistrySettings;
   collection: CollectionSettings;
+  /** Files of the image policy and of the key that signed it. */
+  imagePolicy: { file: string; key: string } | undefined;
+  imageKeyDirectory: string;
   tls: TlsSettings;
   rolesFile: string | undefined;
   auditKey: string | undefined;
@@ -176,6 +179,8 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     },
     cdiDirectories: given["cdi-spec-dir"] ?? ["/etc/cdi", "/var/run/cdi"],
     initPath: given["init-path"] || undefined,
+    imagePolicy: imagePolicyFiles(given),
+    imageKeyDirectory: given["image-key-dir"] ?? "/etc/tsd/image-keys",
     collection: parseCollection(given["image-gc"] ?? []),
     registries: registrySettings(given, process.env),
     tls,
@@ -192,6 +197,15 @@ export function makeSettings(given: Given, openFiles: number): Settings {
       endpoint.kind === "tcp" ? checkTrust(endpoint, tls.mode, allowUnauthenticatedTcp) : [],
     ),
   };
+}
+
+/** A policy that anybody could have written is none. */
+function imagePolicyFiles(given: Given): { file: string; key: string } | undefined {
+  const { "image-policy": file, "image-policy-key": key } = given;
+  if (!file && !key) return undefined;
+  if (!file || !key)
+    throw new Error(`--image-policy${file ? "" : "-key"}: needs --image-policy${file ? "-key" : ""}, too`);
+  return { file, key };
 }
 
 function tlsSettings(given: Given): TlsSettings {

@@ -16,6 +16,7 @@ import {
   type UnpackedContents,
 } from "@tsd/kernel-bindings";
 import { decompress } from "./decompress.ts";
+import { firstDifference } from "./tree-difference.ts";
 
 /** A layer that is unpacked but not in its place yet. */
 export interface UnpackedLayer {
@@ -142,6 +143,27 @@ export class LayerDirectory {
 
   async discard(layer: UnpackedLayer): Promise<void> {
     await rm(layer.temporary, { recursive: true, force: true });
+  }
+
+  /** What tells whether anybody touched a layer's files since: names, modes, sizes, and when each was last changed. */
+  async fingerprint(directory: string): Promise<string> {
+    const root = openSync(directory, O_PATH | constants.O_DIRECTORY);
+    const listing = this.#archiver.listLayer({ root, directory: root });
+    closeSync(root);
+    const records = (await listing).map(
+      ({ kind, mode, size, time, changed, path }) => `${path}\0${kind} ${mode} ${size} ${time} ${changed}`,
+    );
+    return createHash("sha256").update(records.sort().join("\n")).digest("hex");
+  }
+
+  /** The first path at which a layer's files differ from what its tar unpacks to; undefined where none does. */
+  async compare(directory: string, tar: Readable): Promise<string | undefined> {
+    const fresh = await this.unpack(tar);
+    try {
+      return await firstDifference(this.pack(directory), this.pack(fresh.temporary));
+    } finally {
+      await this.discard(fresh);
+    }
   }
 
   /** A layer's tar again, for a layer that was made here: the same bytes, since the archiver goes by the order of names. */

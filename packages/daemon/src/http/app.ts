@@ -34,6 +34,7 @@ import { policyRoutes } from "./routes/policies.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { type DeclaredRoute, tsdRoutes } from "./routes/tsd.ts";
 import { tsdContainerRoutes } from "./routes/tsd-containers.ts";
+import { tsdImageRoutes } from "./routes/tsd-images.ts";
 import { volumeRoutes } from "./routes/volumes.ts";
 import { checkVersion, rewriteUrl, versionOf } from "./version-prefix.ts";
 
@@ -142,6 +143,7 @@ export function createApp(parts: AppParts, logger: FastifyBaseLogger | false): F
     routes.register(systemRoutes, { engine });
     routes.register(eventRoutes, { engine });
     routes.register(imageRoutes, { engine });
+    routes.register(tsdImageRoutes, { engine });
     routes.register(containerRoutes, { engine });
     routes.register(containerOperationRoutes, { engine });
     routes.register(containerArchiveRoutes, { engine });

@@ -12,15 +12,17 @@ import type { EventBus } from "../engine/events/bus.ts";
 import type { ExecService } from "../engine/exec/service.ts";
 import type { ImageCollector } from "../engine/images/collect.ts";
 import type { Commits } from "../engine/images/commit.ts";
+import type { ImageRecord } from "../engine/images/image.ts";
 import type { WantedPlatform } from "../engine/images/platform.ts";
 import type { Pulls } from "../engine/images/pull.ts";
 import type { Pushes } from "../engine/images/push.ts";
-import type { RegistryQueries } from "../engine/images/registry-queries.ts";
+import type { RegistryCredentials, RegistryQueries } from "../engine/images/registry-queries.ts";
 import type { ImageService } from "../engine/images/service.ts";
 import type { NetworkConnections } from "../engine/networks/connections.ts";
 import type { NetworkService } from "../engine/networks/service.ts";
 import type { PolicyService } from "../engine/policies/service.ts";
 import type { WritableLayers } from "../engine/storage/writable-layers.ts";
+import type { ImageSignature } from "../engine/trust/signatures.ts";
 import type { LocalVolumes } from "../engine/volumes.ts";
 
 export interface Engine {
@@ -33,6 +35,13 @@ export interface Engine {
   pulls: Pulls;
   pushes: Pushes;
   collector: ImageCollector;
+  /** Puts a signature beside an image in its registry. */
+  sign(
+    image: ImageRecord,
+    signature: ImageSignature,
+    credentials: RegistryCredentials,
+    signal: AbortSignal,
+  ): Promise<void>;
   /** A tar of images. */
   saveImages(names: readonly string[], platform: WantedPlatform | undefined, sight: Sight): Readable;
   registries: RegistryQueries;

@@ -1,7 +1,9 @@
 // Credentials for registries in requests: the X-Registry-Auth header, and the body of POST /auth.
+import type { KeyObject } from "node:crypto";
 import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import { invalid } from "../engine/errors.ts";
+import { parseKey } from "../engine/images/decryption.ts";
 import type { RegistryCredentials } from "../engine/images/registry-queries.ts";
 
 const text = z.string().nullish();
@@ -47,4 +49,20 @@ export function withAuth(credentials: z.output<typeof credentialsSchema>): Regis
   if (!auth || rest.username) return rest;
   const [username, password] = Buffer.from(auth, "base64").toString("utf8").split(/:(.*)/s);
   return { ...rest, username, password };
+}
+
+/** Private keys for encrypted layers, as a JSON list of PEM texts in base64url: an addition of ours. */
+export function decryptionKeys(request: FastifyRequest): KeyObject[] {
+  const header = request.headers["x-tsd-decryption-keys"];
+  if (typeof header !== "string" || header === "") return [];
+  let raw: unknown;
+  try {
+    raw = JSON.parse(Buffer.from(header, "base64url").toString("utf8"));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  const parsed = z.array(z.string()).max(16).safeParse(raw);
+  if (!parsed.success)
+    throw invalid("invalid X-Tsd-Decryption-Keys header: not a list of keys in JSON, in base64url");
+  return parsed.data.map((text, index) => parseKey(text, `X-Tsd-Decryption-Keys: key ${index + 1}`));
 }

@@ -12,7 +12,10 @@ export const rewriteUrl = (request: IncomingMessage): string =>
 
 /** Names of images hold slashes; they become one segment of the path, so that routes can be told apart by what follows. */
 function joinImageName(method: string, url: string): string {
-  const match = /^\/(images|distribution)\/([^?]+?)(\/(?:json|history|get|tag|push))?\/?(\?.*)?$/.exec(url);
+  const match =
+    /^\/((?:tsd\/)?images|distribution)\/([^?]+?)(\/(?:json|history|get|tag|push|verify|signature))?\/?(\?.*)?$/.exec(
+      url,
+    );
   const [, resource, name, action = "", query = ""] = match ?? [];
   if (!resource || !name?.includes("/") || (action === "" && method !== "DELETE")) return url;
   return `/${resource}/${name.replaceAll("/", "%2F")}${action}${query}`;

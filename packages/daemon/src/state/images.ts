@@ -7,6 +7,7 @@ import type {
   StoredImage,
   StoredLayer,
   StoredManifest,
+  StoredSignature,
 } from "../engine/images/store.ts";
 import { type Db, prepare } from "./database.ts";
 
@@ -56,6 +57,14 @@ export function imageStore(db: Db): ImageStore {
     db,
     "INSERT OR REPLACE INTO manifests (digest, media_type, bytes, image) VALUES (?, ?, ?, ?)",
   );
+  const signatures = prepare<[string], StoredSignature>(
+    db,
+    "SELECT digest, payload, signature, image FROM image_signatures WHERE image = ? ORDER BY rowid",
+  );
+  const insertSignature = prepare<unknown[]>(
+    db,
+    "INSERT OR IGNORE INTO image_signatures (digest, payload, signature, image) VALUES (?, ?, ?, ?)",
+  );
   return {
     images: () => {
       const byImage = new Map<string, string[]>();
@@ -103,6 +112,10 @@ export function imageStore(db: Db): ImageStore {
     insertManifest: ({ digest, mediaType, bytes: raw, image }) => {
       insertManifest.run(digest, mediaType, raw, image);
     },
+    signatures: (image) => signatures.all(image),
+    insertSignature: ({ digest, payload, signature, image }) => {
+      insertSignature.run(digest, payload, signature, image);
+    },
   };
 }
 
@@ -110,12 +123,13 @@ export function imageStore(db: Db): ImageStore {
 export function layerStore(db: Db): LayerStore {
   const layers = prepare<[], StoredLayer>(
     db,
-    "SELECT diff_id AS diffId, directory, size FROM layers ORDER BY rowid",
+    "SELECT diff_id AS diffId, directory, size, fingerprint FROM layers ORDER BY rowid",
   );
   const insertLayer = prepare<unknown[]>(
     db,
-    "INSERT INTO layers (chain_id, diff_id, directory, size) VALUES (?, ?, ?, ?)",
+    "INSERT INTO layers (chain_id, diff_id, directory, size, fingerprint) VALUES (?, ?, ?, ?, ?)",
   );
+  const setFingerprint = prepare<unknown[]>(db, "UPDATE layers SET fingerprint = ? WHERE diff_id = ?");
   const deleteLayer = prepare<unknown[]>(db, "DELETE FROM layers WHERE diff_id = ?");
   const blobs = prepare<[], StoredBlob>(
     db,
@@ -128,8 +142,11 @@ export function layerStore(db: Db): LayerStore {
   const deleteBlob = prepare<unknown[]>(db, "DELETE FROM blobs WHERE digest = ?");
   return {
     layers: () => layers.all(),
-    insertLayer: ({ diffId, directory, size }) => {
-      insertLayer.run(diffId, diffId, directory, size);
+    insertLayer: ({ diffId, directory, size, fingerprint }) => {
+      insertLayer.run(diffId, diffId, directory, size, fingerprint);
+    },
+    setFingerprint: (diffId, fingerprint) => {
+      setFingerprint.run(fingerprint, diffId);
     },
     deleteLayer: (diffId) => {
       deleteLayer.run(diffId);

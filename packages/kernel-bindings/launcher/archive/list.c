@@ -20,9 +20,9 @@ static void list_one(int parent, const char *name, const char *path) {
     int directory = S_ISDIR(status.st_mode) ? openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
     char opaque = 0;
     if (directory >= 0) (void)!fgetxattr(directory, "trusted.overlay.opaque", &opaque, 1);
-    printf("%c %o %lld %lld.%09ld %llu %s", whiteout ? 'w' : opaque == 'y' ? 'o' : S_ISDIR(status.st_mode) ? 'd' : 'f',
+    printf("%c %o %lld %lld.%09ld %lld.%09ld %llu %s", whiteout ? 'w' : opaque == 'y' ? 'o' : S_ISDIR(status.st_mode) ? 'd' : 'f',
            status.st_mode, (long long)status.st_size, (long long)status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
-           (unsigned long long)status.st_ino, path);
+           (long long)status.st_ctim.tv_sec, status.st_ctim.tv_nsec, (unsigned long long)status.st_ino, path);
     putchar(0);
     if (directory < 0) return;
     list_directory(directory, path);

@@ -19,8 +19,9 @@ struct pack_options {
 /* Writes the tar to standard output. Sockets are left out: no archive can hold them. */
 void pack(const struct pack_options *options);
 
-/* Prints what is in an overlay's upper directory, each as "KIND MODE SIZE TIME INODE PATH" and a NUL: kinds are w (a
- * whiteout), o (an opaque directory), d (a directory), f (the rest); the mode is octal, the time in seconds. */
+/* Prints what is in an overlay's upper directory, each as "KIND MODE SIZE TIME CHANGED INODE PATH" and a NUL: kinds
+ * are w (a whiteout), o (an opaque directory), d (a directory), f (the rest); the mode is octal, the times (of contents,
+ * and of the inode) in seconds. */
 void list(int place);
 
 struct unpack_options {

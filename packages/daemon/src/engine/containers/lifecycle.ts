@@ -100,6 +100,11 @@ export class ContainerLifecycle {
     this.cancelRestart(container);
     let start: Start | undefined;
     try {
+      const ready = this.starter.ready(container);
+      if (ready) {
+        await ready;
+        if (container.alive) return;
+      }
       start = this.starter.start(container);
       const { pid, startedAt } = await start.launch.monitor.started;
       container.change({

@@ -89,6 +89,12 @@ export class ContainerStarter {
     ];
   }
 
+  /** Resolves when the container's image is fit to be started from; undefined where that is known already. */
+  ready(container: Container): Promise<void> | undefined {
+    const { images } = this.#parts;
+    return images.ready(images.get(container.record.definition.imageId, everything));
+  }
+
   /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */
   start(container: Container): Start {
     const { runtime, images, networks } = this.#parts;

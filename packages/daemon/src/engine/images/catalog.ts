@@ -9,7 +9,7 @@ import type { ImageConfiguration, ImageRecord } from "./image.ts";
 import { type LayerUsage, layerUsage } from "./layer-usage.ts";
 import type { Layers } from "./layers.ts";
 import { looksLikeId, parseReference, taggedName } from "./reference.ts";
-import type { ImageStore, StoredImage, StoredManifest } from "./store.ts";
+import type { ImageStore, StoredImage, StoredManifest, StoredSignature } from "./store.ts";
 
 export interface CatalogParts {
   store: ImageStore;
@@ -153,6 +153,14 @@ export class ImageCatalog {
     return images
       .filter((image) => this.manifests(image).some(({ bytes }) => bytes.includes(digest)))
       .flatMap((image) => this.#record(image).repoDigests.map((name) => name.replace(/@.*$/, "")));
+  }
+
+  signatures(image: AnyImage): StoredSignature[] {
+    return this.#store.signatures(image.id);
+  }
+
+  addSignature(signature: StoredSignature): void {
+    this.#store.insertSignature(signature);
   }
 
   addManifest(manifest: StoredManifest): void {

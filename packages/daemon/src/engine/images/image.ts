@@ -78,6 +78,9 @@ export interface ImageSource {
   checkUse(image: ImageRecord, caller: Caller): void;
   /** A container is about to stand on it: throws where it went away meanwhile. */
   noteUse(image: ImageRecord): void;
+  /** Resolves when containers may stand on it: nobody touched its files, and the image policy lets it run. Undefined where
+   * that is known already. */
+  ready(image: ImageRecord): Promise<void> | undefined;
   /** The unpacked layers' directories, topmost first. */
   layerDirectories(image: ImageRecord): string[];
 }

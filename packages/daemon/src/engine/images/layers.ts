@@ -15,6 +15,8 @@ export interface Layer {
   directory: string;
   /** Bytes of its files' contents. */
   size: number;
+  /** Of its files when they were last known to be right; "" where that is not known. */
+  fingerprint: string;
 }
 
 export interface LayersParts {
@@ -34,8 +36,8 @@ export class Layers {
 
   constructor(parts: LayersParts) {
     this.#parts = parts;
-    for (const { diffId, directory, size } of parts.store.layers())
-      if (!this.#layers.has(diffId)) this.#layers.set(diffId, { directory, size });
+    for (const { diffId, ...layer } of parts.store.layers())
+      if (!this.#layers.has(diffId)) this.#layers.set(diffId, layer);
     for (const blob of parts.store.blobs()) this.#blobs.set(blob.digest, blob);
   }
 
@@ -99,9 +101,11 @@ export class Layers {
   keep(layer: UnpackedLayer): Promise<void> {
     const kept = this.#turn.then(async () => {
       if (this.#layers.has(layer.diffId)) return this.discard(layer);
+      const { diffId, size } = layer;
       const directory = await this.#parts.directory.keep(layer);
-      this.#parts.store.insertLayer({ diffId: layer.diffId, directory, size: layer.size });
-      this.#layers.set(layer.diffId, { directory, size: layer.size });
+      const fingerprint = await this.#parts.directory.fingerprint(directory);
+      this.#parts.store.insertLayer({ diffId, directory, size, fingerprint });
+      this.#layers.set(diffId, { directory, size, fingerprint });
     });
     this.#turn = kept.catch(() => undefined);
     return kept;
@@ -111,27 +115,44 @@ export class Layers {
     return this.#parts.directory.discard(layer);
   }
 
+  /** A stream whose bytes are kept as a blob while they are read; in the end `keep` or `discard` it. */
+  copying(source: AsyncIterable<Buffer>): {
+    stream: Readable;
+    keep: (diffId: string) => Promise<void>;
+    discard: () => Promise<void>;
+  } {
+    const copied = new PassThrough();
+    const kept = this.blobs.write(copied);
+    const stream = Readable.from(tee(source, copied), { objectMode: false });
+    kept.catch((error: Error) => stream.destroy(error));
+    return {
+      stream,
+      keep: async (diffId) => {
+        copied.end();
+        const { digest, size } = await kept;
+        await this.#noteBlob(digest, diffId, size);
+      },
+      discard: async () => {
+        copied.destroy(new Error("not wanted"));
+        await kept.catch(() => undefined); // it failed as it was meant to
+      },
+    };
+  }
+
   /** Takes a foreign tar in, and keeps its bytes: they can't be made again of what it unpacks to. The layer is held until
    * `release`. */
   async takeIn(source: Readable): Promise<{ diffId: string; release: () => void }> {
-    const copied = new PassThrough();
-    const kept = this.blobs.write(copied);
-    kept.catch((error: Error) => source.destroy(error));
-    const unpacked = await this.unpack(Readable.from(tee(source, copied), { objectMode: false })).catch(
-      async (error: unknown) => {
-        copied.destroy(error as Error);
-        await kept.catch(() => undefined); // it failed with the same error
-        throw error;
-      },
-    );
+    const copy = this.copying(source);
+    const unpacked = await this.unpack(copy.stream).catch(async (error: unknown) => {
+      await copy.discard();
+      throw error;
+    });
     const release = this.hold([unpacked.diffId]);
     try {
-      copied.end();
-      const { digest, size } = await kept;
       await this.keep(unpacked);
-      await this.#noteBlob(digest, unpacked.diffId, size);
+      await copy.keep(unpacked.diffId);
     } catch (error) {
-      await this.discard(unpacked);
+      await Promise.all([this.discard(unpacked), copy.discard()]);
       release();
       throw error;
     }
@@ -214,6 +235,52 @@ export class Layers {
     return { stream: checked, done };
   }
 
+  /** What is wrong with a layer's files; undefined for nothing. Files that nobody touched since they were known to be right
+   * need not be read, where `thorough` does not ask for that. */
+  async examine(diffId: string, thorough: boolean): Promise<string | undefined> {
+    const layer = this.#layers.get(diffId);
+    if (!layer) return `layer ${diffId} is missing`;
+    const { directory } = this.#parts;
+    try {
+      const before = await directory.fingerprint(layer.directory);
+      if (!thorough && layer.fingerprint === before) return undefined;
+      // An older daemon kept neither a fingerprint nor the tar: there is nothing to hold the files against.
+      const unknown = layer.fingerprint === "" && this.blobsOf(diffId).length === 0;
+      if (unknown) return this.#noteFingerprint(diffId, layer, before);
+      const { stream, done } = await this.tar(diffId);
+      if (this.blobsOf(diffId).some(({ mediaType }) => !isEncrypted(mediaType))) {
+        const path = await directory.compare(layer.directory, stream);
+        await done;
+        if (path !== undefined) return `layer ${diffId}: ${path} is not as it was unpacked`;
+      } else {
+        // Made here: its files, packed again, are its tar.
+        stream.resume();
+        await done;
+      }
+      return this.#noteFingerprint(diffId, layer, before);
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+
+  #noteFingerprint(diffId: string, layer: Layer, fingerprint: string): undefined {
+    if (layer.fingerprint === fingerprint) return;
+    layer.fingerprint = fingerprint;
+    this.#parts.store.setFingerprint(diffId, fingerprint);
+  }
+
+  /** What is wrong with a blob; undefined for nothing. */
+  async examineBlob(digest: string): Promise<string | undefined> {
+    const hash = createHash("sha256");
+    try {
+      for await (const chunk of this.blobs.read(digest) as AsyncIterable<Buffer>) hash.update(chunk);
+    } catch (error) {
+      return `blob ${digest}: ${(error as Error).message}`;
+    }
+    const actual = `sha256:${hash.digest("hex")}`;
+    return actual === digest ? undefined : `blob ${digest} was changed: its content has ${actual}`;
+  }
+
   /** Removes layers that nobody holds, with their blobs. Their files go in the background. */
   remove(diffIds: readonly string[]): void {
     for (const diffId of diffIds) {
@@ -241,8 +308,8 @@ export class Layers {
 }
 
 /** A stream's chunks, with a copy of each for another; no faster than both take them. */
-async function* tee(source: Readable, copy: Writable): AsyncGenerator<Buffer> {
-  for await (const chunk of source as AsyncIterable<Buffer>) {
+async function* tee(source: AsyncIterable<Buffer>, copy: Writable): AsyncGenerator<Buffer> {
+  for await (const chunk of source) {
     if (!copy.write(chunk)) await once(copy, "drain");
     yield chunk;
   }

@@ -1,4 +1,5 @@
 // Pulls: an image from its registry, checked to the last byte, with progress.
+import type { KeyObject } from "node:crypto";
 import type { Credentials } from "../../registry/credentials.ts";
 import { RegistryError } from "../../registry/errors.ts";
 import {
@@ -8,12 +9,14 @@ import {
   type Manifest,
   readDocument,
 } from "../../registry/manifest.ts";
-import { isLayer, mediaTypes } from "../../registry/media-types.ts";
+import { isEncrypted, isLayer, mediaTypes } from "../../registry/media-types.ts";
 import type { Registries } from "../../registry/registries.ts";
 import type { Repository } from "../../registry/repository.ts";
 import type { Caller } from "../access/caller.ts";
 import { EngineError, invalid, notFound } from "../errors.ts";
+import type { ImageTrust } from "../trust/service.ts";
 import type { ImageCatalog } from "./catalog.ts";
+import { openLayer } from "./decryption.ts";
 import { type ImageConfiguration, imageConfigurationSchema } from "./image.ts";
 import { fit, hostPlatform, platformText, type WantedPlatform } from "./platform.ts";
 import { type Progress, shortDigest, step } from "./progress.ts";
@@ -23,6 +26,8 @@ import type { LayerTransfers } from "./transfers.ts";
 export interface PullOptions {
   platform: WantedPlatform | undefined;
   credentials: Credentials;
+  /** Private keys for encrypted layers. */
+  decryptionKeys: readonly KeyObject[];
   progress: Progress;
   signal: AbortSignal;
 }
@@ -31,18 +36,13 @@ export interface PullParts {
   catalog: ImageCatalog;
   registries: Registries;
   transfers: LayerTransfers;
+  trust: ImageTrust;
+  /** The daemon's own private keys for encrypted layers. */
+  decryptionKeys: () => readonly KeyObject[];
 }
 
 const MAXIMUM_CONFIG = 8 << 20;
 const MAXIMUM_DEPTH = 3;
-
-/** A manifest for one platform, with the index it was found in. */
-interface Chosen {
-  /** What the reference led to: its digest is what the repository calls the image. */
-  named: Document;
-  document: Document;
-  manifest: Manifest;
-}
 
 export class Pulls {
   readonly #parts: PullParts;
@@ -53,6 +53,7 @@ export class Pulls {
   /** Pulls by tag or digest; a name with neither means all tags. Returns the last one's id. */
   async pull(text: string, caller: Caller, options: PullOptions): Promise<string> {
     const reference = parseReference(text);
+    this.#parts.trust.checkPull(reference.name, caller);
     const sources = await this.#sources(reference, options);
     if (reference.tag || reference.digest) return this.#one(reference, sources, caller, options);
     let id = "";
@@ -81,8 +82,10 @@ export class Pulls {
     const named = await asked(reference, () =>
       firstOf(sources, (source) => source.manifest(reference.digest ?? reference.tag ?? "latest", signal)),
     );
-    const chosen = await this.#choose(reference, sources, named, options);
-    const { manifest, document } = chosen;
+    const { manifest, document } = await this.#choose(reference, sources, named, options);
+    const signatures = await asked(reference, () =>
+      this.#parts.trust.signatures(reference.name, [named.digest, document.digest], sources, caller, signal),
+    );
     progress({
       status: `Pulling from ${repositoryName(reference.name).path}`,
       id: reference.digest ?? reference.tag ?? "latest",
@@ -96,6 +99,7 @@ export class Pulls {
       const id = catalog.insert(bytes, config, caller);
       for (const { digest, mediaType, bytes: raw } of new Set([document, named]))
         catalog.addManifest({ digest, mediaType, bytes: raw, image: id });
+      for (const signature of signatures) catalog.addSignature({ ...signature, image: id });
       catalog.setDigest(reference.name, named.digest, id);
       if (name) catalog.setName(name, id);
       const upToDate = name ? before === id : known;
@@ -116,12 +120,12 @@ export class Pulls {
     sources: readonly Repository[],
     named: Document,
     { platform, signal }: PullOptions,
-  ): Promise<Chosen> {
+  ): Promise<{ document: Document; manifest: Manifest }> {
     const wanted = platform ?? hostPlatform;
     let document = named;
     for (let depth = 0; depth < MAXIMUM_DEPTH; depth++) {
       const read = readIn(document);
-      if ("manifest" in read) return { named, document, manifest: read.manifest };
+      if ("manifest" in read) return { document, manifest: read.manifest };
       const child = bestOf(read.index, wanted);
       if (!child)
         throw notFound(`no matching manifest for ${platformText(wanted)} in the manifest list entries`);
@@ -165,7 +169,7 @@ export class Pulls {
     manifest: Manifest,
     config: ImageConfiguration,
     caller: Caller,
-    { progress, signal }: PullOptions,
+    { progress, signal, decryptionKeys }: PullOptions,
   ): Promise<void> {
     const { catalog, transfers } = this.#parts;
     // The first failure ends the others.
@@ -178,7 +182,10 @@ export class Pulls {
       const id = shortDigest(descriptor.digest);
       if (catalog.hasLayer(diffId, caller) || seen.has(diffId)) return progress(step(id, "Already exists"));
       seen.add(diffId);
-      await transfers.fetch({ sources, descriptor, diffId, audience }, progress, either);
+      const opening = isEncrypted(descriptor.mediaType)
+        ? await openLayer(descriptor, [...decryptionKeys, ...this.#parts.decryptionKeys()])
+        : undefined;
+      await transfers.fetch({ sources, descriptor, diffId, audience, opening }, progress, either);
     });
     const results = await Promise.allSettled(
       fetches.map((fetch) =>

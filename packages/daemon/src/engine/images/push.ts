@@ -7,6 +7,7 @@ import type { Registries, RepositoryName } from "../../registry/registries.ts";
 import type { Repository, Upload } from "../../registry/repository.ts";
 import type { Caller } from "../access/caller.ts";
 import { EngineError } from "../errors.ts";
+import type { ImageTrust } from "../trust/service.ts";
 import type { ImageCatalog } from "./catalog.ts";
 import type { ImageRecord } from "./image.ts";
 import type { Manifests } from "./manifests.ts";
@@ -26,6 +27,7 @@ export interface PushParts {
   catalog: ImageCatalog;
   registries: Registries;
   manifests: Manifests;
+  trust: ImageTrust;
 }
 
 export class Pushes {
@@ -37,6 +39,7 @@ export class Pushes {
   /** Pushes one tag of a name, or all of them where `tag` is empty. */
   async push(name: string, tag: string, caller: Caller, options: PushOptions): Promise<void> {
     const reference = parseReference(tag ? `${name}:${tag}` : name);
+    this.#parts.trust.checkPush(reference.name, caller);
     const target = repositoryName(reference.name);
     const { progress } = options;
     progress({ status: `The push refers to repository [${target.registry}/${target.path}]` });

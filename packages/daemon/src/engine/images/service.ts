@@ -3,9 +3,11 @@ import type { Readable } from "node:stream";
 import { type Caller, everything, type Sight } from "../access/caller.ts";
 import { invalid, notFound } from "../errors.ts";
 import { now } from "../timestamps.ts";
+import type { ImageTrust } from "../trust/service.ts";
 import type { ImageCatalog } from "./catalog.ts";
 import { applyChanges } from "./changes.ts";
 import type { ImageConfiguration, ImageDefaults, ImageRecord, ImageSource } from "./image.ts";
+import { Integrity } from "./integrity.ts";
 import type { LayerUsage } from "./layer-usage.ts";
 import { hostPlatform } from "./platform.ts";
 import { parseReference, taggedName } from "./reference.ts";
@@ -13,11 +15,16 @@ import { type ImageUse, type RemovalItem, removeImage } from "./removal.ts";
 
 export class ImageService implements ImageSource {
   readonly catalog: ImageCatalog;
+  readonly integrity: Integrity;
   /** Which containers use an image; set once there are containers. */
   usesOf: (imageId: string) => ImageUse[] = () => [];
 
-  constructor(catalog: ImageCatalog) {
+  readonly #trust: ImageTrust;
+
+  constructor(catalog: ImageCatalog, trust: ImageTrust) {
     this.catalog = catalog;
+    this.#trust = trust;
+    this.integrity = new Integrity(catalog);
   }
 
   open(): Promise<void> {
@@ -26,6 +33,12 @@ export class ImageService implements ImageSource {
 
   checkUse(image: ImageRecord, caller: Caller): void {
     this.catalog.access.checkUse(image, caller);
+    this.#trust.checkRun(image, caller);
+  }
+
+  ready(image: ImageRecord): Promise<void> | undefined {
+    this.#trust.checkRun(image);
+    return this.integrity.check(image);
   }
 
   noteUse(image: ImageRecord): void {

@@ -17,6 +17,8 @@ export interface StoredLayer {
   diffId: string;
   directory: string;
   size: number;
+  /** Of its files when they were last known to be right; "" where that is not known. */
+  fingerprint: string;
 }
 
 /** A layer's tar, compressed or not, as a registry has it. */
@@ -33,6 +35,16 @@ export interface StoredManifest {
   digest: string;
   mediaType: string;
   bytes: Buffer;
+  image: string;
+}
+
+/** Somebody's signature of one of an image's manifests. */
+export interface StoredSignature {
+  /** Of the manifest. */
+  digest: string;
+  payload: Buffer;
+  /** base64. */
+  signature: string;
   image: string;
 }
 
@@ -63,12 +75,15 @@ export interface ImageStore {
   deleteDigest(repository: string, digest: string): void;
   manifests(image: string): StoredManifest[];
   insertManifest(manifest: StoredManifest): void;
+  signatures(image: string): StoredSignature[];
+  insertSignature(signature: StoredSignature): void;
 }
 
 /** Every method is synchronous. */
 export interface LayerStore {
   layers(): StoredLayer[];
   insertLayer(layer: StoredLayer): void;
+  setFingerprint(diffId: string, fingerprint: string): void;
   deleteLayer(diffId: string): void;
   blobs(): StoredBlob[];
   insertBlob(blob: StoredBlob): void;

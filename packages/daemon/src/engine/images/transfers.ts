@@ -122,10 +122,15 @@ export class LayerTransfers {
         worthAnother: (error) => !(error instanceof RegistryError) || error.transient,
         progress: throttle((current) => tell(amount(id, "Downloading", current, descriptor.size))),
       });
-      const bytes = request.opening ? request.opening(received) : received;
-      const unpacked = await this.#layers.unpack(Readable.from(bytes, { objectMode: false }));
+      // What was encrypted is kept as it came, to be pushed again, and opened, to be held against its files.
+      const opened = request.opening && this.#layers.copying(request.opening(received));
+      const bytes = opened?.stream ?? Readable.from(received, { objectMode: false });
+      const unpacked = await this.#layers.unpack(bytes).catch(async (error: unknown) => {
+        await opened?.discard();
+        throw error;
+      });
       if (unpacked.diffId !== diffId) {
-        await this.#layers.discard(unpacked);
+        await Promise.all([this.#layers.discard(unpacked), opened?.discard()]);
         throw new EngineError(
           "system",
           `layer ${descriptor.digest} unpacks to ${unpacked.diffId}, and the image's configuration says ${diffId}`,
@@ -137,6 +142,7 @@ export class LayerTransfers {
       await this.#layers.keep(unpacked);
       const { digest, mediaType, size } = descriptor;
       this.#layers.addBlob({ digest, diffId, mediaType, size });
+      await opened?.keep(diffId);
       tell(step(id, "Pull complete"));
     } finally {
       free();

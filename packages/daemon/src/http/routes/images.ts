@@ -11,7 +11,7 @@ import { loadImages } from "../../engine/images/load.ts";
 import { parsePlatform, type WantedPlatform } from "../../engine/images/platform.ts";
 import { imageFilters, imageHistory, inspectImage, listImages } from "../../engine/images/view.ts";
 import type { Engine } from "../engine.ts";
-import { registryAuth, requiredRegistryAuth } from "../registry-auth.ts";
+import { decryptionKeys, registryAuth, requiredRegistryAuth } from "../registry-auth.ts";
 import { route } from "../route.ts";
 import { clientGone, sendStream } from "../stream.ts";
 import { check, query, truthy } from "../validation.ts";
@@ -102,9 +102,16 @@ export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
       if (asked.fromImage) {
         const platform = asked.platform ? parsePlatform(asked.platform) : undefined;
         const credentials = registryAuth(request);
+        const keys = decryptionKeys(request);
         const wanted = withTag(asked.fromImage, asked.tag ?? "");
         return sendProgress(reply, async (progress, signal) => {
-          await engine.pulls.pull(wanted, caller, { platform, credentials, progress, signal });
+          await engine.pulls.pull(wanted, caller, {
+            platform,
+            credentials,
+            decryptionKeys: keys,
+            progress,
+            signal,
+          });
         });
       }
       if (asked.fromSrc !== "-") throw notImplemented("not implemented: fromSrc other than -");

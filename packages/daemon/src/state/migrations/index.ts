@@ -87,6 +87,14 @@ export const migrations: readonly Migration[] = [
     sql: `
       ALTER TABLE images ADD COLUMN bytes BLOB;
       ALTER TABLE images ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE layers ADD COLUMN fingerprint TEXT NOT NULL DEFAULT '';
+      CREATE TABLE image_signatures (
+        image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+        digest TEXT NOT NULL,
+        payload BLOB NOT NULL,
+        signature TEXT NOT NULL,
+        PRIMARY KEY (image, digest, signature)
+      ) STRICT;
       CREATE TABLE blobs (
         digest TEXT PRIMARY KEY,
         diff_id TEXT NOT NULL,
