@@ -131,7 +131,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const archiver = new Archiver(programs.archiver);
   const imageLayers = new Layers({
     store: layerStore(db),
-    directory: new LayerDirectory(join(dataRoot, "layers"), archiver),
+    directory: new LayerDirectory(join(dataRoot, "layers"), archiver, settings.maximumLayerSize),
     blobs: new BlobDirectory(join(dataRoot, "blobs")),
     report,
   });

@@ -121,6 +121,7 @@ const table = {
     kind: "text",
     text: "folder of private keys for encrypted images, *.pem (default /etc/tsd/image-keys)",
   },
+  "max-layer-size": { kind: "text", text: "the most that an image's layer may unpack to (default 64g)" },
   "image-gc": {
     kind: "list",
     reloadable: true,

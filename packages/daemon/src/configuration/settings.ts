@@ -62,6 +62,8 @@ export interface Settings {
   /** Files of the image policy and of the key that signed it. */
   imagePolicy: { file: string; key: string } | undefined;
   imageKeyDirectory: string;
+  /** Bytes that a layer may unpack to. */
+  maximumLayerSize: number;
   tls: TlsSettings;
   rolesFile: string | undefined;
   auditKey: string | undefined;
@@ -181,6 +183,7 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     initPath: given["init-path"] || undefined,
     imagePolicy: imagePolicyFiles(given),
     imageKeyDirectory: given["image-key-dir"] ?? "/etc/tsd/image-keys",
+    maximumLayerSize: parseSize("max-layer-size", given["max-layer-size"] ?? "64g"),
     collection: parseCollection(given["image-gc"] ?? []),
     registries: registrySettings(given, process.env),
     tls,

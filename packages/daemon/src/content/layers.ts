@@ -34,7 +34,7 @@ export class LayerDirectory {
   readonly #limit: number;
 
   /** `limit` is the most bytes a layer may unpack to. */
-  constructor(root: string, archiver: Archiver, limit = 64 * 2 ** 30) {
+  constructor(root: string, archiver: Archiver, limit: number) {
     this.#root = root;
     this.#archiver = archiver;
     this.#limit = limit;
@@ -98,17 +98,28 @@ export class LayerDirectory {
     return unpacked;
   }
 
+  /** Nothing that is opaque lies behind a link. */
+  #openBelow(top: number, path: string): number {
+    try {
+      return openat2(
+        top,
+        path,
+        constants.O_RDONLY | constants.O_DIRECTORY,
+        RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
+      );
+    } catch (error) {
+      throw new Error(
+        `unpacking layer: ${path}: an opaque directory must be one: ${(error as Error).message}`,
+      );
+    }
+  }
+
   #markOpaque(root: string, directories: readonly string[]): void {
     if (directories.length === 0) return;
     const top = openSync(root, O_PATH | constants.O_DIRECTORY);
     try {
       for (const path of directories) {
-        const directory = openat2(
-          top,
-          path,
-          constants.O_RDONLY | constants.O_DIRECTORY,
-          RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
-        );
+        const directory = this.#openBelow(top, path);
         try {
           setAttribute(`/proc/self/fd/${directory}/.`, "trusted.overlay.opaque", Buffer.from("y"));
         } finally {

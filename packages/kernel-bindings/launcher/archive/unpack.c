@@ -113,9 +113,11 @@ static bool take_whiteout(struct unpacker *unpacker, char *path) {
         return true;
     }
     if (strncmp(name, ".wh..wh.", 8) == 0) return true; /* other storage drivers' own notes */
+    const char *meant = name + 4;
+    if (!*meant || strcmp(meant, ".") == 0 || strcmp(meant, "..") == 0) give_up("%s: hides nothing that a layer can have", path);
     make_parents(path);
     char hidden[PATH_MAX];
-    snprintf(hidden, sizeof hidden, "%.*s%s", (int)(name - path), path, name + 4);
+    snprintf(hidden, sizeof hidden, "%.*s%s", (int)(name - path), path, meant);
     remove_tree(hidden);
     if (mknod(hidden, S_IFCHR, makedev(0, 0)) < 0) give_up("%s: %s", hidden, strerror(errno));
     return true;
@@ -124,8 +126,9 @@ static bool take_whiteout(struct unpacker *unpacker, char *path) {
 /* libarchive says what failed; why is in its errno. */
 static _Noreturn void give_up_writing(const char *path, struct archive *disk) {
     int error = archive_errno(disk);
-    if (error == ENOSPC || error == EDQUOT) give_up("%s: %s: %s", path, archive_error_string(disk), strerror(error));
-    give_up("%s: %s", path, archive_error_string(disk));
+    const char *what = archive_error_string(disk);
+    if (error > 0 && !strstr(what, strerror(error))) give_up("%s: %s: %s", path, what, strerror(error));
+    give_up("%s: %s", path, what);
 }
 
 static void copy_contents(struct unpacker *unpacker, const char *path) {
