@@ -22,6 +22,8 @@ GET /tsd/containers/:id/cgroup v o s
 GET /tsd/containers/:id/stats/history v o s
 POST /tsd/containers/:id/ports - o s
 GET /tsd/containers/:id/shape v o s
+POST /tsd/images/:name/verify - o -
+POST /tsd/images/:name/signature - o -
 GET /tsd/policies v o -
 GET /tsd/policies/:network v o -
 PUT /tsd/policies/:network - o -

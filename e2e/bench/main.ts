@@ -1,6 +1,6 @@
 // The benchmark: tsd beside a real dockerd and a bare OCI runtime, in the same run on the same machine. Medians in
 // milliseconds and ratios, as a table and (with --json FILE) as JSON. --only NAME,NAME measures some of its sections:
-// containers, requests, audit, quota, names, networks.
+// containers, requests, audit, quota, names, networks, images.
 //
 // TSD_PEER_RESTART: a command that kills the dockerd (which has live-restore on) and starts it again.
 // TSD_PEER_DOCKER_HOST: the dockerd's socket, with an image busybox in it. TSD_PEER_RUNC: a command that starts and ends
@@ -12,6 +12,7 @@ import { output } from "../harness/command.ts";
 import { repository, TestDaemon, tsctlProgram } from "../harness/daemon.ts";
 import type { AuditFigures } from "./audit-figures.ts";
 import { Connection, type Engine, execTrue, life, median, program, sleeper, times } from "./engine.ts";
+import { measureImages } from "./images.ts";
 import {
   attachThroughput,
   logFollowing,
@@ -250,6 +251,7 @@ const sections: Readonly<Record<string, () => Promise<void>>> = {
   quota: measureQuota,
   names: () => measureNames(peerHost),
   networks: () => measureNetworks(peerHost),
+  images: () => measureImages(peerHost),
 };
 
 const { values } = parseArgs({ options: { json: { type: "string" }, only: { type: "string" } } });

@@ -87,7 +87,7 @@ async function bandwidth(
 const namespaceOf = (pid: number): string[] => [`--net=/proc/${pid}/ns/net`];
 
 /** The dockerd's own network namespace, found by its process. */
-function peerNamespace(): string[] {
+export function peerNamespace(): string[] {
   const pid = readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .find((name) => {

@@ -148,7 +148,7 @@ describe("what is no request's fault", () => {
   });
 
   it("endpoints that are not built yet", async () => {
-    const { status, text } = await daemon.api("POST", "/images/prune");
-    expect([status, JSON.parse(text).message]).toEqual([501, "not implemented: POST /images/prune"]);
+    const { status, text } = await daemon.api("GET", "/plugins");
+    expect([status, JSON.parse(text).message]).toEqual([501, "not implemented: GET /plugins"]);
   });
 });

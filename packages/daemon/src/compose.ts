@@ -1,6 +1,6 @@
 // Wires the daemon together; the only file that sees all of its parts.
 import { randomBytes, randomUUID } from "node:crypto";
-import { mkdirSync, realpathSync } from "node:fs";
+import { mkdirSync, realpathSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { Archiver, Launcher, type Plan, quotaDrivers } from "@tsd/kernel-bindings";
@@ -109,6 +109,8 @@ export interface DaemonParts {
 export async function compose(parts: DaemonParts): Promise<Daemon> {
   const { settings, programs, policy, imagePolicy, logger, end, transform } = parts;
   const { dataRoot, execRoot } = settings;
+  // What an earlier daemon was in the middle of taking in.
+  rmSync(join(dataRoot, "spool"), { recursive: true, force: true });
   for (const directory of ["containers", "volumes", "spool", "quota"])
     mkdirSync(join(dataRoot, directory), { recursive: true, mode: 0o710 });
   mkdirSync(join(dataRoot, "audit"), { recursive: true, mode: 0o700 });
