@@ -82,4 +82,8 @@ export const migrations: readonly Migration[] = [
     name: "chains",
     sql: `CREATE TABLE chains (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;`,
   },
+  {
+    name: "volumes",
+    sql: `ALTER TABLE volumes ADD COLUMN record TEXT NOT NULL DEFAULT '{}';`,
+  },
 ];
