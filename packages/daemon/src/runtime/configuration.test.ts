@@ -79,7 +79,6 @@ describe("mounts", () => {
     expect(() => parseBind("/a:/b:zz")).toThrow("invalid mode: zz");
     expect(() => parseBind("/a:/b:ro,rw")).toThrow("invalid mode: ro,rw");
     expect(() => parseBind("/a:/")).toThrow("destination can't be '/'");
-    expect(() => parseBind("a b:/x")).toThrow("includes invalid characters for a local volume name");
     const bind = (Target: string) => ({ Type: "bind", Source: "/x", Target, ReadOnly: false });
     expect(() => parseMount(bind(""))).toThrow("field Target must not be empty");
     expect(() => parseMount({ ...bind("/y"), Type: "npipe" })).toThrow('mount type unknown: "npipe"');
