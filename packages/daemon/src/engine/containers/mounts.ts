@@ -136,7 +136,10 @@ const kept = (mount: RequestedMount) => ({
 async function confine(source: string, caller: Caller): Promise<Pick<ContainerMount, "source" | "confined">> {
   const allowed = caller.role?.limits?.bindSources;
   if (!allowed) return { source, confined: false };
-  return { source: checkBindSource(await realpath(source), allowed, caller), confined: true };
+  const real = await realpath(source).catch(() => {
+    throw invalid(`invalid mount config for type "bind": bind source path does not exist: ${source}`);
+  });
+  return { source: checkBindSource(real, allowed, caller), confined: true };
 }
 
 async function resolveMount(mount: RequestedMount, parts: MountParts): Promise<ContainerMount> {

@@ -142,9 +142,13 @@ export class ContainerOperations {
 
   /** Lets a container go on that somebody stopped without saying so. */
   thawForgotten(container: Container): void {
-    const group = this.#cgroup(container);
-    const { cgroups } = this.#runtime;
-    if (container.alive && !container.paused && cgroups.has(group)) cgroups.freeze(group, false);
+    if (!container.alive || container.paused) return;
+    try {
+      this.#runtime.cgroups.freeze(this.#cgroup(container), false);
+    } catch (error) {
+      // It has ended, and its monitor is about to tell.
+      if (!["ENOENT", "ENODEV"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    }
   }
 
   /** Changes limits and restart policy, all or none; a running container's at once. */
