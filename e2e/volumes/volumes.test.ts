@@ -13,6 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { problems } from "../api/contract.ts";
 import { eventually } from "../harness/command.ts";
 import { TestDaemon } from "../harness/daemon.ts";
 
@@ -342,6 +343,63 @@ describe("options", () => {
       Labels: { a: "b" },
       Options: { type: "tmpfs", device: "tmpfs", o: "size=2m,mode=700" },
     });
+  });
+});
+
+describe("removal of what is mounted", () => {
+  it("waits for the unmount, and touches nothing that is somebody else's", async () => {
+    const mount = "type=volume,dst=/m,volume-opt=type=tmpfs,volume-opt=device=tmpfs";
+    await tsctl("run", "--rm", "--network", "none", "--mount", mount, "busybox", "touch", "/m/x");
+    await eventually("the volume is gone", async () => (await names()).length === 0);
+    await unmounted();
+    writeFileSync(join(scratch, "file"), "precious\n");
+    await tsctl("volume", "create", "-o", "type=none", "-o", `device=${scratch}`, "-o", "o=bind", "bound");
+    execFileSync("mount", ["--bind", scratch, (await inspect("bound")).Mountpoint]);
+    const refused = await daemon.tsctl("volume", "rm", "-f", "bound");
+    expect(refused.stderr).toContain("remove bound: something is still mounted on the volume");
+    execFileSync("umount", [(await inspect("bound")).Mountpoint]);
+    await tsctl("volume", "rm", "bound");
+    expect(readFileSync(join(scratch, "file"), "utf8")).toBe("precious\n");
+  });
+});
+
+describe("the API's description", () => {
+  it("holds for every answer", async () => {
+    const found: string[] = [];
+    const ask = async (
+      method: string,
+      path: string,
+      name = "",
+      body?: object,
+      query = "",
+    ): Promise<number> => {
+      const { status, text } = await daemon.api(
+        method,
+        path.replace("{name}", name) + (query && `?${query}`),
+        body,
+      );
+      const parsed: unknown = text ? JSON.parse(text) : undefined;
+      const words = [...new URLSearchParams(query).keys()];
+      found.push(...problems({ method, path, query: words, requestBody: body, status, body: parsed }));
+      return status;
+    };
+    const all = encodeURIComponent('{"all":["1"]}');
+    const statuses = [
+      await ask("POST", "/volumes/create", "", {
+        Name: "described",
+        Driver: "local",
+        Labels: { a: "b" },
+        DriverOpts: {},
+      }),
+      await ask("POST", "/volumes/create", "", {}),
+      await ask("GET", "/volumes", "", undefined, `filters=${encodeURIComponent('{"dangling":["1"]}')}`),
+      await ask("GET", "/volumes/{name}", "described"),
+      await ask("GET", "/volumes/{name}", "none"),
+      await ask("DELETE", "/volumes/{name}", "none"),
+      await ask("POST", "/volumes/prune", "", undefined, `filters=${all}`),
+      await ask("DELETE", "/volumes/{name}", "described", undefined, "force=1"),
+    ];
+    expect([statuses, found]).toEqual([[201, 201, 200, 200, 404, 404, 200, 204], []]);
   });
 });
 

@@ -332,6 +332,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       statsHistory.close();
       audit.close();
       launcher.close();
+      await volumes.quiet();
       await layers.close(
         (name) =>
           (containers.registry.look(name, everything)?.alive ?? false) ||

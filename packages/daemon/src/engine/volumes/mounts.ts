@@ -51,6 +51,11 @@ export class VolumeMounts {
       .catch((error) => this.#report(error, `unmounting volume ${volume.name}`));
   }
 
+  /** Whether something is mounted on a volume, whoever did it. */
+  isMounted({ name, plan }: Volume): boolean {
+    return plan !== undefined && isMountPoint(this.#places.mountPoint(name));
+  }
+
   async unmountUnused(volume: Volume): Promise<void> {
     if (!volume.plan || volume.holders.size > 0) return;
     const target = this.#places.mountPoint(volume.name);

@@ -70,18 +70,17 @@ export class VolumePlaces {
     return statSync(this.mountPoint(name)).birthtime.toISOString();
   }
 
-  isThere(volume: Named): boolean {
-    return existsSync(this.#base(volume)) && existsSync(join(this.#root, volume.name));
+  /** Whether a volume was made to the end, and its removal has not begun. (Its tree may be out of reach for now.) */
+  isThere({ name }: Named): boolean {
+    return existsSync(join(this.#root, name));
   }
 
   /** Makes a volume's directories; `limit` in bytes for one with a tree. */
   async make(volume: Named, limit: number): Promise<void> {
     const own = join(this.#root, volume.name);
+    if (volume.tree) await this.#trees.makeTree(volume.tree, limit);
     await mkdir(own, { mode: 0o701 });
-    if (volume.tree) {
-      await this.#trees.makeTree(volume.tree, limit);
-      await symlink(this.data(volume), join(own, DATA));
-    }
+    if (volume.tree) await symlink(this.data(volume), join(own, DATA));
     await mkdir(this.data(volume), { mode: 0o755 });
   }
 

@@ -256,6 +256,9 @@ export class VolumeService {
       const users = new Set([...this.usersOf(volume.name), ...volume.reservations, ...volume.holders]);
       throw conflict(`remove ${volume.name}: volume is in use - [${[...users].join(", ")}]`);
     }
+    // Its files would be deleted with it, and they are somebody else's.
+    if (this.mounts.isMounted(volume))
+      throw conflict(`remove ${volume.name}: something is still mounted on the volume`);
     this.#volumes.delete(volume.name);
     try {
       this.places.discard(volume.record);
@@ -270,7 +273,28 @@ export class VolumeService {
   /** Removes a volume if it is there and nothing uses it. */
   removeUnused(name: string): void {
     const volume = this.#volumes.get(name);
-    if (volume && !this.#isUsed(volume) && !volume.busy) this.remove(volume);
+    if (!volume || this.#isUsed(volume)) return;
+    if (!volume.busy && !this.mounts.isMounted(volume)) this.remove(volume);
+    // What its last user had mounted is being taken away.
+    else
+      void volume
+        .exclusively(async () => undefined)
+        .then(() => {
+          if (this.#volumes.get(name) === volume) this.#removeQuietly(volume);
+        });
+  }
+
+  #removeQuietly(volume: Volume): void {
+    try {
+      if (!this.#isUsed(volume)) this.remove(volume);
+    } catch (error) {
+      this.#parts.report(error, `removing volume ${volume.name}`);
+    }
+  }
+
+  /** Resolves when nothing is being done to any volume. */
+  async quiet(): Promise<void> {
+    await Promise.all(this.all().map((volume) => volume.exclusively(async () => undefined)));
   }
 
   async prune(
