@@ -43,7 +43,7 @@ describe("a create beyond the role", () => {
         Mounts: [
           {
             Type: "volume",
-            Source: "v",
+            Source: "vol",
             Target: "/x",
             VolumeOptions: {
               DriverConfig: { Name: "local", Options: { type: "none", o: "bind", device: "/" } },

@@ -96,6 +96,9 @@ POST /volumes/create - o -
 PUT /volumes/:name - o -
 DELETE /volumes/:name - o -
 POST /volumes/prune - o -
+POST /tsd/volumes/:name/snapshot - o -
+GET /tsd/volumes/:name/archive - o -
+PUT /tsd/volumes/:name/archive - o -
 POST /build - o -
 POST /build/prune - o -
 POST /session - o -

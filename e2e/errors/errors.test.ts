@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { run } from "../harness/command.ts";
 import { daemonProgram, TestDaemon, tsctlProgram } from "../harness/daemon.ts";
 import { type BadRequest, badOperations, badRequests, badStarts } from "./table.ts";
+import { badVolumeRequests, badVolumeStarts } from "./volumes-table.ts";
 
 const peer = (process.env.TSD_PEER_DOCKER_HOST ?? "").replace("unix://", "");
 const hasPeer = peer !== "" && existsSync(peer);
@@ -60,7 +61,9 @@ function compare(told: Told, expected: { status: number; message: string | RegEx
   else expect(told.message).toMatch(expected.message);
 }
 
-describe.each([...badRequests, ...badOperations].map((row) => [row.what, row] as const))("%s", (_, row) => {
+describe.each(
+  [...badRequests, ...badOperations, ...badVolumeRequests].map((row) => [row.what, row] as const),
+)("%s", (_, row) => {
   it("is refused in these words", async () => {
     compare(await send(daemon.socket, row), row);
   });
@@ -69,27 +72,30 @@ describe.each([...badRequests, ...badOperations].map((row) => [row.what, row] as
   });
 });
 
-describe.each(badStarts.map((row) => [row.what, row] as const))("start with: %s", (_, row) => {
-  /** Creates, starts, removes; what the start said. */
-  async function start(socket: string): Promise<Told> {
-    const created = await ask(socket, "POST", "/containers/create", {
-      Image: "busybox",
-      Cmd: ["true"],
-      ...row.body,
+describe.each([...badStarts, ...badVolumeStarts].map((row) => [row.what, row] as const))(
+  "start with: %s",
+  (_, row) => {
+    /** Creates, starts, removes; what the start said. */
+    async function start(socket: string): Promise<Told> {
+      const created = await ask(socket, "POST", "/containers/create", {
+        Image: "busybox",
+        Cmd: ["true"],
+        ...row.body,
+      });
+      expect(created.status, created.message).toBe(201);
+      const told = await ask(socket, "POST", `/containers/${created.id}/start`);
+      await ask(socket, "DELETE", `/containers/${created.id}?force=1&v=1`);
+      return told;
+    }
+    it("is refused, and nothing is left of it", async () => {
+      compare(await start(daemon.socket), row);
+      expect(await daemon.lastingLeaks()).toEqual([]);
     });
-    expect(created.status, created.message).toBe(201);
-    const told = await ask(socket, "POST", `/containers/${created.id}/start`);
-    await ask(socket, "DELETE", `/containers/${created.id}?force=1`);
-    return told;
-  }
-  it("is refused, and nothing is left of it", async () => {
-    compare(await start(daemon.socket), row);
-    expect(await daemon.lastingLeaks()).toEqual([]);
-  });
-  it.skipIf(!hasPeer || !row.shared)("in dockerd's words", async () => {
-    expect((await start(peer)).message).toMatch(row.shared ?? /^/);
-  });
-});
+    it.skipIf(!hasPeer || !row.shared)("in dockerd's words", async () => {
+      expect((await start(peer)).message).toMatch(row.shared ?? /^/);
+    });
+  },
+);
 
 describe("what is no request's fault", () => {
   it("an ambiguous id prefix", async () => {

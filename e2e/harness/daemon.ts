@@ -150,10 +150,14 @@ export class TestDaemon {
     await gone;
   }
 
-  /** Removes every container. */
+  /** Removes every container and every volume. */
   async clear(): Promise<void> {
     const list = JSON.parse((await this.api("GET", "/containers/json?all=1")).text) as { Id: string }[];
     for (const { Id } of list) await this.api("DELETE", `/containers/${Id}?force=1&v=1`);
+    const { Volumes } = JSON.parse((await this.api("GET", "/volumes")).text) as {
+      Volumes: { Name: string }[];
+    };
+    for (const { Name } of Volumes) await this.api("DELETE", `/volumes/${Name}`);
   }
 
   /** What containers have left on the machine, in words; empty when nothing. */
@@ -231,6 +235,8 @@ export class TestDaemon {
       () => undefined,
     );
     const found = await this.leaks();
+    for (const name of readdirSync(join(this.dataRoot, "volumes")))
+      if (name !== ".trash") found.push(`volume directory ${name}`);
     await this.end();
     await eventually("no mount", () => this.#mounted().length === 0, 5000).catch(() => undefined);
     found.push(...this.#mounted());

@@ -144,11 +144,6 @@ describe("tsctl", () => {
   it("refuses what is not built yet, and what it does not know, by name", async () => {
     const later = await daemon.tsctl("build", ".");
     expect([later.status, later.stderr]).toEqual([1, expect.stringContaining("'build' is not built yet")]);
-    const volumes = await daemon.tsctl("run", "--volumes-from", "other", "busybox");
-    expect([volumes.status, volumes.stderr]).toEqual([
-      125,
-      expect.stringContaining("not implemented: HostConfig.VolumesFrom"),
-    ]);
     expect((await daemon.tsctl("run", "--nosuch", "busybox")).status).toBe(125);
   });
 });

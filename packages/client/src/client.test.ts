@@ -62,6 +62,20 @@ describe("flags", () => {
     expect(request("--mount", "type=bind,src=/a,dst=/b,ro", "x").HostConfig?.Mounts).toEqual([
       { Type: "bind", Source: "/a", Target: "/b", ReadOnly: true },
     ]);
+    const volume =
+      'type=volume,src=v,dst=/b,volume-subpath=a/b,volume-opt=type=nfs,"volume-opt=o=addr=h,rw",volume-label=a=b';
+    expect(request("--mount", volume, "x").HostConfig?.Mounts).toEqual([
+      {
+        Type: "volume",
+        Source: "v",
+        Target: "/b",
+        VolumeOptions: {
+          Subpath: "a/b",
+          DriverConfig: { Options: { type: "nfs", o: "addr=h,rw" } },
+          Labels: { a: "b" },
+        },
+      },
+    ]);
     expect(request("-i", "x")).toMatchObject({ OpenStdin: true, StdinOnce: true, AttachStdin: true });
   });
   it("are refused by name", () => {

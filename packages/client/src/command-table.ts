@@ -56,6 +56,14 @@ export const commands: Readonly<Record<string, Loader>> = {
   "network prune": async () => (await import("./commands/network.ts")).prune,
   "network connect": async () => (await import("./commands/network.ts")).connect,
   "network disconnect": async () => (await import("./commands/network.ts")).disconnect,
+  "volume create": async () => (await import("./commands/volume.ts")).create,
+  "volume ls": async () => (await import("./commands/volume.ts")).ls,
+  "volume inspect": async () => (await import("./commands/volume.ts")).inspect,
+  "volume rm": async () => (await import("./commands/volume.ts")).rm,
+  "volume prune": async () => (await import("./commands/volume.ts")).prune,
+  "volume snapshot": async () => (await import("./commands/volume-contents.ts")).snapshot,
+  "volume backup": async () => (await import("./commands/volume-contents.ts")).backup,
+  "volume restore": async () => (await import("./commands/volume-contents.ts")).restore,
   "policy apply": async () => (await import("./commands/policy.ts")).apply,
   "policy diff": async () => (await import("./commands/policy.ts")).diff,
   "policy get": async () => (await import("./commands/policy.ts")).get,
@@ -156,6 +164,18 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
     connect: "network connect",
     disconnect: "network disconnect",
   },
+  volume: {
+    create: "volume create",
+    ls: "volume ls",
+    list: "volume ls",
+    inspect: "volume inspect",
+    rm: "volume rm",
+    remove: "volume rm",
+    prune: "volume prune",
+    snapshot: "volume snapshot",
+    backup: "volume backup",
+    restore: "volume restore",
+  },
   policy: {
     apply: "policy apply",
     diff: "policy diff",
@@ -202,7 +222,5 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
 
 /** docker's commands that are still to come. */
 export const later: ReadonlySet<string> = new Set(
-  "build compose node plugin secret service stack swarm volume builder buildx checkpoint config manifest".split(
-    " ",
-  ),
+  "build compose node plugin secret service stack swarm builder buildx checkpoint config manifest".split(" "),
 );

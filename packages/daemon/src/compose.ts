@@ -21,6 +21,7 @@ import { ContainerOperations } from "./engine/containers/operations.ts";
 import { ContainerRoots } from "./engine/containers/roots.ts";
 import { ContainerService } from "./engine/containers/service.ts";
 import { ensureSkeleton } from "./engine/containers/skeleton.ts";
+import { volumeNames } from "./engine/containers/starter.ts";
 import { StatsHistory } from "./engine/containers/stats-history.ts";
 import { EventBus } from "./engine/events/bus.ts";
 import { ExecService } from "./engine/exec/service.ts";
@@ -46,12 +47,13 @@ import { NetworkService } from "./engine/networks/service.ts";
 import { sweepShapers } from "./engine/networks/shaping.ts";
 import { PolicyService } from "./engine/policies/service.ts";
 import { WritableLayers } from "./engine/storage/writable-layers.ts";
-import { diskUsage } from "./engine/system/disk-usage.ts";
+import { diskUsage, sizeOfVolume } from "./engine/system/disk-usage.ts";
 import { infoView } from "./engine/system/info.ts";
 import type { ImagePolicy } from "./engine/trust/policy.ts";
 import { ImageTrust } from "./engine/trust/service.ts";
 import { publishSignature } from "./engine/trust/sign.ts";
-import { LocalVolumes } from "./engine/volumes.ts";
+import { VolumeContents } from "./engine/volumes/contents.ts";
+import { VolumeService } from "./engine/volumes/service.ts";
 import { createApp } from "./http/app.ts";
 import type { Engine } from "./http/engine.ts";
 import { engineMetrics, type Metrics } from "./http/metrics.ts";
@@ -192,13 +194,20 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     mtu: settings.mtu,
     watchers: [policies, chains, names],
   });
-  const volumes = new LocalVolumes(join(dataRoot, "volumes"), events, volumeStore(db));
   // Loop devices are known by their files' real paths.
   const layers = new WritableLayers({
     root: join(dataRoot, "containers"),
     drivers: quotaDrivers(join(realpathSync(dataRoot), "quota"), report),
     wanted: settings.storage.quotaDriver,
     defaultSize: settings.storage.defaultSize,
+    report,
+  });
+  const volumes = new VolumeService({
+    root: join(dataRoot, "volumes"),
+    store: volumeStore(db),
+    trees: layers,
+    archiver,
+    events,
     report,
   });
   const containers = new ContainerService({
@@ -238,6 +247,11 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     policy: () => collection,
     report,
   });
+  volumes.usersOf = (name) =>
+    containers.registry
+      .all()
+      .filter((container) => volumeNames(container).includes(name))
+      .map(({ id }) => id);
   const execs = new ExecService({ runtime, containers, store: execStore(db), report });
   const { lifecycle } = containers;
   const health = new HealthMonitors(
@@ -258,14 +272,21 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const statsHistory = new StatsHistory(runtime);
   lifecycle.observe(statsHistory);
   const operations = new ContainerOperations(containers, runtime, layers);
-  const roots = new ContainerRoots(runtime, containers.starter);
+  const roots = new ContainerRoots(runtime, containers.starter, volumes);
   const archives = new ContainerArchives(containers, roots, archiver);
   const commits = new Commits(containers, operations, archives, images);
   await images.open();
   await networks.open();
   await layers.open();
+  await volumes.open();
+  for (const container of containers.registry.all()) volumes.takeUp(volumeNames(container), container.id);
   await execs.adopt();
   logger.info(await adoptContainers(lifecycle), "containers of an earlier daemon taken up");
+  for (const container of containers.registry.all()) {
+    if (container.alive) operations.thawForgotten(container);
+    else volumes.release(volumeNames(container), container.id);
+  }
+  await volumes.unmountStrays();
   networks.settle();
   policies.open();
   chains.open();
@@ -306,6 +327,8 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     policies,
     chains,
     volumes,
+    volumeContents: new VolumeContents({ volumes, archiver, containers, operations, report }),
+    sizeOfVolume: (volume) => sizeOfVolume(archiver, volume),
     layers,
     events,
     audit,
@@ -361,7 +384,12 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       audit.close();
       launcher.close();
       await registries.close();
-      await layers.close((name) => containers.registry.look(name, everything)?.alive ?? false);
+      await volumes.quiet();
+      await layers.close(
+        (name) =>
+          (containers.registry.look(name, everything)?.alive ?? false) ||
+          volumes.all().some(({ record, holders }) => record.tree === name && holders.size > 0),
+      );
       db.close();
     },
   };

@@ -81,19 +81,33 @@ static int open_file_inside(int root, const char *path) {
     return open_inside(root, path, 0);
 }
 
+/* The place that a bind's source names; with a subpath, what that leads to without leaving the source. */
+static int open_source(struct context *context, const struct step *step) {
+    const char *source = step->fields[1].string, *subpath = step->fields[4].string;
+    int place = kernel_openat2(AT_FDCWD, source, O_PATH, step->fields[3].number ? RESOLVE_NO_SYMLINKS : 0);
+    if (place < 0) return fail(context, "openat2", source);
+    if (!*subpath) return place;
+    int inside = kernel_openat2(place, subpath, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+    if (inside < 0) fail(context, "openat2", subpath);
+    close(place);
+    return inside;
+}
+
 int mount_bind_open(struct context *context, const struct step *step) {
     uint64_t slot = step->fields[0].number;
     const char *source = step->fields[1].string;
     if (slot >= BIND_SLOTS || context->slots[slot] >= 0) return errno = EINVAL, fail(context, "slot", source);
     unsigned flags = OPEN_TREE_CLONE | (step->fields[2].number ? AT_RECURSIVE : 0);
-    int confined = step->fields[3].number ? kernel_openat2(AT_FDCWD, source, O_PATH, RESOLVE_NO_SYMLINKS) : -1;
-    if (step->fields[3].number && confined < 0) return fail(context, "openat2", source);
-    int tree = confined >= 0 ? kernel_open_tree(confined, "", flags | AT_EMPTY_PATH)
-                             : kernel_open_tree(AT_FDCWD, source, flags);
-    if (tree < 0) fail(context, "open_tree", source);
-    if (confined >= 0) close(confined);
-    context->slots[slot] = tree;
-    return tree < 0 ? -1 : 0;
+    if (!step->fields[3].number && !*step->fields[4].string) {
+        context->slots[slot] = kernel_open_tree(AT_FDCWD, source, flags);
+        return context->slots[slot] < 0 ? fail(context, "open_tree", source) : 0;
+    }
+    int place = open_source(context, step);
+    if (place < 0) return -1;
+    context->slots[slot] = kernel_open_tree(place, "", flags | AT_EMPTY_PATH);
+    if (context->slots[slot] < 0) fail(context, "open_tree", source);
+    close(place);
+    return context->slots[slot] < 0 ? -1 : 0;
 }
 
 /* Mounts can be copied only by who is in their namespace, so this process visits it for the one call. */

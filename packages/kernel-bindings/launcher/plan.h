@@ -39,7 +39,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(37, DOMAINNAME, "domainname", STAGE_CHILD, "s") \
     X(38, NETFILTER, "netfilter", STAGE_CHILD, "b") \
     X(39, BIND_OPEN_IN, "bind.open-in", STAGE_CHILD, "uss") \
-    X(40, BIND_OPEN, "bind.open", STAGE_CHILD, "usuu") \
+    X(40, BIND_OPEN, "bind.open", STAGE_CHILD, "usuus") \
     X(41, PROPAGATION, "propagation", STAGE_CHILD, "su") \
     X(42, ROOT_OVERLAY, "root.overlay", STAGE_CHILD, "slssl") \
     X(43, MOUNT, "mount", STAGE_CHILD, "sslusu") \

@@ -128,13 +128,27 @@ export class Archiver {
     place: ArchivePlace,
     path: string,
     source: Readable,
-    options: { owner?: { uid: number; gid: number } | undefined; sameKind: boolean },
+    options: {
+      owner?: { uid: number; gid: number } | undefined;
+      sameKind?: boolean;
+      /** The archive's "." is the directory itself. */
+      top?: boolean;
+    },
   ): Promise<void> {
     const owner = options.owner ? ["--owner", `${options.owner.uid}:${options.owner.gid}`] : [];
-    const words = [...owner, ...(options.sameKind ? ["--same-kind"] : []), "unpack", path];
+    const flags = [...(options.sameKind ? ["--same-kind"] : []), ...(options.top ? ["--top"] : [])];
+    const words = [...owner, ...flags, "unpack", path];
     const child = this.#spawn(words, place);
     child.stdout?.resume();
     await this.#feed(child, source);
+  }
+
+  /** Makes one directory's contents and attributes another's; both descriptors stay the caller's. */
+  async copy(from: number, to: number): Promise<void> {
+    const child = this.#spawn(["copy"], { root: to, directory: from });
+    child.stdin?.end();
+    child.stdout?.resume();
+    await ended(child);
   }
 
   /** Unpacks an image's layer: at most `maximum` bytes of contents. */

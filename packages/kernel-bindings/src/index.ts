@@ -13,6 +13,7 @@ export * from "./later.ts";
 export * from "./launcher.ts";
 export * from "./libc.ts";
 export * from "./monitor.ts";
+export * from "./mount-later.ts";
 export * from "./name-server.ts";
 export * from "./netfilter/connections.ts";
 export * as rule from "./netfilter/expressions.ts";

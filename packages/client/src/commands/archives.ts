@@ -7,7 +7,7 @@ import { expectArguments, parseFlags, UsageError } from "../flags.ts";
 import type { Answer } from "../sdk/transport.ts";
 
 /** A file, or our stdin for "-". */
-async function archive(path: string): Promise<Readable> {
+export async function archive(path: string): Promise<Readable> {
   if (path === "-") return process.stdin;
   const stream = createReadStream(path, { highWaterMark: 1 << 18 });
   await new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-// tsctl inspect: containers and images.
+// tsctl inspect: containers, images, networks and volumes.
 import { type Command, print } from "../context.ts";
 import { expectArguments, parseFlags } from "../flags.ts";
 import { compileTemplate } from "../output/template.ts";
@@ -7,23 +7,24 @@ import { ApiError } from "../sdk/errors.ts";
 export const inspect: Command = async (words, context) => {
   const flags = parseFlags(words, { format: ["text", "f"], type: ["text"], size: ["bool", "s"] });
   expectArguments(flags, "inspect", 1);
-  const { containers, images } = context.client;
+  const { containers, images, networks, volumes } = context.client;
   const type = flags.text("type") ?? "";
+  const kinds: [kind: string, look: (name: string) => Promise<unknown>][] = [
+    ["container", (name) => containers.inspect(name)],
+    ["image", (name) => images.inspect(name)],
+    ["network", (name) => networks.inspect(name)],
+    ["volume", (name) => volumes.inspect(name)],
+  ];
   const look = async (name: string): Promise<unknown> => {
-    if (type !== "image") {
+    for (const [kind, find] of kinds) {
+      if (type !== "" && type !== kind) continue;
       try {
-        return await containers.inspect(name);
+        return await find(name);
       } catch (error) {
-        if (!(error instanceof ApiError) || error.status !== 404 || type === "container") throw error;
+        if (!(error instanceof ApiError) || error.status !== 404 || type !== "") throw error;
       }
     }
-    try {
-      return await images.inspect(name);
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404 && type === "")
-        throw new Error(`Error: No such object: ${name}`);
-      throw error;
-    }
+    throw new Error(type ? `"${type}" is not a valid value for --type` : `Error: No such object: ${name}`);
   };
   const found: unknown[] = [];
   let status = 0;

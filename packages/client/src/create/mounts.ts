@@ -12,7 +12,12 @@ export function mount(text: string): NonNullable<HostConfig["Mounts"]>[number] {
     result[group] ??= {};
     return result[group] as Record<string, unknown>;
   };
-  for (const field of text.split(",")) {
+  const driver = (): Record<string, unknown> => {
+    const volume = options("VolumeOptions");
+    volume.DriverConfig ??= {};
+    return volume.DriverConfig as Record<string, unknown>;
+  };
+  for (const field of fields(text)) {
     const at = field.indexOf("=");
     const key = (at < 0 ? field : field.slice(0, at)).toLowerCase();
     const value = at < 0 ? "true" : field.slice(at + 1);
@@ -27,6 +32,9 @@ export function mount(text: string): NonNullable<HostConfig["Mounts"]>[number] {
     else if (key === "bind-recursive") bindRecursive(options("BindOptions"), value, text);
     else if (key === "volume-nocopy") options("VolumeOptions").NoCopy = value === "true";
     else if (key === "volume-subpath") options("VolumeOptions").Subpath = value;
+    else if (key === "volume-driver") driver().Name = value;
+    else if (key === "volume-opt") setPair(driver(), "Options", value);
+    else if (key === "volume-label") setPair(options("VolumeOptions"), "Labels", value);
     else if (key === "tmpfs-size") options("TmpfsOptions").SizeBytes = parseBytes("mount", value);
     else if (key === "tmpfs-mode") options("TmpfsOptions").Mode = Number.parseInt(value, 8);
     else
@@ -37,6 +45,20 @@ export function mount(text: string): NonNullable<HostConfig["Mounts"]>[number] {
   if (!result.Target)
     throw new UsageError(`invalid argument "${text}" for "--mount" flag: target is required`);
   return result as NonNullable<HostConfig["Mounts"]>[number];
+}
+
+/** Comma-separated fields, as in CSV: one in double quotes may hold commas, and two quotes for one. */
+function fields(text: string): string[] {
+  return [...text.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"(?=,|$)|([^,]*))/g)].map(
+    ([, quoted, plain = ""]) => quoted?.replaceAll('""', '"') ?? plain,
+  );
+}
+
+/** Adds key=value to a group of them. */
+function setPair(group: Record<string, unknown>, name: string, pair: string): void {
+  const at = pair.indexOf("=");
+  const [key, value] = at < 0 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)];
+  group[name] = { ...(group[name] as object | undefined), [key]: value };
 }
 
 function bindRecursive(bindOptions: Record<string, unknown>, value: string, text: string): void {

@@ -13,6 +13,7 @@ import type { ClientOptions } from "./options.ts";
 import { Policies } from "./policies.ts";
 import { withQuery } from "./query.ts";
 import { Roles } from "./roles.ts";
+import { Volumes } from "./volumes.ts";
 
 /** An engine. Every call rejects with ApiError where the engine refuses, and with ConnectionError where it is not to be
  * reached. */
@@ -22,6 +23,7 @@ export class TsdClient {
   readonly execs: Execs;
   readonly images: Images;
   readonly networks: Networks;
+  readonly volumes: Volumes;
   readonly policies: Policies;
   readonly chains: Chains;
   readonly audit: Audit;
@@ -36,6 +38,7 @@ export class TsdClient {
     this.execs = new Execs(channel);
     this.images = new Images(channel);
     this.networks = new Networks(channel);
+    this.volumes = new Volumes(channel);
     this.policies = new Policies(channel);
     this.chains = new Chains(channel);
     this.audit = new Audit(channel);

@@ -7,6 +7,7 @@ import type {
   execCreateSchema,
 } from "./schemas/container-create.ts";
 import type { networkCreateSchema } from "./schemas/network.ts";
+import type { volumeCreateSchema } from "./schemas/volume.ts";
 
 /** What POST /containers/create takes: everything is optional but the image. */
 export type ContainerCreateRequest = z.input<typeof containerCreateSchema>;
@@ -15,6 +16,21 @@ export type ExecCreateRequest = z.input<typeof execCreateSchema>;
 
 /** What POST /networks/create takes: everything is optional but the name. */
 export type NetworkCreateRequest = z.input<typeof networkCreateSchema>;
+/** What POST /volumes/create takes: everything is optional. */
+export type VolumeCreateRequest = z.input<typeof volumeCreateSchema>;
+
+/** A volume, as list and inspect show it. */
+export interface VolumeInspect {
+  Name: string;
+  Driver: string;
+  Mountpoint: string;
+  CreatedAt: string;
+  Scope: string;
+  Labels: Record<string, string> | null;
+  Options: Record<string, string> | null;
+  Owner: string;
+}
+
 /** What is asked of a network for a container. */
 export type EndpointSettings = z.input<typeof endpointSchema>;
 

@@ -23,7 +23,9 @@ import type { NetworkService } from "../engine/networks/service.ts";
 import type { PolicyService } from "../engine/policies/service.ts";
 import type { WritableLayers } from "../engine/storage/writable-layers.ts";
 import type { ImageSignature } from "../engine/trust/signatures.ts";
-import type { LocalVolumes } from "../engine/volumes.ts";
+import type { VolumeContents } from "../engine/volumes/contents.ts";
+import type { VolumeService } from "../engine/volumes/service.ts";
+import type { VolumeView } from "../engine/volumes/view.ts";
 
 export interface Engine {
   containers: ContainerService;
@@ -49,7 +51,10 @@ export interface Engine {
   networkConnections: NetworkConnections;
   policies: PolicyService;
   chains: ChainService;
-  volumes: LocalVolumes;
+  volumes: VolumeService;
+  volumeContents: VolumeContents;
+  /** Bytes of a volume's files; −1 when it went away meanwhile. */
+  sizeOfVolume(volume: VolumeView): Promise<number>;
   layers: WritableLayers;
   events: EventBus;
   /** Where archives are spooled while they load. */

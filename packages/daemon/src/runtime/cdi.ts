@@ -188,6 +188,7 @@ function addEdits(result: DeviceEdits, name: string, edits: Edits): void {
       readOnly: (options ?? []).includes("ro"),
       readOnlyRecursive: false,
       confined: false,
+      subpath: "",
       recursive: (options ?? []).includes("rbind"),
       propagation: "private",
     });

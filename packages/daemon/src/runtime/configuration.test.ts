@@ -79,10 +79,46 @@ describe("mounts", () => {
     expect(() => parseBind("/a:/b:zz")).toThrow("invalid mode: zz");
     expect(() => parseBind("/a:/b:ro,rw")).toThrow("invalid mode: ro,rw");
     expect(() => parseBind("/a:/")).toThrow("destination can't be '/'");
-    expect(() => parseBind("a b:/x")).toThrow("includes invalid characters for a local volume name");
     const bind = (Target: string) => ({ Type: "bind", Source: "/x", Target, ReadOnly: false });
     expect(() => parseMount(bind(""))).toThrow("field Target must not be empty");
     expect(() => parseMount({ ...bind("/y"), Type: "npipe" })).toThrow('mount type unknown: "npipe"');
+  });
+  it("volumes of the long form", () => {
+    const volume = { Type: "volume", Source: "vol", Target: "/x", ReadOnly: true };
+    const DriverConfig = { Name: "local", Options: { type: "tmpfs" } };
+    const VolumeOptions = { NoCopy: true, Subpath: "a/./b", Labels: { a: "b" }, DriverConfig };
+    expect(parseMount({ ...volume, VolumeOptions })).toMatchObject({
+      noCopy: true,
+      subpath: "a/./b",
+      driver: "local",
+      driverOptions: { type: "tmpfs" },
+      labels: { a: "b" },
+      readOnlyRecursive: true,
+    });
+    const subpath = (Subpath: string) => () =>
+      parseMount({ ...volume, VolumeOptions: { ...VolumeOptions, Subpath } });
+    for (const out of ["..", "../a", "a/../..", "/a", "a\0b"])
+      expect(subpath(out), out).toThrow("subpath must be a relative path within the volume");
+    for (const inside of ["..a", "a/..", "a/../b"]) expect(subpath(inside), inside).not.toThrow();
+    const BindOptions = {
+      Propagation: "",
+      NonRecursive: false,
+      CreateMountpoint: false,
+      ReadOnlyNonRecursive: true,
+      ReadOnlyForceRecursive: false,
+    };
+    const bind = { Type: "bind", Source: "/a", Target: "/x", ReadOnly: true };
+    expect(parseMount({ ...bind, BindOptions }).readOnlyRecursive).toBe(false);
+    expect(() =>
+      parseMount({ ...bind, BindOptions: { ...BindOptions, ReadOnlyForceRecursive: true } }),
+    ).toThrow("mount options conflict");
+    expect(() => parseMount({ ...bind, VolumeOptions })).toThrow(
+      'VolumeOptions must not be specified on mount type "bind"',
+    );
+    const TmpfsOptions = { SizeBytes: 1024, Mode: 0o700, Options: [["noexec"], ["uid", "5"]] };
+    expect(
+      parseMount({ Type: "tmpfs", Source: "", Target: "/x", ReadOnly: false, TmpfsOptions }).tmpfsOptions,
+    ).toBe("size=1024,mode=700,noexec,uid=5");
   });
   it("tmpfs options", () => {
     expect(parseTmpfs("size=1m,exec,mode=700")).toEqual({ options: ["size=1m", "mode=700"], attributes: 6 });

@@ -25,6 +25,12 @@ export interface RequestedMount {
   createSource: boolean;
   noCopy: boolean;
   tmpfsOptions: string;
+  /** What of a volume is mounted; "" for all of it. */
+  subpath: string;
+  /** Of a volume that is to be made. */
+  driver: string;
+  driverOptions: Record<string, string> | null;
+  labels: Record<string, string> | null;
 }
 
 const propagations = new Set(["private", "rprivate", "slave", "rslave", "shared", "rshared"]);
@@ -43,8 +49,6 @@ export function checkTarget(target: string, introduction = ""): string {
     throw new SpecificationError("invalid", `${introduction}invalid specification: destination can't be '/'`);
   return clean;
 }
-
-const volumeName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
 /** One of HostConfig.Binds: source:target[:mode], or a lone target for an anonymous volume. */
 export function parseBind(text: string): RequestedMount {
@@ -72,23 +76,22 @@ export function parseBind(text: string): RequestedMount {
   } catch (error) {
     throw error instanceof SpecificationError ? new SpecificationError("system", error.message) : error;
   }
-  if (type === "volume" && source && !volumeName.test(source))
-    throw new SpecificationError(
-      "invalid",
-      `create ${source}: "${source}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
-    );
   return {
     type,
     source: type === "bind" ? posix.normalize(source) : source,
     target,
     readOnly: writes[0] === "ro" || writes[0] === "rro",
-    readOnlyRecursive: type === "bind",
+    readOnlyRecursive: true,
     recursive: true,
     propagation: (ways[0] as Propagation | undefined) ?? "rprivate",
     mode,
     createSource: true,
     noCopy: words.includes("nocopy"),
     tmpfsOptions: "",
+    subpath: "",
+    driver: "",
+    driverOptions: null,
+    labels: null,
   };
 }
 
@@ -98,11 +101,53 @@ interface MountRequestLike {
   Target: string;
   ReadOnly: boolean;
   BindOptions?:
-    | { Propagation: string; NonRecursive: boolean; CreateMountpoint: boolean; ReadOnlyNonRecursive: boolean }
+    | {
+        Propagation: string;
+        NonRecursive: boolean;
+        CreateMountpoint: boolean;
+        ReadOnlyNonRecursive: boolean;
+        ReadOnlyForceRecursive: boolean;
+      }
     | null
     | undefined;
-  VolumeOptions?: { NoCopy: boolean; Subpath: string } | null | undefined;
-  TmpfsOptions?: { SizeBytes: number; Mode: number } | null | undefined;
+  VolumeOptions?:
+    | {
+        NoCopy: boolean;
+        Subpath: string;
+        Labels: Record<string, string> | null;
+        DriverConfig?: { Name: string; Options: Record<string, string> | null } | null | undefined;
+      }
+    | null
+    | undefined;
+  TmpfsOptions?:
+    | { SizeBytes: number; Mode: number; Options?: readonly (readonly string[])[] | null | undefined }
+    | null
+    | undefined;
+}
+
+const groups = { bind: "BindOptions", volume: "VolumeOptions", tmpfs: "TmpfsOptions" } as const;
+
+/** A path that leads nowhere but down, as Go's filepath.IsLocal has it. */
+const isLocal = (path: string): boolean =>
+  !path.startsWith("/") && !/^\.\.(\/|$)/.test(posix.normalize(path)) && !path.includes("\0");
+
+function checkVolumeMount(request: MountRequestLike, failure: (reason: string) => SpecificationError): void {
+  const anonymous = request.Source === "";
+  const subpath = request.VolumeOptions?.Subpath ?? "";
+  if (subpath && anonymous) throw failure("must not set Subpath when using anonymous volumes");
+  if (subpath && !isLocal(subpath)) throw failure("subpath must be a relative path within the volume");
+  if (request.ReadOnly && anonymous) throw failure("must not set ReadOnly mode when using anonymous volumes");
+}
+
+/** size, mode and further options, each a flag or a key with its value. */
+function tmpfsWords(request: MountRequestLike): string[] {
+  const { SizeBytes, Mode, Options } = request.TmpfsOptions ?? { SizeBytes: 0, Mode: 0 };
+  return [
+    ...(SizeBytes > 0 ? [`size=${SizeBytes}`] : []),
+    ...(Mode ? [`mode=${Mode.toString(8)}`] : []),
+    ...(Options ?? []).map((words) => words.join("=")),
+    ...(request.ReadOnly ? ["ro"] : []),
+  ];
 }
 
 /** One of HostConfig.Mounts. */
@@ -111,6 +156,12 @@ export function parseMount(request: MountRequestLike): RequestedMount {
   const failure = (reason: string) => new SpecificationError("invalid", `${introduction}${reason}`);
   if (request.Type !== "bind" && request.Type !== "volume" && request.Type !== "tmpfs")
     throw new SpecificationError("invalid", `mount type unknown: "${request.Type}"`);
+  for (const [type, group] of Object.entries(groups))
+    if (type !== request.Type && request[group])
+      throw new SpecificationError(
+        "invalid",
+        `${group} must not be specified on mount type ${JSON.stringify(request.Type)}`,
+      );
   if (!request.Target) throw failure("field Target must not be empty");
   const target = checkTarget(request.Target, introduction);
   if (request.Type === "bind") {
@@ -121,11 +172,10 @@ export function parseMount(request: MountRequestLike): RequestedMount {
   if (request.Type === "tmpfs" && request.Source) throw failure("field Source must not be specified");
   const propagation = request.BindOptions?.Propagation || "rprivate";
   if (!propagations.has(propagation)) throw failure(`invalid propagation mode: ${propagation}`);
-  const tmpfs = [
-    ...(request.TmpfsOptions?.SizeBytes ? [`size=${request.TmpfsOptions.SizeBytes}`] : []),
-    ...(request.TmpfsOptions?.Mode ? [`mode=${request.TmpfsOptions.Mode.toString(8)}`] : []),
-    ...(request.ReadOnly ? ["ro"] : []),
-  ];
+  if (request.BindOptions?.ReadOnlyNonRecursive && request.BindOptions.ReadOnlyForceRecursive)
+    throw failure("mount options conflict: ReadOnlyNonRecursive and ReadOnlyForceRecursive");
+  if (request.Type === "volume") checkVolumeMount(request, failure);
+  const driver = request.VolumeOptions?.DriverConfig;
   return {
     type: request.Type,
     source: request.Type === "bind" ? posix.normalize(request.Source) : request.Source,
@@ -137,7 +187,11 @@ export function parseMount(request: MountRequestLike): RequestedMount {
     mode: "",
     createSource: request.BindOptions?.CreateMountpoint ?? false,
     noCopy: request.VolumeOptions?.NoCopy ?? false,
-    tmpfsOptions: tmpfs.join(","),
+    tmpfsOptions: tmpfsWords(request).join(","),
+    subpath: request.VolumeOptions?.Subpath ?? "",
+    driver: driver?.Name ?? "",
+    driverOptions: driver?.Options ?? null,
+    labels: request.VolumeOptions?.Labels ?? null,
   };
 }
 

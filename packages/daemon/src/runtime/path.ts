@@ -11,6 +11,9 @@ const MAXIMUM_LINKS = 40;
 export const openDirectory = (root: number, path: string): number =>
   openat2(root, path, O_PATH | constants.O_DIRECTORY, INSIDE);
 
+/** Opens whatever a path of the root leads to, without reading it. Throws KernelError. The caller closes it. */
+export const openInside = (root: number, path: string): number => openat2(root, path, O_PATH, INSIDE);
+
 /** What a path stands for: `directory` (to be closed by the caller) and the name in it; "." for the directory itself. */
 export interface Located {
   directory: number;

@@ -35,6 +35,8 @@ export type MountSpec =
       readOnlyRecursive: boolean;
       /** No symbolic link may stand in the source's path. */
       confined: boolean;
+      /** What of the source is meant, without a way out of it; "" for all of it. */
+      subpath: string;
       recursive: boolean;
       propagation: "private" | "slave" | "shared";
     }

@@ -5,8 +5,9 @@
  *   tsd-archive pack-contents                        a tar of all that is there
  *   tsd-archive pack-layer                           a tar of an overlay's upper directory, as an image's layer
  *   tsd-archive list-layer                           what is in an overlay's upper directory (tree.h)
- *   tsd-archive [--devices FILE] [--owner UID:GID] [--same-kind] unpack PATH   (PATH is what messages say)
+ *   tsd-archive [--devices FILE] [--owner UID:GID] [--same-kind] [--top] unpack PATH   (PATH is what messages say)
  *   tsd-archive [--maximum BYTES] unpack-layer       a layer's tar from standard input; says what is opaque
+ *   tsd-archive copy                                 a copy of what is there (outside the root, here) into the root
  *
  * FILE is the tasks file of a devices control group to join: what the container may not open, this may not either. */
 #include <errno.h>
@@ -49,6 +50,7 @@ int main(int count, char **arguments) {
     for (int i = 1; i < count && !mode; i++) {
         if (strcmp(arguments[i], "--devices") == 0) devices = next(count, arguments, &i);
         else if (strcmp(arguments[i], "--same-kind") == 0) unpacking.same_kind = true;
+        else if (strcmp(arguments[i], "--top") == 0) unpacking.top = true;
         else if (strcmp(arguments[i], "--maximum") == 0) unpacking.maximum_bytes = strtoull(next(count, arguments, &i), NULL, 10);
         else if (strcmp(arguments[i], "--owner") == 0) {
             char *end;
@@ -61,7 +63,7 @@ int main(int count, char **arguments) {
             if (strcmp(mode, "unpack") == 0) unpacking.path = next(count, arguments, &i);
         }
     }
-    if (!mode) give_up("usage: tsd-archive [OPTIONS] pack|pack-layer|unpack|unpack-layer …");
+    if (!mode) give_up("usage: tsd-archive [OPTIONS] pack|pack-layer|unpack|unpack-layer|copy …");
     packing.layer = strcmp(mode, "pack-layer") == 0;
     unpacking.layer = strcmp(mode, "unpack-layer") == 0;
     bool listing = strcmp(mode, "list-layer") == 0;
@@ -69,6 +71,7 @@ int main(int count, char **arguments) {
     if (devices) join_devices(devices);
     if (confine(ROOT, packing.layer || listing, &call) < 0) give_up("%s: %s", call, strerror(errno));
     if (listing) list(PLACE);
+    else if (strcmp(mode, "copy") == 0) copy(PLACE);
     else if (strncmp(mode, "pack", 4) == 0) pack(&packing);
     else unpack(&unpacking);
     return fflush(stdout) == 0 ? 0 : 1;

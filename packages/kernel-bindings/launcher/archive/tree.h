@@ -31,10 +31,15 @@ struct unpack_options {
     uid_t user;
     gid_t group;
     bool same_kind;         /* a directory is never replaced by something else, nor the other way round */
+    bool top;               /* the archive's "." is the directory itself, with its owner, mode and attributes */
     bool layer;             /* an image's layer: whiteouts become the overlay's, and what is opaque is printed */
     uint64_t maximum_bytes; /* the most contents that are written; 0 for no limit */
 };
 
 /* Reads a tar, compressed or not, from standard input. For a layer prints {"size":…,"opaque":[…]} at the end. */
 void unpack(const struct unpack_options *options);
+
+/* Copies what is in the directory `place`, which may be outside the present root, into the present directory, which becomes
+ * like it. Sockets are left out. */
+void copy(int place);
 #endif

@@ -154,7 +154,7 @@ static void unpack_one(struct unpacker *unpacker, struct archive_entry *entry) {
     char path[PATH_MAX], target[PATH_MAX];
     clean_path(name, path, sizeof path);
     if (options->layer && take_whiteout(unpacker, path)) return;
-    if (strcmp(path, ".") == 0 && (!options->layer || archive_entry_filetype(entry) != AE_IFDIR)) {
+    if (strcmp(path, ".") == 0 && (!(options->layer || options->top) || archive_entry_filetype(entry) != AE_IFDIR)) {
         if (archive_entry_filetype(entry) == AE_IFDIR) return;
         give_up("the archive's root is no directory");
     }

@@ -120,6 +120,48 @@ def escapes(directory):
     check(b'cannot overwrite directory "e"' in kinds.stderr, kinds.stderr)
 
 
+def copies(directory):
+    """A tree copied: everything like it, the directory itself too, and holes stay holes."""
+    source, target = os.path.join(directory, "from"), os.path.join(directory, "to")
+    os.makedirs(os.path.join(source, "sub"))
+    os.mkdir(target)
+    with open(os.path.join(source, "sub", "file"), "wb") as file:
+        file.write(b"one" * 100000)
+    with open(os.path.join(source, "sparse"), "wb") as file:
+        file.seek(30 << 20)
+        file.write(b"end")
+        file.truncate(40 << 20)
+    os.link(os.path.join(source, "sub", "file"), os.path.join(source, "hard"))
+    os.symlink("/etc/passwd", os.path.join(source, "link"))
+    os.mkfifo(os.path.join(source, "fifo"), 0o640)
+    os.setxattr(os.path.join(source, "hard"), "user.note", b"\xff\x00bytes")
+    os.setxattr(source, "user.top", b"kept")
+    os.chown(os.path.join(source, "hard"), 7, 8)
+    os.chmod(os.path.join(source, "hard"), 0o4755)
+    os.chmod(source, 0o1750)
+    os.utime(source, (1, 2))
+    done = archive(target, ["copy"], place=source)
+    check(done.returncode == 0, done.stderr)
+    for name in (".", "sub", "sub/file", "hard", "sparse", "link", "fifo"):
+        a, b = (os.lstat(os.path.join(root, name)) for root in (source, target))
+        for field in ("st_mode", "st_uid", "st_gid", "st_nlink", "st_mtime_ns"):
+            check(getattr(a, field) == getattr(b, field), f"copy of {name}: {field}")
+    with open(os.path.join(source, "sparse"), "rb") as a, open(os.path.join(target, "sparse"), "rb") as b:
+        check(a.read() == b.read(), "contents differ")
+    check(os.stat(os.path.join(target, "sparse")).st_blocks < 2048, "the holes are filled")
+    check(os.getxattr(os.path.join(target, "sub/file"), "user.note") == b"\xff\x00bytes", "attribute differs")
+    check(os.getxattr(target, "user.top") == b"kept", "the directory's own attribute")
+    check(os.readlink(os.path.join(target, "link")) == "/etc/passwd", "link differs")
+    again = archive(target, ["copy"], place=source)
+    check(again.returncode == 1 and b"File exists" in again.stderr, "what is there is kept")
+    topped = os.path.join(directory, "topped")
+    os.mkdir(topped)
+    packed = archive(source, ["pack", ".", "."])
+    done = archive(topped, ["--top", "unpack", "/"], data=packed.stdout)
+    check(done.returncode == 0, done.stderr)
+    check(os.stat(topped).st_mode == os.stat(source).st_mode and os.getxattr(topped, "user.top") == b"kept", "the top")
+
+
 def damaged(directory, sample):
     random.seed(7)
     root = os.path.join(directory, "damaged")
@@ -135,5 +177,6 @@ with tempfile.TemporaryDirectory(prefix="tsd-archive-test-") as scratch:
     tar = there_and_back(scratch)
     layers(scratch)
     escapes(scratch)
+    copies(scratch)
     damaged(scratch, tar)
 print(f"archive: {checks} checks")

@@ -45,7 +45,7 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   domainname: (step) => `set the domain name ${step.name}`,
   "bind.open-in": (step) => `take ${step.source} of mount namespace ${step.namespace} (slot ${step.slot})`,
   "bind.open": (step) =>
-    `take ${step.recursive ? "the tree" : "the mount"} ${step.source}${step.confined ? ", following no links," : ""} (slot ${step.slot})`,
+    `take ${step.recursive ? "the tree" : "the mount"} ${step.source}${step.subpath ? `, of it ${step.subpath},` : ""}${step.confined ? ", following no links," : ""} (slot ${step.slot})`,
   propagation: (step) => `set mount propagation 0x${Number(step.flags).toString(16)} on ${step.path}`,
   "root.overlay": (step) =>
     `make the root: overlay of ${step.lower.length} layers, upper ${step.upper || "none"}`,

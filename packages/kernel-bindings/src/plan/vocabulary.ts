@@ -80,11 +80,11 @@ export const vocabulary = {
     fields: { slot: "number", namespace: "string", source: "string" },
   },
   /** Takes a detached copy of a host mount into a slot, while the host's tree is still in sight. A confined one's path may
-   * hold no symbolic link. */
+   * hold no symbolic link. A subpath (or "") leads to something in the source, and never out of it. */
   "bind.open": {
     code: 40,
     stage: "child",
-    fields: { slot: "number", source: "string", recursive: "flag", confined: "flag" },
+    fields: { slot: "number", source: "string", recursive: "flag", confined: "flag", subpath: "string" },
   },
   /** mount(2) propagation flags (MS_*) for a mount of the present namespace. */
   propagation: { code: 41, stage: "child", fields: { path: "string", flags: "number" } },

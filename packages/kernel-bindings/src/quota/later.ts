@@ -6,10 +6,6 @@ const libc = koffi.load("libc.so.6");
 const native = {
   ioctl: libc.func("int ioctl(int descriptor, unsigned long request, _Inout_ void *argument)"),
   ioctlNumber: libc.func("int ioctl(int descriptor, unsigned long request, unsigned long argument)"),
-  mount: libc.func(
-    "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)",
-  ),
-  umount2: libc.func("int umount2(const char *target, int flags)"),
   quotactl: libc.func(
     "long syscall(long number, unsigned int descriptor, unsigned int command, uint32_t id, _Inout_ void *argument)",
   ),
@@ -23,19 +19,6 @@ export const ioctlLater = (descriptor: number, request: number, argument: Buffer
 /** ioctl(2) whose argument is a number, or none. */
 export const ioctlNumberLater = (descriptor: number, request: number, argument = 0): Promise<number> =>
   later("ioctl", hexadecimal(request), native.ioctlNumber, descriptor, request, argument);
-
-export const mountLater = async (
-  source: string,
-  target: string,
-  type: string,
-  options: string,
-): Promise<void> => {
-  await later("mount", target, native.mount, source, target, type, 0, options);
-};
-
-export const umountLater = async (target: string, flags: number): Promise<void> => {
-  await later("umount2", target, native.umount2, target, flags);
-};
 
 const SYS_quotactl_fd = 443;
 /** quotactl_fd(2) for project quotas, of the file system that a descriptor is on (Linux 5.14). */

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { KernelError } from "../errors.ts";
 import { fsopen, MNT_DETACH } from "../libc.ts";
-import { ioctlLater, ioctlNumberLater, mountLater, umountLater } from "./later.ts";
+import { mountLater, umountLater } from "../mount-later.ts";
+import { ioctlLater, ioctlNumberLater } from "./later.ts";
 
 const LOOP_CTL_GET_FREE = 0x4c82;
 const LOOP_CONFIGURE = 0x4c0a;

@@ -26,6 +26,11 @@ export const texts = z
   .record(z.string(), z.string())
   .nullish()
   .transform((value) => value ?? {});
+/** As texts, where it is shown whether anything was said of them. */
+export const optionalTexts = z
+  .record(z.string(), z.string())
+  .nullish()
+  .transform((value) => value ?? null);
 const keys = z
   .record(z.string(), z.looseObject({}))
   .nullish()
@@ -105,7 +110,12 @@ const mount = z.looseObject({
     })
     .nullish(),
   VolumeOptions: z
-    .looseObject({ NoCopy: flag, Labels: texts, Subpath: text, DriverConfig: z.looseObject({}).nullish() })
+    .looseObject({
+      NoCopy: flag,
+      Labels: optionalTexts,
+      Subpath: text,
+      DriverConfig: z.looseObject({ Name: text, Options: optionalTexts }).nullish(),
+    })
     .nullish(),
   TmpfsOptions: z
     .looseObject({ SizeBytes: integer, Mode: integer, Options: z.array(z.array(z.string())).nullish() })

@@ -49,11 +49,7 @@ const processes = atMost("", (limits) => limits.pids);
 
 const hostConfig: { [F in keyof Required<HostConfig>]: Judgement<HostConfig[F]> } = {
   Binds: "elsewhere",
-  // The local driver's options can make a bind of a volume.
-  Mounts: (mounts, limits) =>
-    limits.privileged || mounts.every(({ VolumeOptions }) => empty(VolumeOptions?.DriverConfig))
-      ? undefined
-      : "options for a volume's driver",
+  Mounts: "elsewhere", // and what a volume's options make of it
   VolumesFrom: "elsewhere",
   VolumeDriver: "harmless",
   Tmpfs: "harmless",

@@ -43,7 +43,7 @@ const changing = {
   image: ["create", "load", "save", "push", "sign", "tag", "remove", "prune"],
   build: ["run", "prune"],
   network: ["create", "connect", "remove", "prune"],
-  volume: ["create", "update", "remove", "prune"],
+  volume: ["create", "update", "remove", "prune", "snapshot", "backup", "restore"],
   policy: ["apply", "remove"],
   chain: ["create", "remove"],
   swarm: ["change"],

@@ -1,7 +1,6 @@
 // Files into and out of containers: stat, copy both ways, export, and what a container has changed.
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
-import { PassThrough, type Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import type { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import {
   ArchiveError,
@@ -18,6 +17,7 @@ import { goFileMode, type Located, locate, openDirectory } from "../../runtime/p
 import { readUserFiles } from "../../runtime/rootview.ts";
 import { resolveUser } from "../../runtime/user.ts";
 import { EngineError, invalid, notFound } from "../errors.ts";
+import { passOn } from "../pass-on.ts";
 import { formatNanoseconds } from "../timestamps.ts";
 import type { Container } from "./registry.ts";
 import type { ContainerRoots } from "./roots.ts";
@@ -203,23 +203,6 @@ export class ContainerArchives {
     } finally {
       for (const descriptor of descriptors) closeSync(descriptor);
     }
-  }
-}
-
-/** Hands an archive on; if it turns out not to be whole, or is not taken, its stream breaks off. */
-async function passOn(packing: Packing, send: (archive: Readable) => Promise<void>): Promise<void> {
-  const archive = new PassThrough({ highWaterMark: 1 << 16 });
-  const fed = pipeline(packing.stream, archive, { end: false })
-    .then(() => packing.done)
-    .then(
-      () => archive.end(),
-      (error: Error) => archive.destroy(error),
-    );
-  try {
-    await send(archive);
-  } finally {
-    packing.cancel();
-    await fed;
   }
 }
 

@@ -1,18 +1,18 @@
 // Makes a container's definition from a request and its image: names, defaults, mounts.
 import { randomBytes, randomInt } from "node:crypto";
-import { mkdir, realpath, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { ContainerConfig, ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
-import { checkTarget, parseBind, parseMount, parseTmpfs, type RequestedMount } from "../../runtime/mounts.ts";
 import { defaultMaskedPaths, defaultReadonlyPaths } from "../../runtime/security.ts";
 import { mergeEnvironment } from "../../runtime/specify.ts";
-import { type Caller, denied } from "../access/caller.ts";
+import type { Caller } from "../access/caller.ts";
 import { invalid } from "../errors.ts";
 import type { ImageDefaults, ImageRecord } from "../images/image.ts";
 import { now } from "../timestamps.ts";
-import type { ContainerDefinition, ContainerMount } from "./record.ts";
+import type { VolumeService } from "../volumes/service.ts";
+import { resolveMounts } from "./mounts.ts";
+import type { ContainerDefinition } from "./record.ts";
+import type { Container } from "./registry.ts";
 import { systemDefaults } from "./system.ts";
-import { specifying } from "./validate.ts";
 
 const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 
@@ -127,81 +127,6 @@ function completeHostConfig(host: HostConfig, shmSize: number): HostConfig {
   };
 }
 
-/** Where volumes are kept. */
-export interface VolumePlace {
-  /** Makes the volume's directory if it is not there, as the caller's, and returns it. Throws for somebody else's. */
-  ensure(name: string, caller: Caller): Promise<string>;
-  /** Removes a volume that nothing uses. */
-  discard(name: string): Promise<void>;
-  /** Forgets a volume whose directory somebody else takes away. */
-  forget(name: string): void;
-}
-
-/** Every mount that a request and its image ask for; one target twice is an error, an image's volume gives way. */
-function requestedMounts(config: ContainerConfig, host: HostConfig): RequestedMount[] {
-  const mounts = specifying(() => [
-    ...(host.Binds ?? []).map(parseBind),
-    ...host.Mounts.map(parseMount),
-    ...Object.entries(host.Tmpfs).map(
-      ([target, options]): RequestedMount => ({
-        ...parseBind(`/tmpfs:${checkTarget(target)}`),
-        type: "tmpfs",
-        source: "",
-        tmpfsOptions: options,
-      }),
-    ),
-  ]);
-  const targets = new Set<string>();
-  for (const { target, type, tmpfsOptions } of mounts) {
-    if (targets.has(target)) throw invalid(`Duplicate mount point: ${target}`);
-    targets.add(target);
-    if (type === "tmpfs") specifying(() => parseTmpfs(tmpfsOptions));
-  }
-  for (const target of Object.keys(config.Volumes ?? {}))
-    if (!targets.has(target)) mounts.push(specifying(() => parseBind(target)));
-  return mounts;
-}
-
-async function resolveMount(
-  mount: RequestedMount,
-  volumes: VolumePlace,
-  caller: Caller,
-): Promise<ContainerMount> {
-  if (mount.type === "volume") {
-    const anonymous = mount.source === "";
-    const name = mount.source || randomBytes(32).toString("hex");
-    return { ...mount, name, source: await volumes.ensure(name, caller), anonymous, confined: false };
-  }
-  const resolved = { ...mount, name: "", anonymous: false };
-  if (mount.type !== "bind") return { ...resolved, confined: false };
-  const { source } = mount;
-  const allowed = caller.role?.limits?.bindSources;
-  const there = await stat(source).catch(() => undefined);
-  // For those who may bind some directories only nothing is made: whose it would be is known when it is there.
-  if (!there && (allowed || !mount.createSource))
-    throw invalid(`invalid mount config for type "bind": bind source path does not exist: ${source}`);
-  if (!there) await mkdir(source, { recursive: true, mode: 0o755 });
-  if (!allowed) return { ...resolved, confined: false };
-  // Judged and kept as what it really is; the launcher refuses a source that has become a link since.
-  return { ...resolved, source: checkBindSource(await realpath(source), allowed, caller), confined: true };
-}
-
-/** Throws for a source that is not below one of the allowed directories. */
-function checkBindSource(source: string, allowed: readonly string[], caller: Caller): string {
-  const below = allowed.some(
-    (root) => source === root || source.startsWith(root === "/" ? root : `${root}/`),
-  );
-  if (below) return source;
-  throw denied(caller, `to bind ${source}`);
-}
-
-/** Throws before anything is made for a bind that by its very path is none of the caller's. */
-function checkBindPaths(mounts: readonly RequestedMount[], caller: Caller): void {
-  const allowed = caller.role?.limits?.bindSources;
-  if (!allowed) return;
-  for (const { type, source } of mounts) if (type === "bind") checkBindSource(source, allowed, caller);
-}
-
 /** What a definition is made of. */
 export interface DefinitionParts {
   request: ContainerCreate;
@@ -209,15 +134,18 @@ export interface DefinitionParts {
   layers: readonly string[];
   name: string;
   networking: Pick<ContainerDefinition, "networks" | "networkIds">;
-  volumes: VolumePlace;
+  volumes: VolumeService;
+  /** Containers that exist for the caller. */
+  look: (reference: string) => Container | undefined;
   caller: Caller;
   /** Bytes of /dev/shm where nothing else is asked for. */
   shmSize: number;
 }
 
-/** A container's whole definition. Makes what volumes and bind sources it names; nothing else. */
+/** A container's whole definition. Makes what volumes and bind sources it names; nothing else. The volumes are reserved for it
+ * until it is there (VolumeService.settle). */
 export async function defineContainer(parts: DefinitionParts): Promise<ContainerDefinition> {
-  const { request, image, layers, name, volumes, caller, shmSize } = parts;
+  const { request, image, layers, name, volumes, look, caller, shmSize } = parts;
   const { HostConfig, NetworkingConfig, ...own } = request;
   const { networks, networkIds } = parts.networking;
   const id = randomBytes(32).toString("hex");
@@ -232,10 +160,7 @@ export async function defineContainer(parts: DefinitionParts): Promise<Container
   const sharesName = hostConfig.UTSMode === "host" || hostConfig.NetworkMode === "host";
   if (!config.Hostname && !hostConfig.NetworkMode.startsWith("container:"))
     config.Hostname = sharesName ? hostname() : id.slice(0, 12);
-  const requested = requestedMounts(config, hostConfig);
-  checkBindPaths(requested, caller);
-  const mounts: ContainerMount[] = [];
-  for (const mount of requested) mounts.push(await resolveMount(mount, volumes, caller));
+  const mounts = await resolveMounts(config, hostConfig, { volumes, caller, id, layers, look });
   const created = now();
   return {
     id,

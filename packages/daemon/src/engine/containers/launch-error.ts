@@ -66,6 +66,14 @@ export function describeLaunchFailure(
     const text = `failed to create task for container: failed to initialize logging driver: dial ${cause.path}: ${message(cause.errno)}`;
     return { error: new EngineError("system", text, { cause }), exitCode: 128 };
   }
+  if (step?.op === "bind.open" && step.subpath && cause.path === step.subpath) {
+    const path = `${step.source}/${step.subpath}`;
+    const text =
+      cause.code === "EXDEV"
+        ? `path concatenation escapes the base directory, base: ${step.source}, subpath: ${step.subpath}`
+        : `cannot access path ${path}: lstat ${path}: ${message(cause.errno)}`;
+    return { error: new EngineError("system", text, { cause }), exitCode: 128 };
+  }
   if (step?.op === "bind") {
     const text = `${prefix}error during container init: error mounting to rootfs at "${step.target}": ${cause.call}: ${message(cause.errno)}: unknown: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type`;
     return {

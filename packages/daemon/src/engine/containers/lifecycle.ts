@@ -13,13 +13,13 @@ import type { Names } from "../networks/names.ts";
 import type { NetworkService } from "../networks/service.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
 import { formatNanoseconds, milliseconds, now } from "../timestamps.ts";
-import type { VolumePlace } from "./create.ts";
+import type { VolumeService } from "../volumes/service.ts";
 import { initialHealth } from "./health.ts";
 import { describeLaunchFailure } from "./launch-error.ts";
 import { type ContainerStore, initialState } from "./record.ts";
 import { type Container, ContainerRegistry } from "./registry.ts";
 import { nextDelay, restartsAfterExit } from "./restart-policy.ts";
-import { ContainerStarter, type Start } from "./starter.ts";
+import { ContainerStarter, type Start, volumeNames } from "./starter.ts";
 import { Trash } from "./trash.ts";
 
 export interface LifecycleParts {
@@ -29,7 +29,7 @@ export interface LifecycleParts {
   networks: NetworkService;
   memberships: Memberships;
   names: Names;
-  volumes: VolumePlace;
+  volumes: VolumeService;
   layers: WritableLayers;
   events: EventSink;
   /** Where containers keep their directories, and removed ones wait for deletion. */
@@ -105,6 +105,8 @@ export class ContainerLifecycle {
         await ready;
         if (container.alive) return;
       }
+      const mounting = this.parts.volumes.use(volumeNames(container), container.id);
+      if (mounting) await mounting;
       start = this.starter.start(container);
       const { pid, startedAt } = await start.launch.monitor.started;
       container.change({
@@ -323,12 +325,9 @@ export class ContainerLifecycle {
     this.registry.delete(container);
     this.announce(container, "destroy");
     container.announceRemoval();
-    for (const { name } of anonymous) {
-      this.#announceVolume(container, name, "destroy", {});
-      this.parts.volumes.forget(name);
-    }
+    for (const { name } of anonymous) this.parts.volumes.removeUnused(name);
     this.parts.layers.discard(container.id);
-    this.#trash.discard(waiting, ...anonymous.map(({ source }) => join(source, "..")));
+    this.#trash.discard(waiting);
   }
 
   #announceVolume(

@@ -123,6 +123,34 @@ export class ContainerOperations {
     });
   }
 
+  /** Stops containers for the time of a work, which nobody else is told of; those that are paused already stay so. */
+  async whileFrozen<T>(containers: readonly Container[], work: () => Promise<T>): Promise<T> {
+    const frozen: Container[] = [];
+    try {
+      for (const container of containers) {
+        if (!container.alive || container.paused) continue;
+        frozen.push(container);
+        await this.#freeze(this.#cgroup(container)).catch((error) => {
+          if (container.alive) throw error;
+        });
+      }
+      return await work();
+    } finally {
+      for (const container of frozen) this.thawForgotten(container);
+    }
+  }
+
+  /** Lets a container go on that somebody stopped without saying so. */
+  thawForgotten(container: Container): void {
+    if (!container.alive || container.paused) return;
+    try {
+      this.#runtime.cgroups.freeze(this.#cgroup(container), false);
+    } catch (error) {
+      // It has ended, and its monitor is about to tell.
+      if (!["ENOENT", "ENODEV"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    }
+  }
+
   /** Changes limits and restart policy, all or none; a running container's at once. */
   update(
     container: Container,

@@ -61,6 +61,8 @@ export interface ContainerMount {
   tmpfsOptions: string;
   /** An anonymous volume goes with its container when it is removed with v=1, or by --rm. */
   anonymous: boolean;
+  /** What of a volume is mounted; "" (and missing in records of before there was this) for all of it. */
+  subpath: string;
   /** A bind's source was judged by its path: there must be no symbolic link in it when it is opened either. */
   confined: boolean;
 }

@@ -4,8 +4,9 @@ import { O_PATH } from "@tsd/kernel-bindings";
 import { openLayers } from "../../runtime/rootview.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { conflict } from "../errors.ts";
+import type { VolumeService } from "../volumes/service.ts";
 import type { Container } from "./registry.ts";
-import { type ContainerStarter, mountSpec } from "./starter.ts";
+import { type ContainerStarter, mountSpec, volumeNames } from "./starter.ts";
 
 /** An open root. */
 export interface OpenRoot {
@@ -33,10 +34,12 @@ async function openRunning(container: Container): Promise<number | undefined> {
 export class ContainerRoots {
   readonly #runtime: Runtime;
   readonly #starter: ContainerStarter;
+  readonly #volumes: VolumeService;
 
-  constructor(runtime: Runtime, starter: ContainerStarter) {
+  constructor(runtime: Runtime, starter: ContainerStarter, volumes: VolumeService) {
     this.#runtime = runtime;
     this.#starter = starter;
+    this.#volumes = volumes;
   }
 
   /** The container's changes, topmost, and its image's layers. */
@@ -64,25 +67,37 @@ export class ContainerRoots {
       const running = await openRunning(container);
       if (running !== undefined) return this.#with(running, undefined, work);
       if (container.removing) throw conflict(`container ${container.id} is marked for removal`);
-      const { definition } = container.record;
-      const [upper = "", ...layers] = this.layers(container);
-      const held = await this.#runtime.holdRoot({
-        root: {
-          staging: this.#runtime.staging,
-          layers,
-          upper,
-          work: `${this.#starter.layer(container.id)}/work`,
-          readOnly: definition.hostConfig.ReadonlyRootfs,
-        },
-        files: [],
-        mounts: definition.mounts.filter(({ type }) => type !== "tmpfs").map(mountSpec),
-        init: undefined,
+      const volumes = volumeNames(container);
+      const holder = `files of ${container.id}`;
+      await this.#volumes.use(volumes, holder);
+      const held = await this.#hold(container).catch((error) => {
+        this.#volumes.release(volumes, holder);
+        throw error;
       });
       try {
         return await this.#with(openRoot(held.pid), undefined, work);
       } finally {
         await held.close();
+        this.#volumes.release(volumes, holder);
       }
+    });
+  }
+
+  /** A process that keeps the root of a container that does not run. */
+  #hold(container: Container): ReturnType<Runtime["holdRoot"]> {
+    const { definition } = container.record;
+    const [upper = "", ...layers] = this.layers(container);
+    return this.#runtime.holdRoot({
+      root: {
+        staging: this.#runtime.staging,
+        layers,
+        upper,
+        work: `${this.#starter.layer(container.id)}/work`,
+        readOnly: definition.hostConfig.ReadonlyRootfs,
+      },
+      files: [],
+      mounts: definition.mounts.filter(({ type }) => type !== "tmpfs").map(mountSpec),
+      init: undefined,
     });
   }
 

@@ -18,6 +18,7 @@ import { ContainerLifecycle, type LifecycleParts } from "./lifecycle.ts";
 import { type Link, linkText, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
+import { forgetMounts } from "./mounts.ts";
 import { requestedNetworks } from "./networking.ts";
 import { initialState } from "./record.ts";
 import type { Container, ContainerRegistry } from "./registry.ts";
@@ -96,6 +97,7 @@ export class ContainerService {
       name: chosen,
       networking: asked,
       volumes,
+      look: (reference) => this.registry.look(reference, caller),
       caller,
       shmSize: this.#parts.runtime.settings.defaults.shmSize,
     });
@@ -104,12 +106,12 @@ export class ContainerService {
       await this.starter.prepare(definition.id, size);
       images.noteUse(image);
       const container = this.registry.add({ definition, state: { ...initialState } });
+      volumes.settle(definition.id);
       this.announce(container, "create");
     } catch (error) {
       rmSync(this.starter.directory(definition.id), { recursive: true, force: true });
       this.#parts.layers.discard(definition.id);
-      for (const mount of definition.mounts)
-        if (mount.anonymous) await this.#parts.volumes.discard(mount.name);
+      forgetMounts(definition.mounts, { volumes, id: definition.id });
       throw error;
     }
     return { id: definition.id, warnings: asked.warnings };

@@ -19,6 +19,7 @@ import { requestedPorts } from "../networks/ports.ts";
 import type { NetworkService } from "../networks/service.ts";
 import { labelsOf } from "../policies/labels.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
+import type { VolumeService } from "../volumes/service.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
 import { endpointAddresses, writeEtcFiles } from "./etc-files.ts";
@@ -34,6 +35,7 @@ export interface StarterParts {
   networks: NetworkService;
   memberships: Memberships;
   names: Names;
+  volumes: VolumeService;
   registry: ContainerRegistry;
   /** Where containers keep their directories, and what they write. */
   root: string;
@@ -160,7 +162,8 @@ export class ContainerStarter {
 
   /** Takes back whatever a start has made, however far it came; also after an ordinary end. */
   async release(container: Container): Promise<void> {
-    const { runtime, memberships } = this.#parts;
+    const { runtime, memberships, volumes } = this.#parts;
+    volumes.release(volumeNames(container), container.id);
     await runtime.release(runtime.places(container.id, container.record.definition.hostConfig.CgroupParent));
     const shapers = Object.values(container.state.endpoints).flatMap(({ shaper }) => shaper ?? []);
     memberships.leave(container.id, container.state);
@@ -292,12 +295,17 @@ export class ContainerStarter {
         readOnly: false,
         readOnlyRecursive: false,
         confined: false,
+        subpath: "",
         recursive: false,
         propagation: "private",
       },
     ];
   }
 }
+
+/** The volumes among a container's mounts. */
+export const volumeNames = (container: Container): string[] =>
+  container.record.definition.mounts.filter(({ type }) => type === "volume").map(({ name }) => name);
 
 /** A resolved mount as the plan wants it. */
 export function mountSpec(mount: ContainerMount): MountSpec {
@@ -311,6 +319,7 @@ export function mountSpec(mount: ContainerMount): MountSpec {
     readOnly: mount.readOnly,
     readOnlyRecursive: mount.readOnlyRecursive,
     confined: mount.confined ?? false,
+    subpath: mount.subpath ?? "",
     recursive: mount.recursive,
     propagation: mount.propagation.replace(/^r/, "") as "private" | "slave" | "shared",
   };

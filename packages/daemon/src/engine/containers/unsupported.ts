@@ -4,12 +4,7 @@ import { notImplemented } from "../errors.ts";
 
 type Check = readonly [field: string, isDefault: (host: HostConfig) => boolean];
 
-const empty = (value: readonly unknown[] | object | null): boolean =>
-  value === null || (Array.isArray(value) ? value.length === 0 : Object.keys(value).length === 0);
-
 const notBuilt: readonly Check[] = [
-  ["VolumeDriver", (host) => host.VolumeDriver === "" || host.VolumeDriver === "local"],
-  ["VolumesFrom", (host) => empty(host.VolumesFrom)],
   ["Cgroup", (host) => host.Cgroup === ""],
   ["UsernsMode", (host) => host.UsernsMode === "" || host.UsernsMode === "host"],
   ["Isolation", (host) => ["", "default"].includes(host.Isolation)],
@@ -26,10 +21,4 @@ export function refuseUnsupported(request: ContainerCreate): void {
   };
   for (const [field, isDefault] of notBuilt)
     if (!isDefault(request.HostConfig)) refuse(`HostConfig.${field}`);
-  for (const mount of request.HostConfig.Mounts) {
-    if (mount.VolumeOptions?.Subpath) refuse("HostConfig.Mounts.VolumeOptions.Subpath");
-    if (mount.VolumeOptions?.DriverConfig && !empty(mount.VolumeOptions.DriverConfig))
-      refuse("HostConfig.Mounts.VolumeOptions.DriverConfig");
-    if (mount.TmpfsOptions?.Options?.length) refuse("HostConfig.Mounts.TmpfsOptions.Options");
-  }
 }

@@ -1,5 +1,6 @@
 // Containers as the API shows them: inspect, and the list's summaries.
 import type { QuotaUsage } from "@tsd/kernel-bindings";
+import { checkTarget } from "../../runtime/mounts.ts";
 import type { ImageRecord } from "../images/image.ts";
 import { networksView, portSummaries, portsView } from "../networks/view.ts";
 import { milliseconds, zeroTime } from "../timestamps.ts";
@@ -72,8 +73,11 @@ const mountView = (mount: ContainerMount): object => ({
 });
 
 /** tmpfs given by --tmpfs is in HostConfig only, as in Docker. */
-const shownMounts = (container: Container): object[] =>
-  container.record.definition.mounts.filter(({ type }) => type !== "tmpfs").map(mountView);
+function shownMounts(container: Container): object[] {
+  const { mounts, hostConfig } = container.record.definition;
+  const tmpfs = new Set(Object.keys(hostConfig.Tmpfs).map((target) => checkTarget(target)));
+  return mounts.filter(({ type, target }) => type !== "tmpfs" || !tmpfs.has(target)).map(mountView);
+}
 
 /** No limit is shown as none, in whatever way it was asked for. */
 const shownLimit = (limit: number | null): number | null => (limit !== null && limit > 0 ? limit : null);

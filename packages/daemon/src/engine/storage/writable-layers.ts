@@ -101,6 +101,22 @@ export class WritableLayers {
     }
   }
 
+  /** Whether a tree of so many bytes could be made at all. */
+  hasRoomFor(size: number): boolean {
+    const [driver] = this.#candidates;
+    return driver !== undefined && size >= driver.minimum;
+  }
+
+  /** Makes an empty tree of limited size for somebody else, who names it by what is no container's id. */
+  async makeTree(name: string, size: number): Promise<void> {
+    await this.#makeLimited(name, size);
+  }
+
+  /** Names of trees that are nobody's here. */
+  otherTrees(): string[] {
+    return [...this.#limited.keys()].filter((name) => !containerId.test(name));
+  }
+
   /** A driver that turns out not to work is given up for the next one, until the daemon's next start. */
   async #makeLimited(id: string, size: number): Promise<void> {
     this.check(size);

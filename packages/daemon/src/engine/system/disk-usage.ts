@@ -8,16 +8,18 @@ import { summaryView } from "../containers/view.ts";
 import { invalid } from "../errors.ts";
 import type { ImageService } from "../images/service.ts";
 import { listImages } from "../images/view.ts";
-import type { LocalVolumes, VolumeView } from "../volumes.ts";
+import type { VolumeService } from "../volumes/service.ts";
+import type { VolumeView } from "../volumes/view.ts";
 
 export interface DiskUsageParts {
   archiver: Archiver;
   archives: ContainerArchives;
   containers: ContainerService;
   images: ImageService;
-  volumes: LocalVolumes;
+  volumes: VolumeService;
 }
 
+const { S_IFMT, S_IFDIR } = constants;
 const kinds = ["container", "image", "volume", "build-cache"];
 
 /** The usage of what exists for `sight`; of the kinds that were asked for, all where none was. */
@@ -67,15 +69,17 @@ async function volumeUsage(
 ): Promise<object[]> {
   const mounts = containers.registry.all().flatMap(({ record }) => record.definition.mounts);
   const found: object[] = [];
-  for (const volume of await volumes.list(sight)) {
+  for (const volume of volumes.list(sight)) {
+    // What it takes is elsewhere, and may be a server's: dockerd leaves it out, too.
+    if (Object.keys(volume.Options ?? {}).length > 0) continue;
     const RefCount = mounts.filter(({ type, name }) => type === "volume" && name === volume.Name).length;
-    found.push({ ...volume, UsageData: { Size: await sizeOf(archiver, volume), RefCount } });
+    found.push({ ...volume, UsageData: { Size: await sizeOfVolume(archiver, volume), RefCount } });
   }
   return found;
 }
 
-/** Bytes of a volume's files, each once; −1 when it went away meanwhile. */
-async function sizeOf(archiver: Archiver, { Mountpoint }: VolumeView): Promise<number> {
+/** Bytes of a volume's files without its directories, each once; −1 when it went away meanwhile. */
+export async function sizeOfVolume(archiver: Archiver, { Mountpoint }: VolumeView): Promise<number> {
   let directory: number;
   try {
     directory = openSync(Mountpoint, O_PATH | constants.O_DIRECTORY);
@@ -85,7 +89,11 @@ async function sizeOf(archiver: Archiver, { Mountpoint }: VolumeView): Promise<n
   }
   try {
     const listed = archiver.listLayer({ root: directory, directory });
-    const files = new Map((await listed).map(({ inode, size }) => [inode, size]));
+    const files = new Map(
+      (await listed)
+        .filter(({ mode }) => (mode & S_IFMT) !== S_IFDIR)
+        .map(({ inode, size }) => [inode, size]),
+    );
     return [...files.values()].reduce((sum, size) => sum + size, 0);
   } finally {
     closeSync(directory);

@@ -1,14 +1,13 @@
 // Routes: files into and out of containers: archive, export, commit.
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import type { FastifyPluginAsync, FastifyReply } from "fastify";
+import type { FastifyPluginAsync } from "fastify";
 import { z } from "zod";
 import { configSchema } from "../../api/schemas/container-create.ts";
 import type { PathStat } from "../../engine/containers/archives.ts";
 import { invalid, notImplemented } from "../../engine/errors.ts";
 import type { Engine } from "../engine.ts";
 import { containerTarget, route } from "../route.ts";
-import { beginStream } from "../stream.ts";
+import { sendArchive } from "../send-archive.ts";
 import { check, truthy } from "../validation.ts";
 
 const text = z.string().optional();
@@ -25,20 +24,6 @@ const commitSchema = z.object({
 
 const STAT_HEADER = "X-Docker-Container-Path-Stat";
 const encodeStat = (stat: PathStat): string => Buffer.from(JSON.stringify(stat)).toString("base64");
-
-/** Sends an archive as it comes; the headers go out with its first bytes, so that what fails before is an error. */
-async function sendArchive(
-  reply: FastifyReply,
-  archive: Readable,
-  headers: Record<string, string>,
-): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    archive.once("readable", resolve).once("end", resolve).once("error", reject);
-  });
-  const raw = beginStream(reply, "application/x-tar", headers);
-  // A client that goes away is its own business; an archive that breaks off ends the connection, so that it shows.
-  await pipeline(archive, raw).catch(() => raw.destroy());
-}
 
 function archiveQuery(value: unknown): z.output<typeof archiveSchema> & { path: string } {
   const checked = check(archiveSchema, value, "query");

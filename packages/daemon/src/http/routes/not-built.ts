@@ -7,10 +7,6 @@ import { route } from "../route.ts";
 const endpoints: readonly (readonly [HTTPMethods, string, Permission])[] = [
   ["POST", "/build", "build:run"],
   ["POST", "/build/prune", "build:prune"],
-  ["POST", "/volumes/create", "volume:create"],
-  ["PUT", "/volumes/:name", "volume:update"],
-  ["DELETE", "/volumes/:name", "volume:remove"],
-  ["POST", "/volumes/prune", "volume:prune"],
   ["GET", "/plugins", "plugin:list"],
   ["POST", "/session", "build:run"],
   ["POST", "/swarm/init", "swarm:change"],

@@ -18,6 +18,7 @@ function binds(spec: RootedSpec): BindMount[] {
     readOnly,
     readOnlyRecursive: false,
     confined: false,
+    subpath: "",
     recursive: false,
     propagation: "private",
   });
@@ -43,6 +44,7 @@ export const bindSourceSteps = (spec: RootedSpec): Step[] =>
             source: bind.source,
             recursive: bind.recursive,
             confined: bind.confined,
+            subpath: bind.subpath,
           },
   );
 

@@ -116,4 +116,8 @@ export const migrations: readonly Migration[] = [
       ) STRICT;
     `,
   },
+  {
+    name: "volumes",
+    sql: `ALTER TABLE volumes ADD COLUMN record TEXT NOT NULL DEFAULT '{}';`,
+  },
 ];
