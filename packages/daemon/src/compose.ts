@@ -12,6 +12,8 @@ import { everything } from "./engine/access/caller.ts";
 import type { Policy } from "./engine/access/policy.ts";
 import { auditKey } from "./engine/audit/key.ts";
 import { AuditLog } from "./engine/audit/log.ts";
+import { pruneBuildCache } from "./engine/build/prune.ts";
+import { BuildService } from "./engine/build/service.ts";
 import { ChainService } from "./engine/chains/service.ts";
 import { adoptContainers } from "./engine/containers/adoption.ts";
 import { ContainerArchives } from "./engine/containers/archives.ts";
@@ -21,6 +23,7 @@ import { ContainerRoots } from "./engine/containers/roots.ts";
 import { ContainerService } from "./engine/containers/service.ts";
 import { ensureSkeleton } from "./engine/containers/skeleton.ts";
 import { StatsHistory } from "./engine/containers/stats-history.ts";
+import { notFound } from "./engine/errors.ts";
 import { EventBus } from "./engine/events/bus.ts";
 import { ExecService } from "./engine/exec/service.ts";
 import { Commits } from "./engine/images/commit.ts";
@@ -112,9 +115,10 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   );
   const events = new EventBus(eventStore(db), report);
   const archiver = new Archiver(programs.archiver);
+  const layerDirectory = new LayerDirectory(join(dataRoot, "layers"), archiver);
   const images = new ImageService({
     store: imageStore(db),
-    layers: new LayerDirectory(join(dataRoot, "layers"), archiver),
+    layers: layerDirectory,
     events,
     report,
   });
@@ -221,6 +225,17 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const roots = new ContainerRoots(runtime, containers.starter);
   const archives = new ContainerArchives(containers, roots, archiver);
   const commits = new Commits(containers, operations, archives, images);
+  const builds = new BuildService({
+    images,
+    containers,
+    layers: layerDirectory,
+    archiver,
+    root: join(dataRoot, "build"),
+    hidden: join(execRoot, "build"),
+    pull: async (reference) => {
+      throw notFound(`No such image: ${reference}`);
+    },
+  });
   await images.open();
   await networks.open();
   await layers.open();
@@ -251,6 +266,9 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     operations,
     archives,
     commits,
+    builds,
+    pruneBuilds: (options, caller) =>
+      pruneBuildCache({ images, archiver, caches: builds.cachesOf(caller) }, options, caller),
     execs,
     images,
     networks,

@@ -125,10 +125,16 @@ export class Archiver {
     place: ArchivePlace,
     path: string,
     source: Readable,
-    options: { owner?: { uid: number; gid: number } | undefined; sameKind: boolean },
+    options: {
+      owner?: { uid: number; gid: number } | undefined;
+      /** Permissions of everything but links, instead of the archive's. */
+      mode?: number | undefined;
+      sameKind: boolean;
+    },
   ): Promise<void> {
     const owner = options.owner ? ["--owner", `${options.owner.uid}:${options.owner.gid}`] : [];
-    const words = [...owner, ...(options.sameKind ? ["--same-kind"] : []), "unpack", path];
+    const mode = options.mode === undefined ? [] : ["--mode", options.mode.toString(8)];
+    const words = [...owner, ...mode, ...(options.sameKind ? ["--same-kind"] : []), "unpack", path];
     const child = this.#spawn(words, place);
     child.stdout?.resume();
     await this.#feed(child, source);

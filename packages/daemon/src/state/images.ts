@@ -1,5 +1,5 @@
 // Images in SQLite.
-import type { ImageStore, StoredImage, StoredLayer } from "../engine/images/store.ts";
+import type { ImageStore, StoredImage, StoredLayer, StoredStep } from "../engine/images/store.ts";
 import { type Db, prepare } from "./database.ts";
 
 interface LayerRow {
@@ -39,6 +39,14 @@ export function imageStore(db: Db): ImageStore {
     "INSERT INTO layers (chain_id, diff_id, directory, size) VALUES (?, ?, ?, ?)",
   );
   const deleteLayer = prepare<unknown[]>(db, "DELETE FROM layers WHERE chain_id = ?");
+  const steps = prepare<[], Omit<StoredStep, "result"> & { result: number }>(
+    db,
+    "SELECT image, parent, key, result FROM image_steps ORDER BY rowid",
+  );
+  const saveStep = prepare<unknown[]>(
+    db,
+    "INSERT OR REPLACE INTO image_steps (image, parent, key, result) VALUES (?, ?, ?, ?)",
+  );
   return {
     images: () => {
       const byImage = new Map<string, string[]>();
@@ -82,6 +90,10 @@ export function imageStore(db: Db): ImageStore {
     },
     deleteLayer: (chainId) => {
       deleteLayer.run(chainId);
+    },
+    steps: () => steps.all().map((row): StoredStep => ({ ...row, result: row.result !== 0 })),
+    saveStep: ({ image, parent, key, result }) => {
+      saveStep.run(image, parent, key, result ? 1 : 0);
     },
   };
 }

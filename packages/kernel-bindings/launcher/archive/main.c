@@ -5,7 +5,7 @@
  *   tsd-archive pack-contents                        a tar of all that is there
  *   tsd-archive pack-layer                           a tar of an overlay's upper directory, as an image's layer
  *   tsd-archive list-layer                           what is in an overlay's upper directory (tree.h)
- *   tsd-archive [--devices FILE] [--owner UID:GID] [--same-kind] unpack PATH   (PATH is what messages say)
+ *   tsd-archive [--devices FILE] [--owner UID:GID] [--mode OCTAL] [--same-kind] unpack PATH   (PATH is what messages say)
  *   tsd-archive [--maximum BYTES] unpack-layer       a layer's tar from standard input; says what is opaque
  *
  * FILE is the tasks file of a devices control group to join: what the container may not open, this may not either. */
@@ -49,6 +49,10 @@ int main(int count, char **arguments) {
     for (int i = 1; i < count && !mode; i++) {
         if (strcmp(arguments[i], "--devices") == 0) devices = next(count, arguments, &i);
         else if (strcmp(arguments[i], "--same-kind") == 0) unpacking.same_kind = true;
+        else if (strcmp(arguments[i], "--mode") == 0) {
+            unpacking.mode = (mode_t)strtoul(next(count, arguments, &i), NULL, 8) & 07777;
+            unpacking.moded = true;
+        }
         else if (strcmp(arguments[i], "--maximum") == 0) unpacking.maximum_bytes = strtoull(next(count, arguments, &i), NULL, 10);
         else if (strcmp(arguments[i], "--owner") == 0) {
             char *end;

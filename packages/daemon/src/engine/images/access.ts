@@ -44,8 +44,12 @@ export class ImageAccess {
 
   /** Throws where others have the image too, or where the caller's role only names it: it is not its to take away. */
   checkRemoval(image: ImageRecord, reference: string, caller: Caller): void {
-    const alone = image.owners.length > 0 && image.owners.every((owner) => caller.sees(owner));
-    if (caller.role?.scope !== "all" && !alone)
+    if (!this.mayRemove(image, caller))
       throw denied(caller, `to remove image ${reference}, which others have too`);
+  }
+
+  mayRemove(image: ImageRecord, caller: Caller): boolean {
+    const alone = image.owners.length > 0 && image.owners.every((owner) => caller.sees(owner));
+    return caller.role?.scope === "all" || alone;
   }
 }

@@ -9,9 +9,10 @@ import type { EventSink } from "../events/event.ts";
 import { now } from "../timestamps.ts";
 import { ImageAccess } from "./access.ts";
 import { applyChanges } from "./changes.ts";
-import type { ImageConfiguration, ImageDefaults, ImageRecord, ImageSource } from "./image.ts";
+import type { HistoryEntry, ImageConfiguration, ImageDefaults, ImageRecord, ImageSource } from "./image.ts";
 import { type LayerUsage, layerUsage } from "./layer-usage.ts";
 import { looksLikeId, parseReference, taggedName } from "./reference.ts";
+import { ImageSteps } from "./steps.ts";
 import type { ImageStore, StoredImage } from "./store.ts";
 
 /** A container that uses an image. */
@@ -25,6 +26,19 @@ export interface ImageServiceParts {
   layers: LayerDirectory;
   events: EventSink;
   report: (problem: unknown, what: string) => void;
+}
+
+/** What a build's step makes of an image. */
+export interface ImageStep {
+  /** Undefined: from scratch. */
+  base: ImageRecord | undefined;
+  /** What it adds, if that is anything. */
+  layer: UnpackedLayer | undefined;
+  config: ImageDefaults;
+  /** Of the base's history and this step's. */
+  history: HistoryEntry;
+  author: string;
+  key: string;
 }
 
 /** One entry of the answer to a removal. */
@@ -43,12 +57,14 @@ export class ImageService implements ImageSource {
   readonly #names = new Map<string, string>();
   readonly #chains = new Map<string, { directory: string; size: number }>();
   readonly #access = new ImageAccess(this.#images, this.#names);
+  readonly steps: ImageSteps;
   /** Which containers use an image; set once there are containers. */
   usesOf: (imageId: string) => ImageUse[] = () => [];
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: ImageServiceParts) {
     this.#parts = parts;
+    this.steps = new ImageSteps(parts.store);
     for (const image of parts.store.images()) this.#images.set(image.id, image);
     for (const { name, image } of parts.store.names()) this.#names.set(name, image);
     for (const { chainId: chain, directory, size } of parts.store.layers())
@@ -220,6 +236,60 @@ export class ImageService implements ImageSource {
     });
   }
 
+  /** Makes an image by a step of a build. A layer that is not kept is gone. */
+  addStep(step: ImageStep, caller: Caller): Promise<ImageRecord> {
+    const { base, layer } = step;
+    return this.#exclusively(async () => {
+      if (base && !this.#images.has(base.id)) {
+        if (layer) await this.#parts.layers.discard(layer);
+        throw notFound(`No such image: ${base.id}`);
+      }
+      if (layer) await this.#keepLayer(layer, base && this.#chainIds(base.config).at(-1));
+      const { created, author } = { created: step.history.created ?? now(), author: step.author };
+      const made: ImageConfiguration = {
+        architecture: base?.config.architecture ?? goArchitecture[process.arch] ?? process.arch,
+        os: base?.config.os ?? "linux",
+        ...(base?.config.variant ? { variant: base.config.variant } : {}),
+        created,
+        ...(author ? { author } : {}),
+        config: step.config,
+        rootfs: {
+          type: "layers",
+          diff_ids: [...(base?.config.rootfs.diff_ids ?? []), ...(layer ? [layer.diffId] : [])],
+        },
+        history: [...(base?.config.history ?? []), step.history],
+      };
+      const id = this.#insert(made, caller);
+      this.steps.add({ image: id, parent: base?.id ?? "", key: step.key, result: false });
+      return this.get(id, caller);
+    });
+  }
+
+  /** Makes an image of the first steps of another one, up to `entry` on top of `parent`; its layers are there. */
+  restoreStep(
+    source: ImageRecord,
+    parent: ImageRecord | undefined,
+    { key, config, entry }: { key: string; config: ImageDefaults; entry: HistoryEntry },
+    caller: Caller,
+  ): Promise<ImageRecord> {
+    const history = [...(parent?.config.history ?? []), entry];
+    const layers = (parent?.config.rootfs.diff_ids.length ?? 0) + (entry.empty_layer ? 0 : 1);
+    return this.#exclusively(async () => {
+      if (!this.#images.has(source.id)) throw notFound(`No such image: ${source.id}`);
+      const whole = history.length === source.config.history?.length;
+      const restored: ImageConfiguration = {
+        ...source.config,
+        ...(entry.created ? { created: entry.created } : {}),
+        config,
+        rootfs: { type: "layers", diff_ids: source.config.rootfs.diff_ids.slice(0, layers) },
+        history,
+      };
+      const id = whole ? source.id : this.#insert(restored, caller);
+      this.steps.add({ image: id, parent: parent?.id ?? "", key, result: false });
+      return this.get(id, caller);
+    });
+  }
+
   async #unpack(source: Readable): Promise<UnpackedLayer> {
     try {
       return await this.#parts.layers.unpack(source);
@@ -301,6 +371,13 @@ export class ImageService implements ImageSource {
     this.#names.set(name, id);
   }
 
+  /** Throws for a name that the caller may not give. Returns it in full. */
+  checkName(text: string, caller: Caller): string {
+    const name = taggedName(parseReference(text));
+    this.#access.checkName(name, caller);
+    return name;
+  }
+
   tag(reference: string, repository: string, tag: string, caller: Caller): void {
     const image = this.get(reference, caller);
     const name = taggedName(parseReference(tag ? `${repository}:${tag}` : repository));
@@ -349,10 +426,35 @@ export class ImageService implements ImageSource {
       throw conflict(
         `conflict: unable to delete ${short} (must be forced) - image is being used by stopped container ${stopped.id.slice(0, 12)}`,
       );
+    const hasChildren = this.steps.childrenOf(image.id).length > 0;
+    if (byId && (hasChildren || this.steps.isHeld(image.id)))
+      throw conflict(
+        `conflict: unable to delete ${short} (cannot be forced) - image ${hasChildren ? "has dependent child images" : "is being used by a build"}`,
+      );
     const items: RemovalItem[] = image.repoTags.map((name) => this.#untag(name, image.id));
-    // Layers of an image that a container still stands on stay until it goes.
-    if (uses.length > 0) return items;
-    return [...items, ...(await this.#delete(image))];
+    // Layers of an image that a container still stands on stay until it goes, and so does what others were built on.
+    if (uses.length > 0 || hasChildren || this.steps.isHeld(image.id)) return items;
+    items.push(...(await this.#delete(image)));
+    if (options.prune) items.push(...(await this.#deleteParents(this.steps.parentOf(image.id), caller)));
+    this.steps.delete(image.id);
+    return items;
+  }
+
+  /** Removes the steps a removed image was built on, up to one that is needed for anything else. */
+  async #deleteParents(first: string, caller: Caller): Promise<RemovalItem[]> {
+    const items: RemovalItem[] = [];
+    for (let id = first; id !== ""; ) {
+      const image = this.find(id, caller);
+      const needed = this.steps.childrenOf(id).length > (items.length === 0 ? 1 : 0);
+      if (!image || needed || image.repoTags.length > 0 || image.repoDigests.length > 0) break;
+      if (this.usesOf(id).length > 0 || this.steps.isHeld(id) || !this.#access.mayRemove(image, caller))
+        break;
+      const parent = this.steps.parentOf(id);
+      items.push(...(await this.#delete(image)));
+      this.steps.delete(id);
+      id = parent;
+    }
+    return items;
   }
 
   #untag(name: string, id: string): RemovalItem {

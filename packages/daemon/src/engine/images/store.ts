@@ -18,6 +18,17 @@ export interface StoredLayer {
   size: number;
 }
 
+/** How an image came of another one by one step of a build. */
+export interface StoredStep {
+  image: string;
+  /** "" for an image from scratch. */
+  parent: string;
+  /** What the step was, as a digest; "" where nobody may take the image for the same step's. */
+  key: string;
+  /** It is what a build ended in. */
+  result: boolean;
+}
+
 /** Every method is synchronous; a name belongs to one image at a time. */
 export interface ImageStore {
   images(): StoredImage[];
@@ -31,4 +42,8 @@ export interface ImageStore {
   deleteName(name: string): void;
   insertLayer(layer: StoredLayer): void;
   deleteLayer(chainId: string): void;
+  /** Steps go with their images. */
+  steps(): StoredStep[];
+  /** Replaces what was known of the image. */
+  saveStep(step: StoredStep): void;
 }

@@ -5,8 +5,6 @@ import { notImplemented } from "../../engine/errors.ts";
 import { route } from "../route.ts";
 
 const endpoints: readonly (readonly [HTTPMethods, string, Permission])[] = [
-  ["POST", "/build", "build:run"],
-  ["POST", "/build/prune", "build:prune"],
   ["GET", "/images/search", "image:search"],
   ["GET", "/images/get", "image:save"],
   ["GET", "/images/:name/get", "image:save"],

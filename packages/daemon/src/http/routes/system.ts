@@ -8,7 +8,7 @@ import { route } from "../route.ts";
 import { query } from "../validation.ts";
 
 const pingHeaders = {
-  "Builder-Version": "2",
+  "Builder-Version": "1",
   Swarm: "inactive",
   "Cache-Control": "no-cache, no-store, must-revalidate",
   Pragma: "no-cache",

@@ -82,4 +82,15 @@ export const migrations: readonly Migration[] = [
     name: "chains",
     sql: `CREATE TABLE chains (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;`,
   },
+  {
+    name: "image steps",
+    sql: `
+      CREATE TABLE image_steps (
+        image TEXT PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
+        parent TEXT NOT NULL,
+        key TEXT NOT NULL,
+        result INTEGER NOT NULL
+      ) STRICT;
+    `,
+  },
 ];
