@@ -1,10 +1,11 @@
 // Builds a Dockerfile with docker build in some engine, and describes what came out: what was printed, the image's
 // configuration and history, and every file that is not its base's.
+
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { spawn } from "node:child_process";
 import { extract } from "tar-stream";
 import { output, type Result, run } from "../harness/command.ts";
 import type { Case } from "./corpus.ts";
@@ -20,6 +21,11 @@ export interface Outcome {
   history?: string[];
   layers?: number;
   files?: string[];
+}
+
+/** Removes images by their ids and names, as far as they are there. */
+export async function removeImages(docker: Docker, images: readonly string[]): Promise<void> {
+  for (const image of [...images].reverse()) await docker("rmi", "-f", image);
 }
 
 /** docker, talking to one engine. */
@@ -43,10 +49,14 @@ export function contextsDirectory(): { path: string; remove: () => void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
+const RED = "\u001b[91m";
+const PLAIN = "\u001b[0m";
+
 /** What is printed, without what differs by nature: ids, digests, and containers (dockerd has one for each step). */
 export const shownLines = (text: string): string[] =>
   text
-    .replaceAll(/\u001b\[\d+m/g, "")
+    .replaceAll(RED, "")
+    .replaceAll(PLAIN, "")
     .split(/\r?\n/)
     .filter((line) => !/^(?: ---> (?:Running in|Removed intermediate)|Sending build context)/.test(line))
     .map((line) => line.replace(/\b[0-9a-f]{12}\b/g, "ID"))
@@ -67,15 +77,26 @@ const isEmpty = (value: unknown): boolean =>
   value === false ||
   (typeof value === "object" && Object.keys(value as object).length === 0);
 
-/** Builds it; the image is called `tag`. */
-export async function build(docker: Docker, directory: string, tag: string, { flags = [] }: Case): Promise<Outcome> {
+/** Builds it; the image is called `tag`. All images that come of it are added to `made`. */
+export async function build(
+  docker: Docker,
+  directory: string,
+  tag: string,
+  { flags = [] }: Case,
+  made: string[],
+): Promise<Outcome> {
   const file = flags[0] === "-f" ? ["-f", join(directory, flags[1] ?? "")] : [...flags];
   const { status, stdout, stderr } = await docker("build", "-t", tag, ...file, directory);
+  for (const [, id = ""] of stdout.matchAll(/^ ---> ([0-9a-f]{12})$/gm)) made.push(id);
   return { status, lines: shownLines(stdout), error: errorText(stderr) };
 }
 
 /** What came of a build. */
-export async function describeImage(docker: Docker, tag: string, base: ReadonlySet<string>): Promise<Partial<Outcome>> {
+export async function describeImage(
+  docker: Docker,
+  tag: string,
+  base: ReadonlySet<string>,
+): Promise<Partial<Outcome>> {
   const inspected = await docker("image", "inspect", tag);
   const [{ Config, RootFS, Author }] = JSON.parse(inspected.stdout) as [
     { Config: Record<string, unknown>; RootFS: { Layers: string[] }; Author: string },

@@ -41,7 +41,8 @@ export class Builder {
   /** Builds all of it; returns the last stage's image. */
   async build(): Promise<ImageRecord> {
     const { globals, stages, escapeCharacter } = this.#plan;
-    const { args } = this.#parts;
+    const { args, output } = this.#parts;
+    for (const warning of this.#plan.warnings) await output.say(warning);
     for (const { pairs, instruction } of globals) {
       await this.#announce(instruction.original);
       for (const { name, value } of pairs)
@@ -66,9 +67,9 @@ export class Builder {
   async #stage({ from, commands }: Stage): Promise<ImageRecord | undefined> {
     const { output, args, options, hold, stage: shared } = this.#parts;
     const { escapeCharacter } = this.#plan;
-    await this.#announce(from.instruction.original);
     if (from.stage && this.#done.some(({ name }) => name === from.stage))
       throw invalid(`${from.stage} stage name already used`);
+    await this.#announce(from.instruction.original);
     args.beginStage();
     const platform = this.#global(from.platform, escapeCharacter) || options.platform;
     const base = await this.#base(this.#global(from.base, escapeCharacter), from.base, platform);

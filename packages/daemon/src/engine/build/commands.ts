@@ -111,8 +111,7 @@ function parseCopy({ line, text, heredocs, keyword }: Instruction, flags: Flags)
   for (const name of ["parents", "exclude", "checksum", "keep-git-dir"])
     if (flags.has(name)) throw lineError(line, `${keyword} --${name} is not supported`);
   const words = listOrWords(text);
-  if (words.length === 0) throw lineError(line, `${keyword} requires at least two arguments`);
-  if (words.length === 1)
+  if (words.length <= 1)
     throw lineError(
       line,
       `${keyword} requires at least two arguments, but only one was provided. Destination could not be determined`,

@@ -12,11 +12,14 @@ export interface Owner {
   gid: number;
 }
 
+const ROOT: Owner = { uid: 0, gid: 0 };
+
 export interface CopyTask {
   sources: readonly Source[];
   /** Absolute; a slash at its end says that it is a directory. */
   target: string;
-  owner: Owner;
+  /** Undefined: as it was. */
+  owner: Owner | undefined;
   /** Of everything but links; undefined: as it was. */
   mode: number | undefined;
   /** Tars are unpacked, as ADD does with those of the context. */
@@ -50,9 +53,9 @@ class Copier {
   }
 
   /** Opens a directory of the new root, making it. The caller closes it. */
-  #directory(path: string): number {
+  #directory(path: string, owner: Owner): number {
     try {
-      return makeDirectory(this.#root, path, this.#task.owner);
+      return makeDirectory(this.#root, path, owner);
     } catch (error) {
       if (error instanceof KernelError || (error as NodeJS.ErrnoException).code === "EEXIST")
         throw new EngineError("system", `failed to copy files: mkdir ${path}: not a directory`, {
@@ -62,12 +65,11 @@ class Copier {
     }
   }
 
-  async #unpack(path: string, packing: Packing, owned: boolean): Promise<void> {
-    const directory = this.#directory(path);
+  async #unpack(path: string, packing: Packing, directory: number, owned = true): Promise<void> {
     const { owner, mode } = this.#task;
     try {
       const place = { root: this.#root, directory };
-      const options = { ...(owned ? { owner, mode } : {}), sameKind: false };
+      const options = { owner: owned ? owner : undefined, mode: owned ? mode : undefined, sameKind: false };
       await this.#archiver.unpack(place, path, packing.stream, options);
       await packing.done;
     } finally {
@@ -96,8 +98,12 @@ class Copier {
   async copy(source: Source): Promise<void> {
     const { target, unpacks } = this.#task;
     const place = followLinks(this.#root, posix.join("/", target).replace(/(?<=.)\/$/, ""));
+    const owner = this.#task.owner ?? ROOT;
     if (source.isDirectory) {
-      await this.#unpack(place, this.#contents(source), true);
+      // The directory belongs to the new owner, those on the way to it to root.
+      closeSync(this.#directory(posix.dirname(place), ROOT));
+      const directory = this.#directory(place, owner);
+      await this.#unpack(place, this.#contents(source), directory);
       return;
     }
     if (unpacks && (await this.#isArchive(source))) {
@@ -106,7 +112,9 @@ class Copier {
     }
     const into = target.endsWith("/") || isDirectory(this.#root, place);
     const whole = into ? posix.join(place, source.name) : place;
-    await this.#unpack(posix.dirname(whole), this.#file(source, posix.basename(whole)), true);
+    const parent = posix.dirname(whole);
+    const directory = this.#directory(parent, owner);
+    await this.#unpack(parent, this.#file(source, posix.basename(whole)), directory);
   }
 
   #isArchive({ root, path }: Source): Promise<boolean> {
@@ -126,7 +134,8 @@ class Copier {
   #unpackArchive({ root, path }: Source, place: string): Promise<void> {
     return this.#withPath(root, path, async (file) => {
       const stream = createReadStream(file, { highWaterMark: 1 << 18 });
-      await this.#unpack(place, { stream, done: Promise.resolve(), cancel: () => stream.destroy() }, false);
+      const packing = { stream, done: Promise.resolve(), cancel: () => stream.destroy() };
+      await this.#unpack(place, packing, this.#directory(place, ROOT), false);
     });
   }
 }

@@ -23,6 +23,8 @@ export interface Dockerfile {
   /** The character that escapes, and continues lines. */
   escapeCharacter: string;
   instructions: Instruction[];
+  /** What will not be taken for ever. */
+  warnings: string[];
 }
 
 export const keywords: readonly string[] = [
@@ -56,18 +58,20 @@ export const lineError = (line: number, message: string): Error =>
 function joinLines(
   lines: readonly string[],
   escapeCharacter: string,
-): { text: string; rest: readonly string[] } {
+): { text: string; rest: readonly string[]; hasEmptyLines: boolean } {
   const quoted = escapeCharacter === "\\" ? "\\\\" : escapeCharacter;
   const continued = new RegExp(`(^|[^${quoted}])${quoted}[ \\t]*$`);
   let text = "";
+  let hasEmptyLines = false;
   for (const [index, line] of lines.entries()) {
     const isFirst = index === 0;
+    if (!isFirst && line.trim() === "") hasEmptyLines = true;
     if (!isFirst && /^\s*(?:#.*)?$/.test(line)) continue; // empty lines and comments between continued ones
     const body = isFirst ? line.trimStart() : line;
-    if (!continued.test(body)) return { text: text + body, rest: lines.slice(index + 1) };
+    if (!continued.test(body)) return { text: text + body, rest: lines.slice(index + 1), hasEmptyLines };
     text += body.replace(continued, "$1");
   }
-  return { text, rest: [] };
+  return { text, rest: [], hasEmptyLines };
 }
 
 /** Takes --name=value words off the front. */
@@ -105,11 +109,19 @@ export function parseDockerfile(source: string, name = "Dockerfile"): Dockerfile
   const parsed = DockerfileParser.parse(text);
   const escapeCharacter = parsed.getEscapeCharacter() || "\\";
   const lines = text.split("\n");
+  const warnings: string[] = [];
   const instructions = parsed.getInstructions().map((instruction) => {
     const { start, end } = instruction.getRange();
-    const { text: joined, rest } = joinLines(lines.slice(start.line, end.line + 1), escapeCharacter);
+    const {
+      text: joined,
+      rest,
+      hasEmptyLines,
+    } = joinLines(lines.slice(start.line, end.line + 1), escapeCharacter);
+    if (hasEmptyLines) warnings.push(`[WARNING]: Empty continuation line found in: ${joined.trim()}\n`);
     return readInstruction(start.line + 1, joined, rest);
   });
   if (instructions.length === 0) throw invalid("failed to parse Dockerfile: file with no instructions");
-  return { escapeCharacter, instructions };
+  if (warnings.length > 0)
+    warnings.push("[WARNING]: Empty continuation lines will become errors in a future release.\n");
+  return { escapeCharacter, instructions, warnings };
 }

@@ -138,7 +138,7 @@ class Reader {
       throw new Error(`${name}: ${word || "not allowed to be unset"}`);
     }
     if (colon || !["#", "%", "/"].includes(modifier))
-      throw new Error(`unsupported modifier (${colon ? ":" : ""}${modifier}) in substitution`);
+      throw new Error(`unsupported modifier (${colon ? ":" : ""}${modifier || "\ufffd"}) in substitution`);
     const twice = this.#peek() === modifier;
     if (twice) this.at++;
     const pattern = this.#rest();

@@ -8,6 +8,8 @@ import { blankSeparated, jsonList, listOrWords, namedValues } from "./words.ts";
 /** What a stage's configuration is while it is built. */
 export interface Draft {
   config: ImageDefaults;
+  /** What the client is told while a step is done. */
+  notes: string[];
   /** CMD was given in this stage. */
   hasCommand: boolean;
   author: string;
@@ -102,7 +104,11 @@ function healthcheck({ line, text }: Instruction, flags: ReadonlyMap<string, str
     }
   } else throw lineError(line, `Unknown type ${JSON.stringify(type)} in HEALTHCHECK (try CMD)`);
   return (draft) => {
-    draft.config.Healthcheck = check;
+    const before = draft.config.Healthcheck;
+    if (before?.Test?.length)
+      draft.notes.push(`Note: overriding previous HEALTHCHECK: ${plainList(before.Test)}\n`);
+    // What the new one leaves open stays as it was.
+    draft.config.Healthcheck = { ...before, ...check };
     const times = healthFields.map(([, field]) => JSON.stringify(durationText(check[field] ?? 0)));
     return `HEALTHCHECK &{${quoteList(check.Test ?? [])} ${times.join(" ")} ${quoteRune(check.Retries ?? 0)}}`;
   };
@@ -177,10 +183,10 @@ const parsers: Readonly<Record<string, Parse>> = {
     };
   },
   EXPOSE: ({ line, text }) => {
-    const words = blankSeparated(text);
+    const words = blankSeparated(text).sort();
     if (words.length === 0) throw lineError(line, "EXPOSE requires at least one argument");
     return ({ config }, expand) => {
-      const wanted = words.flatMap((word) => expand.words(word)).sort();
+      const wanted = words.flatMap((word) => expand.words(word));
       const exposed = wanted.flatMap(ports).map((port) => [port, {}] as const);
       config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(exposed) };
       return `EXPOSE ${wanted.join(" ")}`;

@@ -15,13 +15,14 @@ export interface BuildPlan {
   /** ARGs before the first FROM. */
   globals: Numbered<Arg>[];
   stages: Stage[];
+  warnings: readonly string[];
   /** How many steps are counted. */
   steps: number;
 }
 
 /** Takes the stages up to `target` (a name, or a number), and adds labels to the last. Throws with Docker's words. */
 export function planBuild(
-  { instructions, escapeCharacter }: Dockerfile,
+  { instructions, escapeCharacter, warnings }: Dockerfile,
   target: string,
   labels: Readonly<Record<string, string>>,
 ): BuildPlan {
@@ -41,7 +42,7 @@ export function planBuild(
   for (const [name, value] of Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)))
     last.commands.push(labelCommand(name, value));
   const steps = globals.length + stages.reduce((sum, { commands }) => sum + 1 + commands.length, 0);
-  return { escapeCharacter, globals, stages, steps };
+  return { escapeCharacter, warnings, globals, stages, steps };
 }
 
 function findTarget(stages: readonly Stage[], target: string): number {

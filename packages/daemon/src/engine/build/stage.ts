@@ -76,7 +76,7 @@ export class StageBuild {
     const config = structuredClone(base?.config.config ?? {});
     if (!(config.Env ?? []).some((entry) => entry.startsWith("PATH=")))
       config.Env = [`PATH=${DEFAULT_PATH}`, ...(config.Env ?? [])];
-    this.#draft = { config, hasCommand: false, author: "" };
+    this.#draft = { config, notes: [], hasCommand: false, author: "" };
   }
 
   /** The base's commands for whoever builds on it; they are not handed on. */
@@ -98,7 +98,8 @@ export class StageBuild {
   async carryOut(command: Command): Promise<void> {
     const step = await this.#stepOf(command);
     const { images, cache, caller, output } = this.#parts;
-    const { config, author } = this.#draft;
+    const { config, author, notes } = this.#draft;
+    for (const note of notes.splice(0)) await output.say(note);
     const key = stepKey(step.command, config, [...step.more, author]);
     const found = this.#useCache ? await cache.find(this.image, key, step.command, config) : undefined;
     if (found) {
@@ -279,7 +280,9 @@ export class StageBuild {
     const sum = digestOf(digests.map((digest) => ({ digest })));
     const work = (): Promise<UnpackedLayer | undefined> =>
       this.#inRoot(from, async (root) => {
-        const task = { target: this.#absolute(target), owner: this.#owner(owner), mode };
+        // Docker's builder leaves the owners of other images' files as they are.
+        const owned = owner || from === "" ? this.#owner(owner) : undefined;
+        const task = { target: this.#absolute(target), owner: owned, mode };
         const found = local.length > 0 ? await find(root) : [];
         return this.#copyLayer([
           { ...task, sources: [...documents, ...remote], unpacks: false },
