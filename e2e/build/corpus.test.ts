@@ -1,87 +1,55 @@
 // Every Dockerfile of the corpus, built by this engine, and by dockerd's classic builder where TSD_PEER_DOCKER_HOST names one:
 // equal output, configurations, histories, layers and files. Without it, what dockerd made is taken from its record.
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { hasDocker, repository, TestDaemon } from "../harness/daemon.ts";
+import { hasDocker } from "../harness/daemon.ts";
 import { type Case, corpus, refusals } from "./corpus.ts";
+import { type Engine, type Engines, hasPeer, Recording, startEngines } from "./engines.ts";
 import {
   BASE,
   build,
   contextsDirectory,
-  type Docker,
   describeImage,
-  dockerAt,
   filesOf,
   makeContext,
   type Outcome,
-  removeImages,
 } from "./outcome.ts";
 
-const peer = process.env.TSD_PEER_DOCKER_HOST ?? "";
-const hasPeer = hasDocker && existsSync(peer.replace("unix://", ""));
-const recordFile = join(import.meta.dirname, "fixtures/dockerd.json");
-const record = JSON.parse(readFileSync(recordFile, "utf8")) as Record<string, Outcome>;
-/** Writes down anew what dockerd makes of the corpus. */
-const recording = hasPeer && process.env.TSD_RECORD_BUILDS === "1";
-
-interface Engine {
-  docker: Docker;
-  base: ReadonlySet<string>;
-  made: string[];
-}
-
-let daemon: TestDaemon;
-let ours: Engine;
-let theirs: Engine | undefined;
+const record = new Recording<Outcome>("dockerd");
 const contexts = contextsDirectory();
-
-async function engineAt(host: string): Promise<Engine> {
-  const { importBusybox } = (await import(join(repository, "scripts/busybox.mjs"))) as {
-    importBusybox(client: string, name: string, environment: NodeJS.ProcessEnv): void;
-  };
-  importBusybox("docker", BASE, { ...process.env, DOCKER_HOST: host });
-  const docker = dockerAt(host);
-  return { docker, base: await filesOf(docker, BASE), made: [] };
-}
+const bases = new Map<Engine, ReadonlySet<string>>();
+const numbers = new Map(Object.keys({ ...corpus, ...refusals }).map((name, index) => [name, index]));
+let engines: Engines;
 
 beforeAll(async () => {
   if (!hasDocker) return;
-  daemon = await TestDaemon.start("build-corpus");
-  ours = await engineAt(daemon.host);
-  if (hasPeer) theirs = await engineAt(peer);
+  engines = await startEngines("build-corpus");
+  for (const engine of [engines.ours, engines.theirs])
+    if (engine) bases.set(engine, await filesOf(engine.docker, BASE));
 });
 afterAll(async () => {
   contexts.remove();
-  if (theirs) await removeImages(theirs.docker, [BASE, ...theirs.made]);
-  if (recording) writeFileSync(recordFile, `${JSON.stringify(record, null, 1)}\n`);
-  if (hasDocker) await daemon.stop();
+  record.save();
+  if (hasDocker) await engines.stop();
 });
 
 async function outcome(engine: Engine, directory: string, tag: string, one: Case): Promise<Outcome> {
   const built = await build(engine.docker, directory, tag, one, engine.made);
-  if (built.status !== 0) {
-    // What failed leaves its container, to look into.
-    const kept = await engine.docker("ps", "-aq", "--filter", "status=exited", "--filter", "status=created");
-    if (engine === ours)
-      for (const id of kept.stdout.split("\n").filter(Boolean)) await engine.docker("rm", id);
-    return built;
-  }
+  if (built.status !== 0) return built;
   engine.made.push(tag);
-  return { ...built, ...(await describeImage(engine.docker, tag, engine.base)) };
+  return { ...built, ...(await describeImage(engine.docker, tag, bases.get(engine) ?? new Set())) };
 }
 
-async function compare(name: string, one: Case, good: boolean, more: readonly string[] = []): Promise<void> {
+async function compare(name: string, one: Case, good: boolean, more: readonly string[]): Promise<void> {
   const directory = await makeContext(contexts.path, one);
-  const tag = `tsd-build-case:${Object.keys({ ...corpus, ...refusals }).indexOf(name)}`;
+  const tag = `tsd-build-case:${numbers.get(name)}`;
   const asked = { ...one, flags: [...(one.flags ?? []), ...more] };
-  const got = await outcome(ours, directory, tag, asked);
-  if (theirs) {
-    const wanted = await outcome(theirs, directory, tag, asked);
-    if (recording) record[name] = wanted;
+  const got = await outcome(engines.ours, directory, tag, asked);
+  if (engines.theirs) {
+    const wanted = await outcome(engines.theirs, directory, tag, asked);
+    record.set(name, wanted);
     expect(got).toEqual(wanted);
   }
-  expect(got).toEqual(record[name]);
+  expect(got).toEqual(record.get(name));
   expect(got.status === 0).toBe(good);
 }
 
