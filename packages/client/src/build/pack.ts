@@ -1,7 +1,7 @@
 // A build's context as a tar: what .dockerignore leaves of a directory, streamed by the tar program.
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
@@ -123,6 +123,12 @@ function ignoreText(root: string, dockerfile: string): string {
   return "";
 }
 
+/** Docker takes the name in lower case too. */
+function ownDockerfile(root: string): string {
+  const [usual = "", lower = ""] = ["Dockerfile", "dockerfile"].map((name) => join(root, name));
+  return !existsSync(usual) && existsSync(lower) ? lower : usual;
+}
+
 /** Packs a directory. `file` is the Dockerfile's path, or its contents where it comes from elsewhere. */
 export function packDirectory(path: string, file: string | Buffer | undefined): PackedContext {
   const root = resolve(path);
@@ -134,7 +140,11 @@ export function packDirectory(path: string, file: string | Buffer | undefined): 
       throw new Error(`unable to prepare context: path ${JSON.stringify(path)} not found`);
     throw error;
   }
-  const given = typeof file === "string" ? resolve(file) : join(root, "Dockerfile");
+  const given = typeof file === "string" ? resolve(file) : ownDockerfile(root);
+  if (!Buffer.isBuffer(file) && !existsSync(given))
+    throw new Error(
+      `unable to prepare context: unable to evaluate symlinks in Dockerfile path: lstat ${given}: no such file or directory`,
+    );
   const inside = relative(root, given);
   const isInside = !Buffer.isBuffer(file) && !inside.startsWith("..");
   const text = ignoreText(root, given);

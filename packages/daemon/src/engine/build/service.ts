@@ -133,6 +133,7 @@ export class BuildService {
       caches: this.cachesOf(caller),
       secrets: options.secrets,
       context: context.root,
+      found: new Map(),
     };
     try {
       const builder = new Builder({ images, caller, options, args, output, signal, pull, hold, stage }, plan);

@@ -21,6 +21,8 @@ export interface Source {
 }
 
 const WHOLE_FILE = 1 << 20;
+/** Files that are looked at together. */
+const AT_ONCE = 16;
 const isPattern = (path: string): boolean => /(?<!\\)[*?[]/.test(path);
 
 /** Go's path patterns: * and ? within one part, classes, and a backslash that takes the next character as it is. */
@@ -65,7 +67,7 @@ async function fileDigest(path: string, size: number): Promise<string> {
 
 /** One thing's line of a summary; `name` is what it is called there. */
 async function describe(path: string, name: string): Promise<{ line: string; isDirectory: boolean }> {
-  const { mode, uid, gid, size, rdev, ...status } = await lstat(path);
+  const { mode, uid, gid, size, rdev } = await lstat(path);
   const kind = mode & constants.S_IFMT;
   const content =
     kind === constants.S_IFREG
@@ -73,7 +75,6 @@ async function describe(path: string, name: string): Promise<{ line: string; isD
       : kind === constants.S_IFLNK
         ? await readlink(path)
         : String(rdev);
-  void status;
   return {
     line: JSON.stringify([name, mode, uid, gid, kind === constants.S_IFDIR ? "" : content]),
     isDirectory: kind === constants.S_IFDIR,
@@ -84,11 +85,14 @@ async function treeDigest(directory: string): Promise<string> {
   const hash = createHash("sha256");
   const walk = async (path: string): Promise<void> => {
     const names = (await readdir(join(directory, path))).sort();
-    for (const name of names) {
-      const child = path ? `${path}/${name}` : name;
-      const { line, isDirectory } = await describe(join(directory, child), child);
-      hash.update(`${line}\n`);
-      if (isDirectory) await walk(child);
+    const children = names.map((name) => (path ? `${path}/${name}` : name));
+    for (let at = 0; at < children.length; at += AT_ONCE) {
+      const some = children.slice(at, at + AT_ONCE);
+      const described = await Promise.all(some.map((child) => describe(join(directory, child), child)));
+      for (const [index, { line, isDirectory }] of described.entries()) {
+        hash.update(`${line}\n`);
+        if (isDirectory) await walk(some[index] ?? "");
+      }
     }
   };
   await walk("");

@@ -44,6 +44,8 @@ export interface StageParts {
   secrets: ReadonlyMap<string, Buffer>;
   /** A descriptor of the context. */
   context: number;
+  /** What was found in it: it stays as it is. */
+  found: Map<string, Promise<Source[]>>;
   /** The image of an earlier stage, or one by its name; undefined for a stage that made nothing. */
   imageOf(from: string): Promise<ImageRecord | undefined>;
   /** Keeps an image for as long as the build needs it. */
@@ -299,9 +301,17 @@ export class StageBuild {
   }
 
   async #findAll(root: number, words: readonly string[], name: string): Promise<Source[]> {
-    const found: Source[] = [];
-    for (const word of words) found.push(...(await findSources(root, word, name)));
-    return found;
+    const sources: Source[] = [];
+    for (const word of words) sources.push(...(await this.#find(root, word, name)));
+    return sources;
+  }
+
+  #find(root: number, word: string, name: string): Promise<Source[]> {
+    const { context, found } = this.#parts;
+    if (root !== context) return findSources(root, word, name);
+    const known = found.get(word) ?? findSources(root, word, name);
+    found.set(word, known);
+    return known;
   }
 
   #absolute(target: string): string {
