@@ -1,9 +1,18 @@
 // What COPY and ADD name: found in a root by path or pattern, and summed up by content, names, permissions and owners,
 // never by times.
 import { createHash } from "node:crypto";
-import { closeSync, constants, createReadStream, openSync } from "node:fs";
-import { lstat, readdir, readFile, readlink } from "node:fs/promises";
+import {
+  closeSync,
+  constants,
+  createReadStream,
+  lstatSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+} from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join, posix } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { KernelError, O_PATH } from "@tsd/kernel-bindings";
 import { followLinks, type Located, locate, openDirectory } from "../../runtime/path.ts";
 import { EngineError } from "../errors.ts";
@@ -20,9 +29,10 @@ export interface Source {
   digest: string;
 }
 
-const WHOLE_FILE = 1 << 20;
-/** Files that are looked at together. */
-const AT_ONCE = 16;
+/** Bytes of a file that takes less time to read than the way to another thread does. */
+const SMALL = 1 << 15;
+/** Things that are looked at between two turns of the event loop. */
+const AT_ONCE = 32;
 const isPattern = (path: string): boolean => /(?<!\\)[*?[]/.test(path);
 
 /** Go's path patterns: * and ? within one part, classes, and a backslash that takes the next character as it is. */
@@ -57,28 +67,28 @@ async function inDirectory<T>(
   }
 }
 
-async function fileDigest(path: string, size: number): Promise<string> {
+async function fileDigest(path: string): Promise<string> {
   const hash = createHash("sha256");
-  if (size <= WHOLE_FILE) return hash.update(await readFile(path)).digest("hex");
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 18 }) as AsyncIterable<Buffer>)
     hash.update(chunk);
   return hash.digest("hex");
 }
 
-/** One thing's line of a summary; `name` is what it is called there. */
-async function describe(path: string, name: string): Promise<{ line: string; isDirectory: boolean }> {
-  const { mode, uid, gid, size, rdev } = await lstat(path);
+/** Looks at one thing, which is called `name` in a summary; its line is to be waited for where it is a large file. */
+function describe(path: string, name: string): { isDirectory: boolean; line: string | Promise<string> } {
+  const { mode, uid, gid, size, rdev } = lstatSync(path);
   const kind = mode & constants.S_IFMT;
-  const content =
-    kind === constants.S_IFREG
-      ? await fileDigest(path, size)
-      : kind === constants.S_IFLNK
-        ? await readlink(path)
-        : String(rdev);
-  return {
-    line: JSON.stringify([name, mode, uid, gid, kind === constants.S_IFDIR ? "" : content]),
-    isDirectory: kind === constants.S_IFDIR,
-  };
+  const lineOf = (content: string): string => JSON.stringify([name, mode, uid, gid, content]);
+  const isDirectory = kind === constants.S_IFDIR;
+  if (isDirectory) return { isDirectory, line: lineOf("") };
+  if (kind === constants.S_IFLNK) return { isDirectory, line: lineOf(readlinkSync(path)) };
+  if (kind !== constants.S_IFREG) return { isDirectory, line: lineOf(String(rdev)) };
+  if (size > SMALL) {
+    const line = fileDigest(path).then(lineOf);
+    line.catch(() => undefined); // heard of when its turn comes
+    return { isDirectory, line };
+  }
+  return { isDirectory, line: lineOf(createHash("sha256").update(readFileSync(path)).digest("hex")) };
 }
 
 async function treeDigest(directory: string): Promise<string> {
@@ -88,11 +98,12 @@ async function treeDigest(directory: string): Promise<string> {
     const children = names.map((name) => (path ? `${path}/${name}` : name));
     for (let at = 0; at < children.length; at += AT_ONCE) {
       const some = children.slice(at, at + AT_ONCE);
-      const described = await Promise.all(some.map((child) => describe(join(directory, child), child)));
+      const described = some.map((child) => describe(join(directory, child), child));
       for (const [index, { line, isDirectory }] of described.entries()) {
-        hash.update(`${line}\n`);
+        hash.update(`${await line}\n`);
         if (isDirectory) await walk(some[index] ?? "");
       }
+      await nextTurn();
     }
   };
   await walk("");
@@ -118,8 +129,10 @@ async function summarise(root: number, path: string, name: string): Promise<Sour
   if (isDirectory)
     return { root, path: resolved, name, isDirectory, digest: await inDirectory(root, resolved, treeDigest) };
   const digest = await inDirectory(root, posix.dirname(resolved), async (directory) => {
-    const { line } = await describe(join(directory, base), name);
-    return `file:${createHash("sha256").update(line).digest("hex")}`;
+    const { line } = describe(join(directory, base), name);
+    return `file:${createHash("sha256")
+      .update(await line)
+      .digest("hex")}`;
   });
   return { root, path: resolved, name, isDirectory, digest };
 }
