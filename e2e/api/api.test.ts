@@ -51,7 +51,7 @@ describe("headers and versions", () => {
       .expect(200, "OK")
       .expect("Api-Version", "1.51")
       .expect("Ostype", "linux")
-      .expect("Builder-Version", "2")
+      .expect("Builder-Version", "1")
       .expect("Cache-Control", "no-cache, no-store, must-revalidate");
     await api.head("/_ping").expect(200).expect("Api-Version", "1.51");
   });

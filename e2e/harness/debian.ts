@@ -1,21 +1,21 @@
-// A Debian root with systemd in it, made by debootstrap once per machine.
+// Debian roots for tests, made by debootstrap once per machine.
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "./command.ts";
 
 const cache = "/var/cache/tsd-test";
-const archive = join(cache, "debian-systemd.tar");
 
-/** The root's tar; undefined where debootstrap could not make one (no network, no mirror). Suites that ask at the same time
- * wait for one of them to make it. */
-export async function debianRoot(): Promise<string | undefined> {
+/** A root's tar with packages in it; undefined where debootstrap could not make one (no network, no mirror). Suites that ask
+ * at the same time wait for one of them to make it. */
+async function debootstrapped(name: string, packages: readonly string[]): Promise<string | undefined> {
   mkdirSync(cache, { recursive: true });
+  const archive = join(cache, `${name}.tar`);
   if (!existsSync(archive)) {
-    const root = join(cache, "debian-systemd.new");
+    const root = join(cache, `${name}.new`);
     const make = [
       `[ -e ${archive} ] && exit 0`,
       `rm -rf ${root}`,
-      `debootstrap --variant=minbase --include=systemd-sysv,dbus bookworm ${root} >${cache}/debootstrap.log 2>&1 || exit 1`,
+      `debootstrap --variant=minbase --include=${packages.join(",")} bookworm ${root} >${cache}/debootstrap.log 2>&1 || exit 1`,
       `tar --numeric-owner --xattrs -C ${root} -cf ${archive}.new . && mv ${archive}.new ${archive}`,
       `rm -rf ${root}`,
     ];
@@ -23,3 +23,11 @@ export async function debianRoot(): Promise<string | undefined> {
   }
   return existsSync(archive) ? archive : undefined;
 }
+
+/** One with systemd. */
+export const debianRoot = (): Promise<string | undefined> =>
+  debootstrapped("debian-systemd", ["systemd-sysv", "dbus"]);
+
+/** One with a C compiler. */
+export const debianToolchain = (): Promise<string | undefined> =>
+  debootstrapped("debian-gcc", ["gcc", "libc6-dev"]);

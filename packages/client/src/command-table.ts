@@ -32,6 +32,8 @@ export const commands: Readonly<Record<string, Loader>> = {
   attach: async () => (await import("./commands/attach.ts")).attach,
   exec: async () => (await import("./commands/exec.ts")).exec,
   inspect: async () => (await import("./commands/inspect.ts")).inspect,
+  build: async () => (await import("./commands/build.ts")).build,
+  "builder prune": async () => (await import("./commands/build.ts")).prune,
   images: async () => (await import("./commands/images.ts")).images,
   history: async () => (await import("./commands/images.ts")).history,
   tag: async () => (await import("./commands/images.ts")).tag,
@@ -136,7 +138,9 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
     remove: "rm",
     prune: "container prune",
   },
+  builder: { build: "build", prune: "builder prune" },
   image: {
+    build: "build",
     ls: "images",
     list: "images",
     history: "history",
@@ -222,5 +226,5 @@ export const groups: Readonly<Record<string, Readonly<Record<string, string>>>> 
 
 /** docker's commands that are still to come. */
 export const later: ReadonlySet<string> = new Set(
-  "build compose node plugin secret service stack swarm builder buildx checkpoint config manifest".split(" "),
+  "compose node plugin secret service stack swarm buildx checkpoint config manifest".split(" "),
 );

@@ -13,6 +13,8 @@ import { everything } from "./engine/access/caller.ts";
 import type { Policy } from "./engine/access/policy.ts";
 import { auditKey } from "./engine/audit/key.ts";
 import { AuditLog } from "./engine/audit/log.ts";
+import { pruneBuildCache } from "./engine/build/prune.ts";
+import { BuildService } from "./engine/build/service.ts";
 import { ChainService } from "./engine/chains/service.ts";
 import { adoptContainers } from "./engine/containers/adoption.ts";
 import { ContainerArchives } from "./engine/containers/archives.ts";
@@ -25,6 +27,7 @@ import { volumeNames } from "./engine/containers/starter.ts";
 import { StatsHistory } from "./engine/containers/stats-history.ts";
 import { EventBus } from "./engine/events/bus.ts";
 import { ExecService } from "./engine/exec/service.ts";
+import { pullForBuild } from "./engine/images/build-pull.ts";
 import { ImageCatalog } from "./engine/images/catalog.ts";
 import { ImageCollector } from "./engine/images/collect.ts";
 import { Commits } from "./engine/images/commit.ts";
@@ -133,9 +136,10 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   );
   const events = new EventBus(eventStore(db), report);
   const archiver = new Archiver(programs.archiver);
+  const layerDirectory = new LayerDirectory(join(dataRoot, "layers"), archiver, settings.maximumLayerSize);
   const imageLayers = new Layers({
     store: layerStore(db),
-    directory: new LayerDirectory(join(dataRoot, "layers"), archiver, settings.maximumLayerSize),
+    directory: layerDirectory,
     blobs: new BlobDirectory(join(dataRoot, "blobs")),
     report,
   });
@@ -275,6 +279,15 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const roots = new ContainerRoots(runtime, containers.starter, volumes);
   const archives = new ContainerArchives(containers, roots, archiver);
   const commits = new Commits(containers, operations, archives, images);
+  const builds = new BuildService({
+    images,
+    containers,
+    layers: layerDirectory,
+    archiver,
+    root: join(dataRoot, "build"),
+    hidden: join(execRoot, "build"),
+    pull: pullForBuild(pulls),
+  });
   await images.open();
   await networks.open();
   await layers.open();
@@ -313,6 +326,9 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     operations,
     archives,
     commits,
+    builds,
+    pruneBuilds: (options, caller) =>
+      pruneBuildCache({ images, archiver, caches: builds.cachesOf(caller) }, options, caller),
     execs,
     images,
     pulls,

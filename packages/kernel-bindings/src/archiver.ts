@@ -130,14 +130,17 @@ export class Archiver {
     source: Readable,
     options: {
       owner?: { uid: number; gid: number } | undefined;
+      /** Permissions of everything but links, instead of the archive's. */
+      mode?: number | undefined;
       sameKind?: boolean;
       /** The archive's "." is the directory itself. */
       top?: boolean;
     },
   ): Promise<void> {
     const owner = options.owner ? ["--owner", `${options.owner.uid}:${options.owner.gid}`] : [];
+    const mode = options.mode === undefined ? [] : ["--mode", options.mode.toString(8)];
     const flags = [...(options.sameKind ? ["--same-kind"] : []), ...(options.top ? ["--top"] : [])];
-    const words = [...owner, ...flags, "unpack", path];
+    const words = [...owner, ...mode, ...flags, "unpack", path];
     const child = this.#spawn(words, place);
     child.stdout?.resume();
     await this.#feed(child, source);

@@ -1,8 +1,15 @@
 // The SDK's images.
 import type { Readable } from "node:stream";
-import type { HistoryItem, ImageInspect, ImageRemoval, ImageSummary } from "@tsd/daemon/api";
+import type {
+  BuildLine,
+  BuildPruneReport,
+  HistoryItem,
+  ImageInspect,
+  ImageRemoval,
+  ImageSummary,
+} from "@tsd/daemon/api";
 import type { Channel } from "./channel.ts";
-import { imagePath, withQuery } from "./query.ts";
+import { imagePath, type Query, withQuery } from "./query.ts";
 import type { Answer } from "./transport.ts";
 
 /** A line of progress. */
@@ -154,5 +161,27 @@ export class Images {
   /** Takes in an archive that docker save made, or an OCI layout; answers with lines of JSON. */
   load(archive: Readable): Promise<Answer> {
     return this.#channel.send({ method: "POST", path: "/images/load?quiet=1", stream: archive });
+  }
+
+  /** Builds an image from a context's tar, or from where `query.remote` says; what is told of it comes as it is told. Secrets
+   * are by id. */
+  build(
+    context: Readable | undefined,
+    query: Query = {},
+    secrets: Readonly<Record<string, Uint8Array>> = {},
+  ): AsyncGenerator<BuildLine> {
+    const encoded = Object.entries(secrets).map(([id, value]) => [id, Buffer.from(value).toString("base64")]);
+    const header = Buffer.from(JSON.stringify(Object.fromEntries(encoded))).toString("base64");
+    return this.#channel.lines({
+      method: "POST",
+      path: withQuery("/build", query),
+      ...(context ? { stream: context } : {}),
+      ...(encoded.length > 0 ? { headers: { "X-Tsd-Build-Secrets": header } } : {}),
+    });
+  }
+
+  /** Removes what only builds need. `filters` is JSON. */
+  pruneBuilds(query: { all?: boolean; filters?: string | undefined } = {}): Promise<BuildPruneReport> {
+    return this.#channel.json({ method: "POST", path: withQuery("/build/prune", query) });
   }
 }

@@ -301,3 +301,22 @@ export interface DiskUsage {
   Volumes: { Name: string; UsageData: { Size: number; RefCount: number } }[] | null;
   BuildCache: object[] | null;
 }
+
+/** A line of what a build tells. */
+export interface BuildLine {
+  stream?: string;
+  /** Of a pull: with the layer's id. */
+  status?: string;
+  id?: string;
+  aux?: { ID?: string };
+  error?: string;
+  /** `code` is the exit status of the command that failed. */
+  errorDetail?: { code?: number; message: string };
+}
+
+/** What pruning the build cache has removed. */
+export interface BuildPruneReport {
+  CachesDeleted: string[] | null;
+  /** Bytes. */
+  SpaceReclaimed: number;
+}

@@ -1,12 +1,13 @@
 // Layers on disk: each unpacked once, in a process that can reach nothing else, and in place only when it is whole.
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, constants, openSync, renameSync } from "node:fs";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, rename, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import {
   type Archiver,
+  type LayerItem,
   O_PATH,
   openat2,
   type Packing,
@@ -16,6 +17,7 @@ import {
   type UnpackedContents,
 } from "@tsd/kernel-bindings";
 import { decompress } from "./decompress.ts";
+import { openWritable } from "./overlay.ts";
 import { firstDifference } from "./tree-difference.ts";
 
 /** A layer that is unpacked but not in its place yet. */
@@ -131,6 +133,84 @@ export class LayerDirectory {
     }
   }
 
+  /** Makes a layer of what `work` does in a root that stands on other layers (topmost first); undefined if it does nothing.
+   * On failure nothing is left. */
+  async make(
+    lower: readonly string[],
+    work: (root: number) => Promise<void>,
+  ): Promise<UnpackedLayer | undefined> {
+    const place = this.path(`${TEMPORARY}${randomBytes(8).toString("hex")}`);
+    const upper = join(place, "diff");
+    await mkdir(upper, { recursive: true, mode: 0o755 });
+    await mkdir(join(place, "work"), { mode: 0o700 });
+    try {
+      const root = openWritable(lower, upper, join(place, "work"));
+      try {
+        await work(root);
+      } finally {
+        closeSync(root);
+      }
+      return await this.take(upper);
+    } finally {
+      await rm(place, { recursive: true, force: true });
+    }
+  }
+
+  /** Makes a layer of an overlay's upper directory that nobody writes to any more; undefined if there is nothing in it. The
+   * directory itself becomes the layer, unless `keep` says that it is still needed, or it is on another file system. */
+  async take(upper: string, keep = false): Promise<UnpackedLayer | undefined> {
+    const items = await this.#in(upper, (place) => this.#archiver.listLayer(place));
+    if (items.length === 0) return undefined;
+    const temporary = this.path(`${TEMPORARY}${randomBytes(8).toString("hex")}`);
+    if (keep || !(await this.#move(upper, temporary))) return this.#copy(upper);
+    try {
+      // What no archive holds: the layer is the same here and wherever it is carried to.
+      for (const { mode, path } of items)
+        if ((mode & constants.S_IFMT) === constants.S_IFSOCK) await unlink(join(temporary, path));
+      await chmod(temporary, 0o755);
+      await chown(temporary, 0, 0);
+      const packing = this.#in(temporary, (place) => this.#archiver.packLayer(place));
+      const hash = createHash("sha256");
+      for await (const chunk of packing.stream as AsyncIterable<Buffer>) hash.update(chunk);
+      await packing.done;
+      return { diffId: `sha256:${hash.digest("hex")}`, size: contentSize(items), temporary };
+    } catch (error) {
+      await rm(temporary, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  async #move(from: string, to: string): Promise<boolean> {
+    try {
+      await rename(from, to);
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EXDEV") return false;
+      throw error;
+    }
+  }
+
+  async #copy(upper: string): Promise<UnpackedLayer> {
+    const packing = this.#in(upper, (place) => this.#archiver.packLayer(place));
+    const layer = await this.unpack(packing.stream);
+    try {
+      await packing.done;
+      return layer;
+    } catch (error) {
+      await this.discard(layer);
+      throw error;
+    }
+  }
+
+  #in<T>(path: string, work: (place: { root: number; directory: number }) => T): T {
+    const root = openSync(path, O_PATH | constants.O_DIRECTORY);
+    try {
+      return work({ root, directory: root });
+    } finally {
+      closeSync(root);
+    }
+  }
+
   /** Puts an unpacked layer in its place; returns its directory. */
   async keep(layer: UnpackedLayer): Promise<string> {
     const directory = this.path(layer.diffId.replace("sha256:", "").slice(0, 24));
@@ -186,6 +266,13 @@ export class LayerDirectory {
       closeSync(root);
     }
   }
+}
+
+/** Bytes of files, those with several names once. */
+function contentSize(items: readonly LayerItem[]): number {
+  const files = items.filter(({ mode }) => (mode & constants.S_IFMT) === constants.S_IFREG);
+  const sizes = new Map(files.map(({ inode, size }) => [inode, size]));
+  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
 }
 
 /** The chain id of a layer on top of a chain (OCI image specification, "Layer ChainID"). */

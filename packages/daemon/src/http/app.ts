@@ -20,6 +20,7 @@ import { handleError } from "./errors.ts";
 import { handleUpgrades } from "./hijack.ts";
 import type { Metrics } from "./metrics.ts";
 import { answerBrokenRequest, answerUnreadablePath, refuseInOurWords } from "./refusals.ts";
+import { buildRoutes } from "./routes/build.ts";
 import { chainRoutes } from "./routes/chains.ts";
 import { containerArchiveRoutes } from "./routes/container-archives.ts";
 import { containerOperationRoutes } from "./routes/container-operations.ts";
@@ -144,6 +145,7 @@ export function createApp(parts: AppParts, logger: FastifyBaseLogger | false): F
     routes.register(eventRoutes, { engine });
     routes.register(imageRoutes, { engine });
     routes.register(tsdImageRoutes, { engine });
+    routes.register(buildRoutes, { engine });
     routes.register(containerRoutes, { engine });
     routes.register(containerOperationRoutes, { engine });
     routes.register(containerArchiveRoutes, { engine });

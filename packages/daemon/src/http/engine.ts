@@ -1,8 +1,10 @@
 // What the HTTP layer needs of the engine.
 
 import type { Readable } from "node:stream";
-import type { Sight } from "../engine/access/caller.ts";
+import type { Caller, Sight } from "../engine/access/caller.ts";
 import type { AuditLog } from "../engine/audit/log.ts";
+import type { PruneOptions, PruneReport } from "../engine/build/prune.ts";
+import type { BuildService } from "../engine/build/service.ts";
 import type { ChainService } from "../engine/chains/service.ts";
 import type { ContainerArchives } from "../engine/containers/archives.ts";
 import type { ContainerOperations } from "../engine/containers/operations.ts";
@@ -32,6 +34,8 @@ export interface Engine {
   operations: ContainerOperations;
   archives: ContainerArchives;
   commits: Commits;
+  builds: BuildService;
+  pruneBuilds(options: PruneOptions, caller: Caller): Promise<PruneReport>;
   execs: ExecService;
   images: ImageService;
   pulls: Pulls;

@@ -1,6 +1,15 @@
 // Paths inside a root, resolved by descriptor: links stay inside, magic links lead nowhere, and nobody can move things
 // between the look and the use.
-import { closeSync, constants, fstatSync, readlinkSync, type Stats } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  lchownSync,
+  mkdirSync,
+  readlinkSync,
+  type Stats,
+} from "node:fs";
 import { posix } from "node:path";
 import { KernelError, O_PATH, openat2, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "@tsd/kernel-bindings";
 
@@ -80,6 +89,27 @@ export function followLinks(root: number, path: string): string {
     }
   }
   return present;
+}
+
+/** Opens a directory of the root, making it and what is missing on the way with mode 755; links are followed inside.
+ * Throws KernelError, ENOTDIR for a file in the way. The caller closes it. */
+export function makeDirectory(root: number, path: string, owner: { uid: number; gid: number }): number {
+  try {
+    return openDirectory(root, path);
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.code !== "ENOENT") throw error;
+  }
+  const whole = followLinks(root, path);
+  const parent = makeDirectory(root, posix.dirname(whole), owner);
+  try {
+    const made = `/proc/self/fd/${parent}/${posix.basename(whole)}`;
+    mkdirSync(made, { mode: 0o755 });
+    chmodSync(made, 0o755); // whatever the umask
+    lchownSync(made, owner.uid, owner.gid);
+  } finally {
+    closeSync(parent);
+  }
+  return openDirectory(root, whole);
 }
 
 const goTypes: readonly [(status: Stats) => boolean, number][] = [

@@ -27,7 +27,7 @@ export function openLayers(layers: readonly string[]): number {
 }
 
 /** The root's file as text; "" when it is missing or no regular file. Links are followed inside the root only. */
-function readInside(root: number, path: string): string {
+export function readInside(root: number, path: string): string {
   let file: number;
   try {
     const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;

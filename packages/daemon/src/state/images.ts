@@ -8,6 +8,7 @@ import type {
   StoredLayer,
   StoredManifest,
   StoredSignature,
+  StoredStep,
 } from "../engine/images/store.ts";
 import { type Db, prepare } from "./database.ts";
 
@@ -65,6 +66,14 @@ export function imageStore(db: Db): ImageStore {
     db,
     "INSERT OR IGNORE INTO image_signatures (digest, payload, signature, image) VALUES (?, ?, ?, ?)",
   );
+  const steps = prepare<[], Omit<StoredStep, "result"> & { result: number }>(
+    db,
+    "SELECT image, parent, key, result FROM image_steps ORDER BY rowid",
+  );
+  const saveStep = prepare<unknown[]>(
+    db,
+    "INSERT OR REPLACE INTO image_steps (image, parent, key, result) VALUES (?, ?, ?, ?)",
+  );
   return {
     images: () => {
       const byImage = new Map<string, string[]>();
@@ -115,6 +124,10 @@ export function imageStore(db: Db): ImageStore {
     signatures: (image) => signatures.all(image),
     insertSignature: ({ digest, payload, signature, image }) => {
       insertSignature.run(digest, payload, signature, image);
+    },
+    steps: () => steps.all().map((row): StoredStep => ({ ...row, result: row.result !== 0 })),
+    saveStep: ({ image, parent, key, result }) => {
+      saveStep.run(image, parent, key, result ? 1 : 0);
     },
   };
 }

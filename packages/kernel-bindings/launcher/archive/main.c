@@ -5,7 +5,8 @@
  *   tsd-archive pack-contents                        a tar of all that is there
  *   tsd-archive pack-layer                           a tar of an overlay's upper directory, as an image's layer
  *   tsd-archive list-layer                           what is in an overlay's upper directory (tree.h)
- *   tsd-archive [--devices FILE] [--owner UID:GID] [--same-kind] [--top] unpack PATH   (PATH is what messages say)
+ *   tsd-archive [--devices FILE] [--owner UID:GID] [--mode OCTAL] [--same-kind] [--top] unpack PATH   (PATH is what
+ *                                                    messages say)
  *   tsd-archive [--maximum BYTES] unpack-layer       a layer's tar from standard input; says what is opaque
  *   tsd-archive copy                                 a copy of what is there (outside the root, here) into the root
  *
@@ -51,6 +52,10 @@ int main(int count, char **arguments) {
         if (strcmp(arguments[i], "--devices") == 0) devices = next(count, arguments, &i);
         else if (strcmp(arguments[i], "--same-kind") == 0) unpacking.same_kind = true;
         else if (strcmp(arguments[i], "--top") == 0) unpacking.top = true;
+        else if (strcmp(arguments[i], "--mode") == 0) {
+            unpacking.mode = (mode_t)strtoul(next(count, arguments, &i), NULL, 8) & 07777;
+            unpacking.moded = true;
+        }
         else if (strcmp(arguments[i], "--maximum") == 0) unpacking.maximum_bytes = strtoull(next(count, arguments, &i), NULL, 10);
         else if (strcmp(arguments[i], "--owner") == 0) {
             char *end;

@@ -30,6 +30,8 @@ struct unpack_options {
     bool owned;             /* everything belongs to `user` and `group` instead of the archive's owners */
     uid_t user;
     gid_t group;
+    bool moded;             /* everything but links has `mode` instead of the archive's permissions */
+    mode_t mode;
     bool same_kind;         /* a directory is never replaced by something else, nor the other way round */
     bool top;               /* the archive's "." is the directory itself, with its owner, mode and attributes */
     bool layer;             /* an image's layer: whiteouts become the overlay's, and what is opaque is printed */

@@ -168,6 +168,7 @@ static void unpack_one(struct unpacker *unpacker, struct archive_entry *entry) {
         archive_entry_set_uid(entry, options->user);
         archive_entry_set_gid(entry, options->group);
     }
+    if (options->moded && archive_entry_filetype(entry) != AE_IFLNK) archive_entry_set_perm(entry, options->mode);
     archive_entry_set_uname(entry, NULL);
     archive_entry_set_gname(entry, NULL);
     choose_attributes(entry);

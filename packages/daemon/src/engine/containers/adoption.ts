@@ -44,6 +44,11 @@ async function adoptOne(
   const { runtime, layers, report } = lifecycle.parts;
   const { CgroupParent, StorageOpt } = container.record.definition.hostConfig;
   const places = runtime.places(container.id, CgroupParent);
+  if (container.record.definition.temporary) {
+    await endTemporary(lifecycle, container);
+    found.removalsFinished++;
+    return;
+  }
   if (container.state.removal || !existsSync(lifecycle.starter.directory(container.id))) {
     // A removal that the last daemon did not live to finish.
     container.removing = true;
@@ -80,6 +85,18 @@ async function adoptOne(
   const { RestartPolicy } = container.record.definition.hostConfig;
   if (container.state.status === "restarting" || restartsWithDaemon(RestartPolicy, container.state))
     lifecycle.startSoon(container);
+}
+
+/** A build's step whose build died with the last daemon. */
+async function endTemporary(lifecycle: ContainerLifecycle, container: Container): Promise<void> {
+  const { runtime, memberships, report } = lifecycle.parts;
+  const places = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
+  container.removing = true;
+  if (container.alive) memberships.takeUp(lifecycle.starter.member(container), container.state, report);
+  await lifecycle.starter.release(container);
+  runtime.forget(places);
+  container.note({ status: "exited", pid: 0 });
+  await lifecycle.remove(container, true);
 }
 
 /** Removes processes, directories and files that belong to no container; returns how many. */

@@ -83,6 +83,8 @@ export interface ContainerDefinition {
   /** Which networks these are, for those who may not be in just any that comes by the name later. */
   networkIds: Record<string, string>;
   mounts: ContainerMount[];
+  /** A step of a build: the next daemon removes it, whatever became of it. */
+  temporary?: boolean;
 }
 
 export interface ContainerRecord {

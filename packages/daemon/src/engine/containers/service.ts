@@ -20,7 +20,7 @@ import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
 import { forgetMounts } from "./mounts.ts";
 import { requestedNetworks } from "./networking.ts";
-import { initialState } from "./record.ts";
+import { type ContainerMount, initialState } from "./record.ts";
 import type { Container, ContainerRegistry } from "./registry.ts";
 import type { ContainerStarter } from "./starter.ts";
 import { refuseUnsupported } from "./unsupported.ts";
@@ -41,6 +41,13 @@ const DEFAULT_STOP_SECONDS = 10;
 export interface StopOptions {
   signal?: string | undefined;
   seconds?: number | undefined;
+}
+
+/** What the engine itself adds to a container that it makes for somebody. */
+export interface OwnAdditions {
+  /** Judged by whoever asks for them. */
+  mounts: readonly ContainerMount[];
+  temporary: boolean;
 }
 
 export class ContainerService {
@@ -73,6 +80,7 @@ export class ContainerService {
     request: ContainerCreate,
     name: string | undefined,
     caller: Caller,
+    own?: OwnAdditions,
   ): Promise<{ id: string; warnings: string[] }> {
     const bare = name ? checkName(name) : undefined;
     validateCreate(request);
@@ -83,7 +91,8 @@ export class ContainerService {
     const { images, volumes, networks } = this.#parts;
     const asked = requestedNetworks(request, networks, caller);
     const image = images.get(request.Image, caller);
-    images.checkUse(image, caller);
+    // A build's steps stand on images that have no name yet.
+    if (!own) images.checkUse(image, caller);
     if (bare) this.registry.checkNameFree(bare, caller);
     const resolved = { ...request, HostConfig: this.#resolvePartners(request.HostConfig, caller) };
     const links = this.#resolveLinks(resolved.HostConfig.Links ?? [], caller);
@@ -101,6 +110,10 @@ export class ContainerService {
       caller,
       shmSize: this.#parts.runtime.settings.defaults.shmSize,
     });
+    if (own) {
+      definition.mounts.push(...own.mounts);
+      definition.temporary = own.temporary;
+    }
     if (links.length > 0) definition.hostConfig.Links = links.map((link) => linkText(link, definition.name));
     try {
       await this.starter.prepare(definition.id, size);

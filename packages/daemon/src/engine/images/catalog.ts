@@ -9,6 +9,7 @@ import type { ImageConfiguration, ImageRecord } from "./image.ts";
 import { type LayerUsage, layerUsage } from "./layer-usage.ts";
 import type { Layers } from "./layers.ts";
 import { looksLikeId, parseReference, taggedName } from "./reference.ts";
+import { ImageSteps } from "./steps.ts";
 import type { ImageStore, StoredImage, StoredManifest, StoredSignature } from "./store.ts";
 
 export interface CatalogParts {
@@ -33,11 +34,14 @@ export class ImageCatalog {
   /** repository@digest → image id. */
   readonly #digests = new Map<string, string>();
   readonly access = new ImageAccess(this.#images, this.#names);
+  /** Which image was built on which. */
+  readonly steps: ImageSteps;
 
   constructor({ store, layers, events }: CatalogParts) {
     this.layers = layers;
     this.#store = store;
     this.#events = events;
+    this.steps = new ImageSteps(store);
     for (const image of store.images()) this.#images.set(image.id, image);
     for (const { name, image } of store.names()) this.#names.set(name, image);
     for (const { repository, digest, image } of store.digests())
@@ -228,6 +232,7 @@ export class ImageCatalog {
   delete(image: ImageRecord): string[] {
     this.#store.deleteImage(image.id);
     this.#images.delete(image.id);
+    this.steps.delete(image.id);
     this.publish("delete", image.id, undefined, image);
     const needed = new Set([...this.#images.values()].flatMap(({ config }) => chainIds(config)));
     const chains = chainIds(image.config).filter((chain) => !needed.has(chain));

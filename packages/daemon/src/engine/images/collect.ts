@@ -8,7 +8,7 @@ import { parseNanoseconds } from "../events/time-parameter.ts";
 import { parseTime } from "../timestamps.ts";
 import type { ImageCatalog } from "./catalog.ts";
 import type { ImageRecord } from "./image.ts";
-import { deleteImage, type ImageUse, type RemovalItem } from "./removal.ts";
+import { deleteImage, deleteParents, type ImageUse, type RemovalItem } from "./removal.ts";
 
 export const pruneFilters = ["dangling", "label", "label!", "until"];
 
@@ -65,13 +65,14 @@ export class ImageCollector {
     const items: RemovalItem[] = [];
     const before = this.#size();
     for (const image of catalog.all(caller)) {
-      if (!catalog.access.ownsAlone(image, caller)) continue;
-      if (usesOf(image.id).length > 0 || !fits(image)) continue;
+      if (!catalog.has(image.id, caller) || !catalog.access.ownsAlone(image, caller)) continue;
+      if (this.#isNeeded(image.id) || !fits(image)) continue;
+      const parent = catalog.steps.parentOf(image.id);
       for (const name of [...image.repoTags, ...image.repoDigests]) {
         catalog.untag(name, image.id);
         items.push({ Untagged: name });
       }
-      items.push(...deleteImage(catalog, image));
+      items.push(...deleteImage(catalog, image), ...deleteParents(catalog, usesOf, parent, caller));
     }
     if (caller.sees("")) {
       this.#sweepOrphans(0);
@@ -87,6 +88,12 @@ export class ImageCollector {
     return { ImagesDeleted: items.length > 0 ? items : null, SpaceReclaimed };
   }
 
+  /** Whether a container stands on an image, another one was built on it, or a build is at it. */
+  #isNeeded(id: string): boolean {
+    const { catalog, usesOf } = this.#parts;
+    return usesOf(id).length > 0 || catalog.steps.childrenOf(id).length > 0 || catalog.steps.isHeld(id);
+  }
+
   #size(): number {
     return this.#parts.catalog.layers.all().reduce((sum, [, { size }]) => sum + size, 0);
   }
@@ -98,7 +105,7 @@ export class ImageCollector {
     const { unusedFor, fullerThan } = policy();
     const unused = catalog
       .all(everything)
-      .filter(({ id }) => this.#parts.usesOf(id).length === 0)
+      .filter(({ id }) => !this.#isNeeded(id))
       .map((image) => ({ image, used: catalog.lastUse(image) }))
       .sort((a, b) => a.used - b.used);
     for (const { image, used } of unused) {
@@ -106,7 +113,7 @@ export class ImageCollector {
       const tooFull = fullerThan !== undefined && (await this.#fullness()) > fullerThan;
       if (!tooOld && !tooFull) break;
       // A container may have been made of it while the disk was asked.
-      if (this.#parts.usesOf(image.id).length > 0) continue;
+      if (this.#isNeeded(image.id)) continue;
       for (const name of [...image.repoTags, ...image.repoDigests]) catalog.untag(name, image.id);
       deleteImage(catalog, image);
       await catalog.layers.settled();

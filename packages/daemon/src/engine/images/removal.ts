@@ -28,6 +28,7 @@ export function removeImage(
   catalog.access.checkRemoval(image, reference, caller);
   const byId = catalog.isId(reference, image);
   const short = image.id.replace("sha256:", "").slice(0, 12);
+  const parent = catalog.steps.parentOf(image.id);
   const uses = usesOf(image.id);
   const running = uses.find((use) => use.running);
   const stopped = uses[0];
@@ -54,10 +55,40 @@ export function removeImage(
         `conflict: unable to delete ${short} (must be forced) - image is being used by stopped container ${stopped.id.slice(0, 12)}`,
       );
   }
+  const hasChildren = catalog.steps.childrenOf(image.id).length > 0;
+  const isHeld = catalog.steps.isHeld(image.id);
+  if (byId && (hasChildren || isHeld))
+    throw conflict(
+      `conflict: unable to delete ${short} (cannot be forced) - image ${hasChildren ? "has dependent child images" : "is being used by a build"}`,
+    );
   const items = untag(catalog, image, [...image.repoTags, ...image.repoDigests]);
-  // Layers of an image that a container still stands on stay until it goes.
-  if (uses.length > 0) return items;
-  return [...items, ...deleteImage(catalog, image)];
+  // Layers of an image that a container still stands on stay until it goes, and so does what others were built on.
+  if (uses.length > 0 || hasChildren || isHeld) return items;
+  return [
+    ...items,
+    ...deleteImage(catalog, image),
+    ...(options.prune ? deleteParents(catalog, usesOf, parent, caller) : []),
+  ];
+}
+
+/** Removes the steps that a removed image was built on, up to one that is needed for anything else. */
+export function deleteParents(
+  catalog: ImageCatalog,
+  usesOf: (imageId: string) => readonly ImageUse[],
+  first: string,
+  caller: Caller,
+): RemovalItem[] {
+  const items: RemovalItem[] = [];
+  for (let id = first; id !== "" && catalog.has(id, caller); ) {
+    const image = catalog.get(id, caller);
+    if (catalog.steps.childrenOf(id).length > 0 || image.repoTags.length + image.repoDigests.length > 0)
+      break;
+    if (usesOf(id).length > 0 || catalog.steps.isHeld(id) || !catalog.access.ownsAlone(image, caller)) break;
+    const parent = catalog.steps.parentOf(id);
+    items.push(...deleteImage(catalog, image));
+    id = parent;
+  }
+  return items;
 }
 
 /** The names that go with a name: a repository's digests, with its last tag. */

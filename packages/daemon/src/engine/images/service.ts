@@ -1,17 +1,32 @@
 // Images: made from archives and containers, added with their layers, named.
 import type { Readable } from "node:stream";
+import type { UnpackedLayer } from "../../content/layers.ts";
 import { type Caller, everything, type Sight } from "../access/caller.ts";
 import { invalid, notFound } from "../errors.ts";
 import { now } from "../timestamps.ts";
 import type { ImageTrust } from "../trust/service.ts";
 import type { ImageCatalog } from "./catalog.ts";
 import { applyChanges } from "./changes.ts";
-import type { ImageConfiguration, ImageDefaults, ImageRecord, ImageSource } from "./image.ts";
+import type { HistoryEntry, ImageConfiguration, ImageDefaults, ImageRecord, ImageSource } from "./image.ts";
 import { Integrity } from "./integrity.ts";
 import type { LayerUsage } from "./layer-usage.ts";
 import { hostPlatform } from "./platform.ts";
 import { parseReference, taggedName } from "./reference.ts";
 import { type ImageUse, type RemovalItem, removeImage } from "./removal.ts";
+import type { ImageSteps } from "./steps.ts";
+
+/** What a build's step makes of an image. */
+export interface ImageStep {
+  /** Undefined: from scratch. */
+  base: ImageRecord | undefined;
+  /** What it adds, if that is anything. */
+  layer: UnpackedLayer | undefined;
+  config: ImageDefaults;
+  /** Of the base's history and this step's. */
+  history: HistoryEntry;
+  author: string;
+  key: string;
+}
 
 export class ImageService implements ImageSource {
   readonly catalog: ImageCatalog;
@@ -78,9 +93,7 @@ export class ImageService implements ImageSource {
   }
 
   #checkedName(reference: string | undefined, caller: Caller): string | undefined {
-    const name = reference ? taggedName(parseReference(reference)) : undefined;
-    if (name) this.catalog.access.checkName(name, caller);
-    return name;
+    return reference ? this.checkName(reference, caller) : undefined;
   }
 
   /** Makes an image of one root file system. */
@@ -158,6 +171,58 @@ export class ImageService implements ImageSource {
     }
   }
 
+  /** Makes an image by a step of a build. A layer that is not kept is gone. */
+  async addStep(step: ImageStep, caller: Caller): Promise<ImageRecord> {
+    const { base, layer } = step;
+    const { layers, steps } = this.catalog;
+    const release = layers.hold(layer ? [layer.diffId] : []);
+    try {
+      if (layer) await layers.keep(layer);
+      if (base && !this.catalog.has(base.id, everything)) throw notFound(`No such image: ${base.id}`);
+      const made: ImageConfiguration = {
+        architecture: base?.config.architecture ?? hostPlatform.architecture,
+        os: base?.config.os ?? hostPlatform.os,
+        ...(base?.config.variant ? { variant: base.config.variant } : {}),
+        created: step.history.created ?? now(),
+        ...(step.author ? { author: step.author } : {}),
+        config: step.config,
+        rootfs: {
+          type: "layers",
+          diff_ids: [...(base?.config.rootfs.diff_ids ?? []), ...(layer ? [layer.diffId] : [])],
+        },
+        history: [...(base?.config.history ?? []), step.history],
+      };
+      const id = this.#insert(made, caller);
+      steps.add({ image: id, parent: base?.id ?? "", key: step.key, result: false });
+      return this.get(id, caller);
+    } finally {
+      release();
+    }
+  }
+
+  /** Makes an image of the first steps of another one, up to `entry` on top of `parent`; its layers are there. */
+  restoreStep(
+    source: ImageRecord,
+    parent: ImageRecord | undefined,
+    { key, config, entry }: { key: string; config: ImageDefaults; entry: HistoryEntry },
+    caller: Caller,
+  ): ImageRecord {
+    if (!this.catalog.has(source.id, everything)) throw notFound(`No such image: ${source.id}`);
+    const history = [...(parent?.config.history ?? []), entry];
+    const count = (parent?.config.rootfs.diff_ids.length ?? 0) + (entry.empty_layer ? 0 : 1);
+    const restored: ImageConfiguration = {
+      ...source.config,
+      ...(entry.created ? { created: entry.created } : {}),
+      config,
+      rootfs: { type: "layers", diff_ids: source.config.rootfs.diff_ids.slice(0, count) },
+      history,
+    };
+    const whole = history.length === source.config.history?.length;
+    const id = whole ? source.id : this.#insert(restored, caller);
+    this.catalog.steps.add({ image: id, parent: parent?.id ?? "", key, result: false });
+    return this.get(id, caller);
+  }
+
   /** Adds an image whose configuration came with it, unpacking the layers that are not there yet. `takeIn` sees to it
    * that a layer is there, by its index. The bytes are the id's preimage, so they are kept as they were. */
   async add(
@@ -180,6 +245,17 @@ export class ImageService implements ImageSource {
     } finally {
       release();
     }
+  }
+
+  get steps(): ImageSteps {
+    return this.catalog.steps;
+  }
+
+  /** Throws for a name that the caller may not give. Returns it in full. */
+  checkName(text: string, caller: Caller): string {
+    const name = taggedName(parseReference(text));
+    this.catalog.access.checkName(name, caller);
+    return name;
   }
 
   tag(reference: string, repository: string, tag: string, caller: Caller): void {

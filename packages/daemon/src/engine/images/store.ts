@@ -56,6 +56,17 @@ export interface StoredDigest {
   image: string;
 }
 
+/** How an image came of another one by one step of a build. */
+export interface StoredStep {
+  image: string;
+  /** "" for an image from scratch. */
+  parent: string;
+  /** What the step was, as a digest; "" where nobody may take the image for the same step's. */
+  key: string;
+  /** It is what a build ended in. */
+  result: boolean;
+}
+
 /** Every method is synchronous; a name belongs to one image at a time. */
 export interface ImageStore {
   images(): StoredImage[];
@@ -77,6 +88,10 @@ export interface ImageStore {
   insertManifest(manifest: StoredManifest): void;
   signatures(image: string): StoredSignature[];
   insertSignature(signature: StoredSignature): void;
+  /** Steps go with their images. */
+  steps(): StoredStep[];
+  /** Replaces what was known of the image. */
+  saveStep(step: StoredStep): void;
 }
 
 /** Every method is synchronous. */

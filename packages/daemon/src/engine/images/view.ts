@@ -1,7 +1,7 @@
 // Images as the API shows them: the list, inspect, history.
 
 import type { ImageSummary } from "../../api/types.ts";
-import type { Sight } from "../access/caller.ts";
+import { everything, type Sight } from "../access/caller.ts";
 import { type Filters, matchesLabels } from "../containers/list.ts";
 import { invalid } from "../errors.ts";
 import { parseNanoseconds } from "../events/time-parameter.ts";
@@ -64,12 +64,16 @@ function predicates(
 /** GET /images/json: newest first. */
 export function listImages(
   images: ImageService,
-  options: { filters: Filters; sharedSize: boolean },
+  options: { filters: Filters; sharedSize: boolean; all?: boolean },
   sight: Sight,
 ): ImageSummary[] {
   const tests = predicates(options.filters, images, sight);
+  // What only others were built on is shown where all is asked for.
+  const shown = ({ id, repoTags, repoDigests }: ImageRecord): boolean =>
+    options.all || repoTags.length + repoDigests.length > 0 || images.steps.childrenOf(id).length === 0;
   return images
     .all(sight)
+    .filter(shown)
     .filter((image) => tests.every((test) => test(image)))
     .sort((a, b) => (createdAt(a) < createdAt(b) ? 1 : -1))
     .map((image) => ({
@@ -77,7 +81,7 @@ export function listImages(
       Created: seconds(createdAt(image)),
       Id: image.id,
       Labels: image.config.config?.Labels ?? null,
-      ParentId: "",
+      ParentId: images.steps.parentOf(image.id),
       RepoDigests: image.repoDigests,
       RepoTags: image.repoTags,
       SharedSize: options.sharedSize ? 0 : -1,
@@ -94,7 +98,7 @@ export function inspectImage(images: ImageService, image: ImageRecord): object {
     Id: image.id,
     RepoTags: image.repoTags,
     RepoDigests: image.repoDigests,
-    Parent: "",
+    Parent: images.steps.parentOf(image.id),
     Owner: image.owners[0] ?? "",
     Comment: config.history?.at(-1)?.comment ?? "",
     Created: config.created ?? zeroTime,
@@ -150,8 +154,14 @@ export function imageHistory(images: ImageService, image: ImageRecord): object[]
     Size: entry.empty_layer ? 0 : (sizes[layer++] ?? 0),
     Tags: null as string[] | null,
   }));
-  const newest = entries.at(-1);
-  if (newest)
-    Object.assign(newest, { Id: image.id, Tags: image.repoTags.length > 0 ? image.repoTags : null });
-  return entries.reverse();
+  entries.reverse();
+  // The images of the steps are here as far as this one was built here.
+  let id = image.id;
+  for (const entry of entries) {
+    const tags = id === image.id ? image.repoTags : images.find(id, everything)?.repoTags;
+    Object.assign(entry, { Id: id, Tags: tags?.length ? tags : null });
+    id = images.steps.parentOf(id);
+    if (id === "") break;
+  }
+  return entries;
 }

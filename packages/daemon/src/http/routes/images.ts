@@ -83,6 +83,7 @@ export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
       {
         filters: parseFilters(call.query.filters, imageFilters),
         sharedSize: truthy(call.query["shared-size"]),
+        all: truthy(call.query.all),
       },
       call.caller,
     ),

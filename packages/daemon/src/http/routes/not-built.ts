@@ -5,8 +5,6 @@ import { notImplemented } from "../../engine/errors.ts";
 import { route } from "../route.ts";
 
 const endpoints: readonly (readonly [HTTPMethods, string, Permission])[] = [
-  ["POST", "/build", "build:run"],
-  ["POST", "/build/prune", "build:prune"],
   ["GET", "/plugins", "plugin:list"],
   ["POST", "/session", "build:run"],
   ["POST", "/swarm/init", "swarm:change"],

@@ -9,7 +9,7 @@ import { clientGone } from "../stream.ts";
 import { body, query } from "../validation.ts";
 
 const pingHeaders = {
-  "Builder-Version": "2",
+  "Builder-Version": "1",
   Swarm: "inactive",
   "Cache-Control": "no-cache, no-store, must-revalidate",
   Pragma: "no-cache",

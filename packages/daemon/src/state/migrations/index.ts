@@ -120,4 +120,15 @@ export const migrations: readonly Migration[] = [
     name: "volumes",
     sql: `ALTER TABLE volumes ADD COLUMN record TEXT NOT NULL DEFAULT '{}';`,
   },
+  {
+    name: "image steps",
+    sql: `
+      CREATE TABLE image_steps (
+        image TEXT PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
+        parent TEXT NOT NULL,
+        key TEXT NOT NULL,
+        result INTEGER NOT NULL
+      ) STRICT;
+    `,
+  },
 ];
