@@ -1,4 +1,4 @@
-// Images: pull and unpack from a registry on this machine, load, save, commit, a list of 500.
+// Images: pull and unpack from a registry on this machine, load, save, commit, builds, a list of 500.
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -141,12 +141,44 @@ async function measure(
     });
     add("commit of 50 MB", "ms", ...commits, target);
     for (const engine of engines) await docker(engine, "rm", "-f", "bench-commit");
+    await builds(engines, directory);
     await many(engines, connections);
     for (const engine of engines) await docker(engine, "rmi", "-f", NAME);
   } finally {
     for (const child of started) child.kill();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** A Dockerfile of 20 steps, as the classic builder's clients send it. */
+async function builds(engines: readonly Engine[], directory: string): Promise<void> {
+  const context = join(directory, "context");
+  mkdirSync(context);
+  for (let i = 0; i < 5; i++) writeFileSync(join(context, `file${i}`), String(i).repeat(100_000));
+  const steps = Array.from({ length: 19 }, (_, index) =>
+    index % 4 === 0
+      ? `RUN echo ${index} > /made${index}`
+      : index % 4 === 1
+        ? `COPY file${index % 5} /copied${index}`
+        : index % 4 === 2
+          ? `ENV E${index}=${index}`
+          : `LABEL l${index}=${index}`,
+  );
+  writeFileSync(join(context, "Dockerfile"), `FROM busybox\n${steps.join("\n")}\n`);
+  const build = (engine: Engine, ...words: string[]): Promise<void> =>
+    program("docker", ["build", "-q", "-t", "bench-built:1", ...words, context], {
+      DOCKER_HOST: `unix://${engine.socket}`,
+      DOCKER_BUILDKIT: "0",
+    });
+  const cold = await inTurns(
+    engines,
+    async (engine) => (await seconds(() => build(engine, "--no-cache"))) * 1000,
+  );
+  add("build of 20 steps, cold", "ms", ...cold, "> 1");
+  for (const engine of engines) await build(engine);
+  const cached = await inTurns(engines, async (engine) => (await seconds(() => build(engine))) * 1000);
+  add("build of 20 steps, cached", "ms", ...cached, "> 1");
+  for (const engine of engines) await docker(engine, "rmi", "-f", "bench-built:1");
 }
 
 async function many(engines: readonly Engine[], connections: readonly Connection[]): Promise<void> {

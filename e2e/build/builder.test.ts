@@ -422,8 +422,8 @@ describe("the API", () => {
   });
 
   it("a base that is not here", async () => {
-    const { stderr, status } = await build("FROM nowhere:1\n");
-    expect([status, stderr]).toEqual([1, expect.stringContaining("No such image: nowhere:1")]);
+    const { stderr, status } = await build("FROM 127.0.0.1:9/nowhere:1\n");
+    expect([status, stderr]).toEqual([1, expect.stringContaining('Get "http://127.0.0.1:9/v2/"')]);
   });
 
   it("limits hold while it is built", async () => {

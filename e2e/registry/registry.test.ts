@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { archiveDirectory, layerTar, multiPlatformLayout, savedArchive } from "../harness/archives.ts";
 import { eventually, output, Talk } from "../harness/command.ts";
-import { TestDaemon } from "../harness/daemon.ts";
+import { TestDaemon, tsctlProgram } from "../harness/daemon.ts";
 import { hasRegistry, hasSkopeo, TestRegistry } from "../harness/registry.ts";
 
 const SECURE = "10.99.0.1";
@@ -227,6 +227,31 @@ describe.skipIf(!hasRegistry)("registries", () => {
       IdentityToken: "",
       Status: "Login Succeeded",
     });
+  });
+
+  it("tsctl keeps credentials encrypted, and pulls, and builds on what it pulls, with them", async () => {
+    const name = `${secure.authority}/private/box:1`;
+    const config = join(archives.path, "config");
+    const options = { env: { TSD_CONFIG: config } };
+    const tool = (words: string[], input = "") => daemon.cli(tsctlProgram, words, { ...options, input });
+    expect((await tool(["pull", "-q", name])).stderr).toContain("no basic auth credentials");
+    const wrong = await tool(["login", "-u", "bob", "--password-stdin", secure.authority], "wrong\n");
+    expect([wrong.status, wrong.stderr]).toEqual([1, expect.stringContaining("401 Unauthorized")]);
+    const right = await tool(["login", "-u", "bob", "--password-stdin", secure.authority], "secret\n");
+    expect(right).toEqual({ status: 0, stdout: "Login Succeeded\n", stderr: "" });
+    for (const file of readdirSync(config))
+      expect(readFileSync(join(config, file), "latin1")).not.toMatch(/secret|Ym9iOnNlY3JldA/);
+    expect(await tool(["pull", "-q", name])).toEqual({ status: 0, stdout: `${name}\n`, stderr: "" });
+    await tsctl("rmi", name);
+    const built = await tool(["build", "-q", "-t", "built-on:1", "-"], `FROM ${name}\nENV a=b\n`);
+    expect([built.status, built.stderr]).toEqual([0, ""]);
+    expect(await tsctl("run", "--rm", "built-on:1", "sh", "-c", "echo $a")).toBe("b");
+    await tsctl("rmi", "built-on:1");
+    await tsctl("rmi", name);
+    expect((await tool(["logout", secure.authority])).stdout).toBe(
+      `Removing login credentials for ${secure.authority}\n`,
+    );
+    expect((await tool(["pull", "-q", name])).stderr).toContain("no basic auth credentials");
   });
 
   it("what is not there is said as docker says it", async () => {

@@ -8,6 +8,7 @@ import { type Command, print } from "../context.ts";
 import { fileError } from "../file-error.ts";
 import { expectArguments, filtersJson, parseFlags, UsageError } from "../flags.ts";
 import { humanSize } from "../output/units.ts";
+import { CredentialStore } from "../registry/credentials.ts";
 import { collect } from "../sdk/transport.ts";
 import { confirmed } from "./operations.ts";
 
@@ -91,10 +92,11 @@ export const build: Command = async (words, context) => {
   const query = buildQuery(flags);
   const secrets = buildSecrets(flags.list("secret"));
   const { images } = context.client;
+  const credentials = await new CredentialStore(context.settings).all();
   const packed = isRemote(path) ? undefined : await packContext(path, file);
   const lines = packed
-    ? images.build(packed.stream, { ...query, dockerfile: packed.dockerfile }, secrets)
-    : images.build(undefined, { ...query, remote: path, dockerfile: file }, secrets);
+    ? images.build(packed.stream, { ...query, dockerfile: packed.dockerfile }, secrets, credentials)
+    : images.build(undefined, { ...query, remote: path, dockerfile: file }, secrets, credentials);
   const { id, status } = await follow(lines, context);
   if (status !== 0) return status;
   await packed?.done;

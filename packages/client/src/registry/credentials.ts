@@ -7,7 +7,7 @@ import {
   configDirectories,
   readConfig,
 } from "../sdk/environment.ts";
-import { credentialKey } from "./names.ts";
+import { credentialKey, registryName } from "./names.ts";
 import { SealedCredentials } from "./sealed.ts";
 
 export interface Credentials {
@@ -88,6 +88,16 @@ export class CredentialStore {
       }
     }
     return this.#sealed.read()[key] ?? this.#plain(key);
+  }
+
+  /** All that are known, by their keys. */
+  async all(): Promise<Record<string, Credentials>> {
+    const keys = new Set(Object.keys(this.#sealed.read()));
+    for (const { auths, credHelpers } of this.#configs())
+      for (const key of Object.keys({ ...(auths as object), ...(credHelpers as object) })) keys.add(key);
+    const found: Record<string, Credentials> = {};
+    for (const key of keys) found[key] = await this.get(registryName(key));
+    return found;
   }
 
   /** What docker login put into config.json. */

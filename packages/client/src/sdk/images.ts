@@ -164,19 +164,23 @@ export class Images {
   }
 
   /** Builds an image from a context's tar, or from where `query.remote` says; what is told of it comes as it is told. Secrets
-   * are by id. */
+   * are by id, credentials for bases by registry. */
   build(
     context: Readable | undefined,
     query: Query = {},
     secrets: Readonly<Record<string, Uint8Array>> = {},
+    credentials: Readonly<Record<string, object>> = {},
   ): AsyncGenerator<BuildLine> {
+    const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64");
     const encoded = Object.entries(secrets).map(([id, value]) => [id, Buffer.from(value).toString("base64")]);
-    const header = Buffer.from(JSON.stringify(Object.fromEntries(encoded))).toString("base64");
     return this.#channel.lines({
       method: "POST",
       path: withQuery("/build", query),
       ...(context ? { stream: context } : {}),
-      ...(encoded.length > 0 ? { headers: { "X-Tsd-Build-Secrets": header } } : {}),
+      headers: {
+        ...(encoded.length > 0 ? { "X-Tsd-Build-Secrets": encode(Object.fromEntries(encoded)) } : {}),
+        ...(Object.keys(credentials).length > 0 ? { "X-Registry-Config": encode(credentials) } : {}),
+      },
     });
   }
 

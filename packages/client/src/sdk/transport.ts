@@ -38,7 +38,6 @@ function requestHead(endpoint: Endpoint, options: RequestOptions, content: Buffe
   if (content) lines.push("Content-Type: application/json", `Content-Length: ${content.length}`);
   else if (options.stream) lines.push("Content-Type: application/x-tar", "Transfer-Encoding: chunked");
   else if (options.method === "POST") lines.push("Content-Length: 0");
-  for (const [name, value] of Object.entries(options.headers ?? {})) lines.push(`${name}: ${value}`);
   if (options.upgrade) lines.push("Connection: Upgrade", "Upgrade: tcp");
   else lines.push(`Connection: ${keepAlive ? "keep-alive" : "close"}`);
   return `${lines.join("\r\n")}\r\n\r\n`;

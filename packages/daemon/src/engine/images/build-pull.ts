@@ -1,6 +1,7 @@
 // Pulls for builds: the credentials of the request's X-Registry-Config header, and no more than that a base is there.
 import type { Credentials } from "../../registry/credentials.ts";
 import type { PullImage } from "../build/options.ts";
+import { notFound } from "../errors.ts";
 import { parsePlatform } from "./platform.ts";
 import type { Pulls } from "./pull.ts";
 import { parseReference, repositoryName, taggedName } from "./reference.ts";
@@ -26,6 +27,9 @@ export const pullForBuild =
   (pulls: Pulls): PullImage =>
   async (text, { caller, platform, registryConfig, progress, signal }) => {
     const reference = parseReference(text);
+    // To build is not to fetch: who may not pull, or only use certain images, gets what is here.
+    if (!caller.allows("image:create") || caller.role?.limits?.images)
+      throw notFound(`No such image: ${text}`);
     const { registry } = repositoryName(reference.name);
     await pulls.pull(reference.digest ? text : taggedName(reference), caller, {
       platform: platform ? parsePlatform(platform) : undefined,

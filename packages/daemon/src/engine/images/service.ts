@@ -74,10 +74,9 @@ export class ImageService implements ImageSource {
   }
 
   layerDirectories(image: ImageRecord): string[] {
-    return this.catalog
-      .layersOf(image)
-      .map(({ directory }) => directory)
-      .reverse();
+    const topmostFirst = this.catalog.layersOf(image).reverse();
+    // The overlay takes no directory twice; what an equal layer further down has and hides, the upper one has and hides.
+    return [...new Set(topmostFirst.map(({ directory }) => directory))];
   }
 
   layerSizes(image: ImageRecord): number[] {
