@@ -241,6 +241,20 @@ export class ImageCatalog {
     return chains.reverse();
   }
 
+  /** A pull or a push, which docker tells of by the reference that was moved. */
+  publishMove(action: "pull" | "push", id: string, reference: string): void {
+    const image = this.#images.get(id);
+    this.#events.publish({
+      Type: "image",
+      Action: action,
+      Actor: {
+        ID: reference,
+        Attributes: { ...image?.config.config?.Labels, name: parseReference(reference).name },
+      },
+      owner: image?.owners[0] ?? "",
+    });
+  }
+
   publish(
     action: string,
     id: string,

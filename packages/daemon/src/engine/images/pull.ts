@@ -107,7 +107,7 @@ export class Pulls {
       progress({
         status: `Status: ${upToDate ? "Image is up to date" : "Downloaded newer image"} for ${shown}`,
       });
-      catalog.publish("pull", id, shown);
+      catalog.publishMove("pull", id, shown);
       return id;
     } finally {
       release();

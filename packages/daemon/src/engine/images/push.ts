@@ -106,7 +106,7 @@ export class Pushes {
       catalog.setDigest(name, digest, image.id);
       progress({ status: `${tag}: digest: ${digest} size: ${bytes.length}` });
       progress({ progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: bytes.length } });
-      catalog.publish("push", image.id, `${name}:${tag}`);
+      catalog.publishMove("push", image.id, `${name}:${tag}`);
     } finally {
       release();
     }
