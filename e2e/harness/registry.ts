@@ -14,6 +14,8 @@ export interface RegistryOptions {
   tls?: boolean;
   /** Ask for the user bob with the password "secret". */
   password?: boolean;
+  /** Ask for tokens: where they are had, and the certificate of whoever signs them. */
+  tokens?: { realm: string; certificate: string };
 }
 
 /** bcrypt of "secret". */
@@ -35,7 +37,7 @@ export class TestRegistry {
   static async start(namespace: string, options: RegistryOptions): Promise<TestRegistry> {
     const registry = new TestRegistry(namespace, options);
     const { directory } = registry;
-    const { address, tls, password } = options;
+    const { address, tls, password, tokens } = options;
     mkdirSync(join(directory, "data"));
     writeFileSync(join(directory, "passwords"), PASSWORDS);
     if (tls)
@@ -68,6 +70,18 @@ export class TestRegistry {
         storage: { filesystem: { rootdirectory: join(directory, "data") }, delete: { enabled: true } },
         http,
         ...(password ? { auth } : {}),
+        ...(tokens
+          ? {
+              auth: {
+                token: {
+                  realm: tokens.realm,
+                  service: "test-registry",
+                  issuer: "test",
+                  rootcertbundle: tokens.certificate,
+                },
+              },
+            }
+          : {}),
       }),
     );
     await registry.launch();

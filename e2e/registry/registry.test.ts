@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { archiveDirectory, layerTar, multiPlatformLayout, savedArchive } from "../harness/archives.ts";
 import { eventually, output, Talk } from "../harness/command.ts";
 import { TestDaemon, tsctlProgram } from "../harness/daemon.ts";
+import { debianRoot } from "../harness/debian.ts";
 import { hasRegistry, hasSkopeo, TestRegistry } from "../harness/registry.ts";
 
 const SECURE = "10.99.0.1";
@@ -253,6 +254,86 @@ describe.skipIf(!hasRegistry)("registries", () => {
     );
     expect((await tool(["pull", "-q", name])).stderr).toContain("no basic auth credentials");
   });
+
+  it("tokens: one for each repository, with and without credentials", async () => {
+    const [key, certificate] = [join(archives.path, "token.key"), join(archives.path, "token.pem")];
+    await output("openssl", [
+      ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=tokens"],
+      ...["-keyout", key, "-out", certificate],
+    ]);
+    const program = join(import.meta.dirname, "token-server.mjs");
+    const inside = [
+      `--net=/run/netns/${daemon.namespace}`,
+      process.execPath,
+      program,
+      "5003",
+      key,
+      certificate,
+    ];
+    const server = new Talk("nsenter", inside);
+    expect(await server.line()).toBe("listening");
+    const tokens = { realm: "http://127.0.0.1:5003/token", certificate };
+    const registry = await TestRegistry.start(daemon.namespace, { address: "127.0.0.1", port: 5004, tokens });
+    try {
+      for (const name of ["public/box", "private/box"]) {
+        await tsctl("tag", "busybox", `${registry.authority}/${name}:1`);
+        const pushed = await push(`${registry.authority}/${name}`, "1", auth("bob", "secret"));
+        expect(pushed.at(-1)).toHaveProperty("aux");
+        await tsctl("rmi", `${registry.authority}/${name}:1`);
+      }
+      expect(statuses(await pull(`${registry.authority}/public/box`, "1"))).toContain(
+        `Status: Downloaded newer image for ${registry.authority}/public/box:1`,
+      );
+      expect(errorOf(await pull(`${registry.authority}/private/box`, "1"))).toMatch(
+        /pull access denied|authentication required/,
+      );
+      expect(errorOf(await pull(`${registry.authority}/private/box`, "1", auth("bob", "wrong")))).toContain(
+        "incorrect username or password",
+      );
+      expect(statuses(await pull(`${registry.authority}/private/box`, "1", auth("bob", "secret")))).toContain(
+        `Status: Downloaded newer image for ${registry.authority}/private/box:1`,
+      );
+      for (const name of ["public/box", "private/box"]) await tsctl("rmi", `${registry.authority}/${name}:1`);
+    } finally {
+      server.end();
+      await registry.stop();
+    }
+  });
+
+  it("100 layers, and a whole Debian, come back as they went: files, owners, times, attributes", async () => {
+    const tars: string[] = [];
+    for (let index = 0; index < 100; index++)
+      tars.push(
+        await layerTar(
+          archives.path,
+          `layer${index}`,
+          `mkdir -p d; echo ${index} > d/${index}; echo ${index} > d/last; chown ${index}:7 d/${index}; chmod ${index % 2 ? 4711 : 640} d/${index}
+           setfattr -n user.layer -v ${index} d/${index}; touch -d '2020-01-01 00:00:${String(index % 60).padStart(2, "0")}.25 UTC' d/${index}
+           ${index > 50 ? `: > d/.wh.${index - 50}` : ":"}`,
+        ),
+      );
+    const hundred = await savedArchive(archives.path, tars, [`127.0.0.1:5000/round/hundred:1`]);
+    await tsctl("load", "-q", "-i", hundred);
+    const debian = await debianRoot();
+    if (debian) await tsctl("import", debian, "127.0.0.1:5000/round/debian:1");
+    for (const name of ["hundred", ...(debian ? ["debian"] : [])]) {
+      const image = `127.0.0.1:5000/round/${name}:1`;
+      const tree = async (): Promise<string> => {
+        await tsctl("create", "--name", "tree", image, "x");
+        // Every header, attributes and all; contents by their digest.
+        const script = `TSD_HOST=${daemon.host} ${tsctlProgram} export tree | sha256sum`;
+        const digest = await output("sh", ["-c", script]);
+        await tsctl("rm", "tree");
+        return digest;
+      };
+      const before = await tree();
+      await tsctl("push", "-q", image);
+      await tsctl("rmi", image);
+      await tsctl("pull", "-q", image);
+      expect([name, await tree()]).toEqual([name, before]);
+      await tsctl("rmi", image);
+    }
+  }, 240_000);
 
   it("what is not there is said as docker says it", async () => {
     const [answer] = await pull("127.0.0.1:5000/nope", "latest");
