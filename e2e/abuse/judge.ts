@@ -41,6 +41,12 @@ const documented: readonly { what: RegExp; status: number; message: RegExp; why:
     why: "dockerd answers so too",
   },
   {
+    what: /^(?:GET \/images\/search|GET \/distribution\/\{name\}\/json|POST \/auth|POST \/images\/create)$/,
+    status: 500,
+    message: /^Get "https?:\/\/.*(?:ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|getaddrinfo)/s,
+    why: "registries that can't be reached; dockerd answers so too",
+  },
+  {
     what: /^GET \/containers\/\{id\}\/top$/,
     status: 500,
     message: /^ps: /,

@@ -159,14 +159,7 @@ export class RegistryHttp {
 
 /** A connection that breaks may stand the next time; nobody there, or somebody else, is a fact. */
 function worthAnother({ code }: RegistryError): boolean {
-  return [
-    "ECONNRESET",
-    "EPIPE",
-    "UND_ERR_SOCKET",
-    "UND_ERR_HEADERS_TIMEOUT",
-    "ETIMEDOUT",
-    "EAI_AGAIN",
-  ].includes(code);
+  return ["ECONNRESET", "EPIPE", "UND_ERR_SOCKET", "UND_ERR_HEADERS_TIMEOUT", "ETIMEDOUT"].includes(code);
 }
 
 /** Milliseconds before another attempt: what the server asks for (RFC 9110, Retry-After), else twice the last. */
