@@ -11,6 +11,9 @@ const formats: readonly { name: string; magic: readonly number[]; program?: read
   { name: "xz", magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], program: ["xz", "-dc"] },
 ];
 
+/** The user and group that own nothing. */
+const NOBODY = 65534;
+
 /** The first bytes of a stream, put back for whoever reads on. */
 async function peek(source: Readable, length: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -56,7 +59,13 @@ export async function decompress(source: Readable): Promise<Readable> {
     return output;
   }
   const [command = "", ...options] = format.program;
-  const child = spawn(command, options, { stdio: ["pipe", "pipe", "ignore"] });
+  // What a stranger packed is for nobody to unpack: the program has none of this process's rights.
+  const child = spawn(command, options, {
+    stdio: ["pipe", "pipe", "ignore"],
+    cwd: "/",
+    env: { PATH: process.env.PATH },
+    ...(process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}),
+  });
   child.on("error", (error) =>
     fail(new Error(`${format.name} data, but ${command} can't be run: ${error.message}`)),
   );
