@@ -59,6 +59,18 @@ describe.skipIf(!hasRegistry)("proxies", () => {
     files.remove();
   });
 
+  it("and insecure registries are shown", async () => {
+    const info = JSON.parse((await daemon.api("GET", "/info")).text) as Record<string, unknown>;
+    expect(info).toMatchObject({
+      HttpsProxy: "http://127.0.0.1:5008",
+      NoProxy: "10.98.1.0/24",
+      IndexServerAddress: "https://index.docker.io/v1/",
+      RegistryConfig: {
+        IndexConfigs: { "10.98.0.2:5000": { Secure: false }, "docker.io": { Official: true } },
+      },
+    });
+  });
+
   it("are asked for what they are there for", async () => {
     const said: string[] = [];
     const listening = (async () => {

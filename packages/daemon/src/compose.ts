@@ -352,7 +352,19 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     spool: join(dataRoot, "spool"),
     diskUsage: (kinds, sight) => diskUsage({ archiver, archives, containers, images, volumes }, kinds, sight),
     info: (sight) =>
-      infoView({ id, dataRoot, runtime, containers, images, layers, labels: () => labels }, sight),
+      infoView(
+        {
+          id,
+          dataRoot,
+          runtime,
+          containers,
+          images,
+          layers,
+          labels: () => labels,
+          registries: () => registries.settings,
+        },
+        sight,
+      ),
     shutdown: async ({ stopContainers }) => {
       if (stopContainers) await containers.stopAll();
       setImmediate(end);

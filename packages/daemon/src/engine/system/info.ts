@@ -1,6 +1,8 @@
 // What the engine and its host are: /version and /info.
+
 import { readFileSync } from "node:fs";
 import { arch, availableParallelism, hostname, release, totalmem } from "node:os";
+import type { RegistrySettings } from "../../registry/settings.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Sight } from "../access/caller.ts";
 import type { ContainerService } from "../containers/service.ts";
@@ -72,7 +74,34 @@ export interface InfoParts {
   images: ImageService;
   layers: WritableLayers;
   labels(): readonly string[];
+  registries(): RegistrySettings;
 }
+
+const DEFAULT_REGISTRY = "docker.io";
+
+/** Which registries have mirrors, and which need not show who they are. */
+function registryView({ mirrors, insecure }: RegistrySettings): object {
+  const isNetwork = (entry: string): boolean => entry.includes("/");
+  const names = new Set([DEFAULT_REGISTRY, ...mirrors.keys(), ...insecure.filter((one) => !isNetwork(one))]);
+  return {
+    IndexConfigs: Object.fromEntries(
+      [...names].map((Name) => [
+        Name,
+        {
+          Name,
+          Mirrors: mirrors.get(Name) ?? [],
+          Official: Name === DEFAULT_REGISTRY,
+          Secure: !insecure.includes(Name),
+        },
+      ]),
+    ),
+    InsecureRegistryCIDRs: [...insecure.filter(isNetwork), "::1/128", "127.0.0.0/8"],
+    Mirrors: mirrors.get(DEFAULT_REGISTRY) ?? null,
+  };
+}
+
+/** A proxy's address as docker shows it: its user may be known, the password not. */
+const withoutPassword = (address: string): string => address.replace(/\/\/[^@/]*@/, "//xxxxx:xxxxx@");
 
 /** GET /info, of what exists for `sight`. */
 export function infoView(parts: InfoParts, sight: Sight): object {
@@ -124,12 +153,12 @@ export function infoView(parts: InfoParts, sight: Sight): object {
     Architecture: machineNames[arch()] ?? arch(),
     NCPU: availableParallelism(),
     MemTotal: totalmem(),
-    IndexServerAddress: "",
-    RegistryConfig: null,
+    IndexServerAddress: "https://index.docker.io/v1/",
+    RegistryConfig: registryView(parts.registries()),
     GenericResources: null,
-    HttpProxy: "",
-    HttpsProxy: "",
-    NoProxy: "",
+    HttpProxy: withoutPassword(parts.registries().proxy.http),
+    HttpsProxy: withoutPassword(parts.registries().proxy.https),
+    NoProxy: parts.registries().proxy.exceptions,
     Name: hostname(),
     CDISpecDirs: parts.runtime.settings.cdiDirectories,
     Labels: parts.labels(),
