@@ -148,11 +148,11 @@ const scenarios: Readonly<Record<string, string>> = {
     docker volume rm $C $C-x; s; docker volume rm $C; s; docker volume rm -f $C; s; docker volume inspect $C; s; docker volume prune -f --filter until=1h; s; docker volume prune -f --filter all=maybe; s; docker volume prune -f --filter label=nope=$C; s`,
   "volumes: in containers": `
     docker run --rm -v $C:/v busybox sh -c 'mkdir /v/d; echo hi >/v/d/f; ln -s /etc /v/esc; ln -s d /v/in'; s
-    docker run --rm -v $C:/v:ro busybox sh -c 'cat /v/d/f; touch /v/x'; s
-    docker create --name $C -v $C:/a -v $C:/b:ro -v /anon -v /tmp:/t --mount type=volume,src=$C,dst=/c --mount type=tmpfs,dst=/tm,tmpfs-size=1m --mount type=volume,dst=/d --tmpfs /tt --mount type=bind,src=/tmp,dst=/t2,ro --mount type=volume,src=$C,dst=/sub,volume-subpath=d busybox sh -c 'ls /a /sub; grep -c " /tm " /proc/mounts; touch /b/x' >/dev/null; s
+    docker run --rm -v $C:/v:ro busybox sh -c 'exec 2>&1; cat /v/d/f; touch /v/x'; s
+    docker create --name $C -v $C:/a -v $C:/b:ro -v /anon -v /tmp:/t --mount type=volume,src=$C,dst=/c --mount type=tmpfs,dst=/tm,tmpfs-size=1m --mount type=volume,dst=/d --tmpfs /tt --mount type=bind,src=/tmp,dst=/t2,ro --mount type=volume,src=$C,dst=/sub,volume-subpath=d busybox sh -c 'exec 2>&1; ls /a /sub; grep -c " /tm " /proc/mounts; touch /b/x' >/dev/null; s
     docker inspect $C --format '{{range .Mounts}}{{.Type}} {{.Destination}} {{.Mode}} {{.RW}} {{.Propagation}} {{.Driver}};{{println}}{{end}}' | sort
     docker start -a $C; s; docker volume rm $C; s
-    docker rm -v $C >/dev/null; docker create --name $C -v $C:/a -v $C:/b:ro -v /anon -v /tmp:/t --mount type=volume,src=$C,dst=/sub,volume-subpath=d busybox true >/dev/null; docker create --name $C-new --volumes-from $C:ro -v /tmp:/b busybox sh -c 'ls /a; touch /a/x; touch /anon/x; ls /sub' >/dev/null; s
+    docker rm -v $C >/dev/null; docker create --name $C -v $C:/a -v $C:/b:ro -v /anon -v /tmp:/t --mount type=volume,src=$C,dst=/sub,volume-subpath=d busybox true >/dev/null; docker create --name $C-new --volumes-from $C:ro -v /tmp:/b busybox sh -c 'exec 2>&1; ls /a; touch /a/x; touch /anon/x; ls /sub' >/dev/null; s
     docker inspect $C-new --format '{{json .HostConfig.VolumesFrom}}{{println}}{{range .Mounts}}{{.Type}} {{.Destination}} "{{.Mode}}" {{.RW}} {{.Propagation}} {{.Driver}};{{println}}{{end}}' | sort; docker start -a $C-new; s
     A=$(docker inspect $C --format '{{range .Mounts}}{{if eq .Destination "/anon"}}{{.Name}}{{end}}{{end}}'); docker rm -v $C-new >/dev/null; docker volume ls -q --filter name=$A | wc -l; docker rm -v $C >/dev/null; docker volume ls -q --filter name=$A | wc -l; docker run -d --rm --name $C -v /anon busybox sleep 1000 >/dev/null; A=$(docker inspect $C --format '{{range .Mounts}}{{.Name}}{{end}}'); docker volume inspect $A --format '{{json .Labels}}'; docker stop -t 0 $C >/dev/null; sleep 0.5; docker volume ls -q --filter name=$A | wc -l
     docker run --rm --volumes-from $C-nope busybox true; s; docker run --rm --volumes-from $C:foo busybox true; s
@@ -166,7 +166,7 @@ const scenarios: Readonly<Record<string, string>> = {
     docker run --rm -v $C-y:/etc/passwd busybox true 2>&1 | sed 's/source [^ ]*etc/source etc/'; docker run --rm -v $C-z:/nope busybox stat -c '%a %u' /nope
     docker run --rm -v $C-w:/root busybox stat -c '%a %u' /root; docker volume rm -f $C $C-w $C-x $C-y $C-z; s`,
   "volumes: options": `
-    docker volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,mode=1700,uid=5 $C; docker run --rm -v $C:/t busybox sh -c 'grep " /t " /proc/mounts; stat -c "%a %u" /t; touch /t/x'; docker run --rm -v $C:/t busybox ls /t; s
+    docker volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,mode=1700,uid=5 $C; docker run --rm -v $C:/t busybox sh -c 'grep " /t " /proc/mounts; stat -c "%a %u" /t; touch /t/x 2>&1'; docker run --rm -v $C:/t busybox ls /t; s
     docker run -d --name $C -v $C:/t busybox sh -c 'touch /t/x; sleep 1000' >/dev/null; sleep 0.3; docker run --rm -v $C:/q busybox ls /q; docker volume rm $C; s; docker rm -f $C >/dev/null; docker run --rm -v $C:/q busybox ls /q
     docker volume create -o type=none -o device=/tmp -o o=bind,ro $C-x; docker run --rm -v $C-x:/t busybox sh -c 'touch /t/x'; s
     docker volume create -o type=none -o device=/nonexistent-$C -o o=bind $C-y; docker run --rm -v $C-y:/t busybox true 2>&1 | sed 's#/[^ :]*/volumes/#VOLUMES/#g'; docker volume create -o type=nope -o device=/tmp -o o=foo=1,nosuid $C-z; docker run --rm -v $C-z:/t busybox true 2>&1 | sed 's#/[^ :]*/volumes/#VOLUMES/#g'
