@@ -166,7 +166,7 @@ const scenarios: Readonly<Record<string, string>> = {
     docker run --rm -v $C-y:/etc/passwd busybox true 2>&1 | sed 's/source [^ ]*etc/source etc/'; docker run --rm -v $C-z:/nope busybox stat -c '%a %u' /nope
     docker run --rm -v $C-w:/root busybox stat -c '%a %u' /root; docker volume rm -f $C $C-w $C-x $C-y $C-z; s`,
   "volumes: options": `
-    docker volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,mode=1700,uid=5 $C; docker run --rm -v $C:/t busybox sh -c 'grep " /t " /proc/mounts; stat -c "%a %u" /t; touch /t/x'; docker run --rm -v $C:/t busybox ls /t; s
+    docker volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,mode=1700,uid=5 $C; docker run --rm -v $C:/t busybox sh -c 'grep " /t " /proc/mounts; stat -c "%a %u" /t; touch /t/x 2>&1'; docker run --rm -v $C:/t busybox ls /t; s
     docker run -d --name $C -v $C:/t busybox sh -c 'touch /t/x; sleep 1000' >/dev/null; sleep 0.3; docker run --rm -v $C:/q busybox ls /q; docker volume rm $C; s; docker rm -f $C >/dev/null; docker run --rm -v $C:/q busybox ls /q
     docker volume create -o type=none -o device=/tmp -o o=bind,ro $C-x; docker run --rm -v $C-x:/t busybox sh -c 'touch /t/x'; s
     docker volume create -o type=none -o device=/nonexistent-$C -o o=bind $C-y; docker run --rm -v $C-y:/t busybox true 2>&1 | sed 's#/[^ :]*/volumes/#VOLUMES/#g'; docker volume create -o type=nope -o device=/tmp -o o=foo=1,nosuid $C-z; docker run --rm -v $C-z:/t busybox true 2>&1 | sed 's#/[^ :]*/volumes/#VOLUMES/#g'
