@@ -47,6 +47,12 @@ const documented: readonly { what: RegExp; status: number; message: RegExp; why:
     why: "registries that can't be reached; dockerd answers so too",
   },
   {
+    what: /^POST \/(?:networks|images|containers|build)\/prune$/,
+    status: 500,
+    message: /^strconv\.ParseInt: parsing .*: invalid syntax$|^failed to parse value as time/s,
+    why: "until that is no time; dockerd answers so too",
+  },
+  {
     what: /^GET \/containers\/\{id\}\/top$/,
     status: 500,
     message: /^ps: /,

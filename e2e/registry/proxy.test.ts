@@ -71,6 +71,16 @@ describe.skipIf(!hasRegistry)("proxies", () => {
     });
   });
 
+  it("what is no address is refused, naming it", async () => {
+    const login = await daemon.api("POST", "/auth", { serveraddress: "02:42:ac:11:00:02" });
+    expect([login.status, login.text]).toEqual([
+      400,
+      expect.stringContaining('serveraddress: \\"02:42:ac:11:00:02\\" is no address'),
+    ]);
+    expect((await daemon.api("GET", "/images/search?term=a:b:c/x")).status).toBe(400);
+    expect((await daemon.api("POST", "/images/create?fromImage=box:99999/x&tag=1")).status).toBe(400);
+  });
+
   it("are asked for what they are there for", async () => {
     const said: string[] = [];
     const listening = (async () => {

@@ -9,6 +9,9 @@ import { isInsecure, type RegistrySettings } from "./settings.ts";
 const DEFAULT_REGISTRY = "docker.io";
 const DEFAULT_ADDRESS = "registry-1.docker.io";
 
+/** The code of an error that is the caller's: what was given is no address. */
+export const BAD_ADDRESS = "BAD_ADDRESS";
+
 export interface RepositoryName {
   /** As in image names. */
   registry: string;
@@ -85,6 +88,8 @@ export class Registries {
   async #origin(registry: string, signal?: AbortSignal): Promise<string> {
     const authority = registry === DEFAULT_REGISTRY ? DEFAULT_ADDRESS : registry;
     const secure = `https://${authority}`;
+    if (!URL.canParse(secure) || !/^[\w.:[\]-]+$/.test(authority))
+      throw new RegistryError(`"${registry}" is no address of a registry`, 400, BAD_ADDRESS);
     if (!isInsecure(authority, this.#settings)) {
       await this.#ping(secure, signal);
       return secure;

@@ -10,7 +10,7 @@ import {
   readDocument,
 } from "../../registry/manifest.ts";
 import { isEncrypted, isLayer, mediaTypes } from "../../registry/media-types.ts";
-import type { Registries } from "../../registry/registries.ts";
+import { BAD_ADDRESS, type Registries } from "../../registry/registries.ts";
 import type { Repository } from "../../registry/repository.ts";
 import type { Caller } from "../access/caller.ts";
 import { EngineError, invalid, notFound } from "../errors.ts";
@@ -261,6 +261,7 @@ export async function asked<T>(reference: Reference, ask: () => Promise<T> | und
       throw notFound(
         `pull access denied for ${reference.name}, repository does not exist or may require 'docker login': ${error.message}`,
       );
+    if (error.code === BAD_ADDRESS) throw invalid(`invalid reference format: ${error.message}`);
     if (error.status === 404) throw notFound(`manifest for ${shown} not found: ${error.message}`);
     throw new EngineError("system", error.message, { cause: error });
   }

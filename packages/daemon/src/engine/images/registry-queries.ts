@@ -2,7 +2,7 @@
 import type { Credentials } from "../../registry/credentials.ts";
 import { RegistryError } from "../../registry/errors.ts";
 import { readDocument } from "../../registry/manifest.ts";
-import type { Registries } from "../../registry/registries.ts";
+import { BAD_ADDRESS, type Registries } from "../../registry/registries.ts";
 import { EngineError, invalid, notFound } from "../errors.ts";
 import { parseReference, repositoryName } from "./reference.ts";
 
@@ -37,6 +37,7 @@ export class RegistryQueries {
       await this.#registries.login(registryOf(address), credentials, signal);
     } catch (error) {
       if (!(error instanceof RegistryError)) throw error;
+      if (error.code === BAD_ADDRESS) throw invalid(`serveraddress: ${error.message}`);
       throw new EngineError(error.status === 401 ? "unauthorized" : "system", error.message, {
         cause: error,
       });
@@ -70,6 +71,7 @@ export class RegistryQueries {
     } catch (error) {
       if (!(error instanceof RegistryError)) throw error;
       if (error.status === 404) throw notFound(error.message);
+      if (error.code === BAD_ADDRESS) throw invalid(error.message);
       throw new EngineError("system", error.message, { cause: error });
     }
   }
@@ -92,6 +94,8 @@ export class RegistryQueries {
       answer = await this.#registries.search(registry, wanted, limit, credentials, signal);
     } catch (error) {
       if (!(error instanceof RegistryError || error instanceof SyntaxError)) throw error;
+      if (error instanceof RegistryError && error.code === BAD_ADDRESS)
+        throw invalid(`term: ${error.message}`);
       throw new EngineError("system", error.message, { cause: error });
     }
     const { results } = (answer ?? {}) as { results?: unknown };
