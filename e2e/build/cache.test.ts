@@ -5,7 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { output } from "../harness/command.ts";
 import { hasDocker } from "../harness/daemon.ts";
 import { type Engine, type Engines, Recording, startEngines } from "./engines.ts";
-import { BASE, build, contextsDirectory, makeContext } from "./outcome.ts";
+import { build, contextsDirectory, makeContext } from "./outcome.ts";
+
+const BASE = "tsd-build-base:2";
 
 interface Build {
   /** A shell script that changes the context before it. */
@@ -109,7 +111,7 @@ let engines: Engines;
 const contexts = contextsDirectory();
 const record = new Recording<string[][]>("dockerd-cache");
 beforeAll(async () => {
-  if (hasDocker) engines = await startEngines("build-cache");
+  if (hasDocker) engines = await startEngines("build-cache", BASE);
 });
 afterAll(async () => {
   contexts.remove();
@@ -124,7 +126,7 @@ async function steps(engine: Engine, name: string, { builds, ...one }: Scenario)
   const withMark = (text: string): string => text.replace("FROM BASE", `ARG MARK\nFROM BASE`);
   const mark = (text: string): string =>
     withMark(text).replaceAll(/^(FROM BASE.*)$/gm, `$1\nLABEL mark="${unique}"`);
-  const directory = await makeContext(contexts.path, { ...one, dockerfile: mark(one.dockerfile) });
+  const directory = await makeContext(contexts.path, { ...one, dockerfile: mark(one.dockerfile) }, BASE);
   const found: string[][] = [];
   for (const { change, dockerfile, flags = [] } of builds) {
     if (change) await output("sh", ["-euc", `cd "$0"; ${change}`, directory]);
@@ -191,9 +193,13 @@ describe.skipIf(!hasDocker)("the cache, as dockerd's classic builder", () => {
     );
     await output("tar", ["-C", root, "-cf", `${root}.tar`, "."]);
     expect((await ours.docker("load", "-i", `${root}.tar`)).status).toBe(0);
-    const directory = await makeContext(contexts.path, {
-      dockerfile: 'FROM BASE\nENV A=1\nRUN echo elsewhere\nCMD ["x"]\nLABEL own=1\n',
-    });
+    const directory = await makeContext(
+      contexts.path,
+      {
+        dockerfile: 'FROM BASE\nENV A=1\nRUN echo elsewhere\nCMD ["x"]\nLABEL own=1\n',
+      },
+      BASE,
+    );
     const found = async (...flags: string[]): Promise<number> => {
       const one = { dockerfile: "", flags };
       const { lines, error } = await build(ours.docker, directory, "tsd-build-from:1", one, ours.made);

@@ -23,25 +23,26 @@ export interface Engines {
   stop(): Promise<void>;
 }
 
-/** Imports busybox as BASE. */
-export async function importBase(host: string): Promise<void> {
+/** Imports busybox. */
+async function importBase(host: string, base: string): Promise<void> {
   const { importBusybox } = (await import(join(repository, "scripts/busybox.mjs"))) as {
     importBusybox(client: string, name: string, environment: NodeJS.ProcessEnv): void;
   };
-  importBusybox("docker", BASE, { ...process.env, DOCKER_HOST: host });
+  importBusybox("docker", base, { ...process.env, DOCKER_HOST: host });
 }
 
-async function engineAt(host: string): Promise<Engine> {
-  await importBase(host);
+async function engineAt(host: string, base: string): Promise<Engine> {
+  await importBase(host, base);
   return { host, docker: dockerAt(host), made: [] };
 }
 
-export async function startEngines(name: string): Promise<Engines> {
+/** `base` is a suite's own: the dockerd is everybody's. */
+export async function startEngines(name: string, base = BASE): Promise<Engines> {
   const daemon = await TestDaemon.start(name);
-  const ours = await engineAt(daemon.host);
-  const theirs = hasPeer ? await engineAt(peer) : undefined;
+  const ours = await engineAt(daemon.host, base);
+  const theirs = hasPeer ? await engineAt(peer, base) : undefined;
   const stop = async (): Promise<void> => {
-    if (theirs) await removeImages(theirs.docker, [BASE, ...theirs.made]);
+    if (theirs) await removeImages(theirs.docker, [base, ...theirs.made]);
     await daemon.stop();
   };
   return { daemon, ours, theirs, stop };

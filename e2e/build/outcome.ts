@@ -36,9 +36,13 @@ export const dockerAt =
 export type Docker = ReturnType<typeof dockerAt>;
 
 /** Makes a context in a new directory below `parent`. */
-export async function makeContext(parent: string, { context, dockerfile }: Case): Promise<string> {
+export async function makeContext(
+  parent: string,
+  { context, dockerfile }: Case,
+  base = BASE,
+): Promise<string> {
   const directory = mkdtempSync(join(parent, "context-"));
-  writeFileSync(join(directory, "Dockerfile"), dockerfile.replaceAll("BASE", BASE));
+  writeFileSync(join(directory, "Dockerfile"), dockerfile.replaceAll("BASE", base));
   if (context) await output("sh", ["-euc", `umask 022; cd "$0"; ${context}`, directory]);
   return directory;
 }

@@ -20,14 +20,14 @@ export interface WantedPlatform {
   variant?: string | undefined;
 }
 
-const aliases: Readonly<Record<string, readonly [architecture: string, variant?: string]>> = {
-  x86_64: ["amd64"],
-  "x86-64": ["amd64"],
-  aarch64: ["arm64"],
-  armhf: ["arm", "v7"],
-  armel: ["arm", "v6"],
-  i386: ["386"],
-};
+const aliases: ReadonlyMap<string, readonly [architecture: string, variant?: string]> = new Map([
+  ["x86_64", ["amd64"]],
+  ["x86-64", ["amd64"]],
+  ["aarch64", ["arm64"]],
+  ["armhf", ["arm", "v7"]],
+  ["armel", ["arm", "v6"]],
+  ["i386", ["386"]],
+]);
 
 /** Reads os/architecture/variant, or one of the first two alone, as clients write it. */
 export function parsePlatform(text: string): WantedPlatform {
@@ -36,7 +36,7 @@ export function parsePlatform(text: string): WantedPlatform {
     throw invalid(`"${text}": cannot parse platform specifier: invalid argument`);
   const [first = "", second, third] = parts;
   const known = (name: string, variant?: string): { architecture: string; variant?: string | undefined } => {
-    const [architecture, implied] = aliases[name] ?? [name];
+    const [architecture, implied] = aliases.get(name) ?? [name];
     const own = variant ?? implied;
     // What goes without saying is not said.
     return own && !(architecture === "arm64" && own === "v8")

@@ -172,10 +172,13 @@ export const buildRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
       permission: "build:prune",
       query: query(z.object({ all: text, filters: text, "keep-storage": text })),
     },
-    ({ query: asked, caller }) =>
-      engine.pruneBuilds(
-        { all: truthy(asked.all), filters: parseFilters(asked.filters, pruneFilters) },
-        caller,
-      ),
+    ({ query: asked, caller }) => {
+      if (asked["keep-storage"] && asked["keep-storage"] !== "0")
+        throw notImplemented(
+          "keep-storage: the classic builder's cache is images, which have no size of their own",
+        );
+      const filters = parseFilters(asked.filters, pruneFilters);
+      return engine.pruneBuilds({ all: truthy(asked.all), filters }, caller);
+    },
   );
 };
