@@ -43,7 +43,7 @@ const documented: readonly { what: RegExp; status: number; message: RegExp; why:
   {
     what: /^(?:GET \/images\/search|GET \/distribution\/\{name\}\/json|POST \/auth|POST \/images\/create)$/,
     status: 500,
-    message: /^Get "https?:\/\/.*(?:ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|getaddrinfo)/s,
+    message: /^Get "https?:\/\/[^"]*\/v[12]\/|^Unexpected status code /,
     why: "registries that can't be reached; dockerd answers so too",
   },
   {
