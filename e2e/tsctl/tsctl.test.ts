@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
+import { existsSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hasDocker, TestDaemon, tsctlProgram } from "../harness/daemon.ts";
 
@@ -139,6 +140,16 @@ describe("tsctl", () => {
     });
     expect(await new Promise((resolve) => child.once("close", resolve))).toBe(9);
     expect(text).toBe("ready\ncaught\n");
+  });
+
+  it("removes by force what somebody has frozen behind the engine's back", async () => {
+    const { stdout } = await daemon.tsctl("run", "-d", "busybox", "sleep", "1000");
+    const group = `${daemon.cgroupParent}/${stdout.trim()}`;
+    const [path, word] = existsSync(`/sys/fs/cgroup/freezer${group}`)
+      ? [`/sys/fs/cgroup/freezer${group}/freezer.state`, "FROZEN"]
+      : [`/sys/fs/cgroup${group}/cgroup.freeze`, "1"];
+    writeFileSync(path, word);
+    expect(await daemon.tsctl("rm", "-f", stdout.trim())).toMatchObject({ status: 0, stderr: "" });
   });
 
   it("refuses what is not built yet, and what it does not know, by name", async () => {

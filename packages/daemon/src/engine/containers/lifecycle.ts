@@ -60,6 +60,8 @@ interface End {
   reboot: boolean;
 }
 
+const SIGKILL = 9;
+
 export class ContainerLifecycle {
   readonly registry: ContainerRegistry;
   readonly starter: ContainerStarter;
@@ -295,14 +297,16 @@ export class ContainerLifecycle {
     container.restartTimer = undefined;
   }
 
-  /** Sends a signal; a frozen container is thawed, so that it can take it. */
+  /** Sends a signal; with `thaw` a paused container goes on, so that it can take it. What is to die dies, whoever froze it. */
   signal(container: Container, signal: number, thaw: boolean): void {
     container.monitor?.signal(signal);
     this.announce(container, "kill", { signal: String(signal) });
-    if (!thaw || !container.paused) return;
     const { runtime } = this.parts;
     const { cgroup } = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
-    runtime.cgroups.freeze(cgroup, false);
+    const { paused } = container;
+    if (thaw && (paused || (signal === SIGKILL && runtime.cgroups.isFrozen(cgroup))))
+      runtime.cgroups.freeze(cgroup, false);
+    if (!thaw || !paused) return;
     container.note({ status: "running" });
     this.announce(container, "unpause");
   }
