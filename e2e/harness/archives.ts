@@ -64,6 +64,17 @@ export async function savedArchive(
   return archive;
 }
 
+const json = (value: object): Buffer => Buffer.from(JSON.stringify(value));
+
+/** Writes blobs into a layout's directory; each call returns the blob's descriptor. */
+const blobWriter =
+  (root: string) =>
+  (bytes: Buffer, mediaType: string): object => {
+    const digest = sha256(bytes);
+    writeFileSync(join(root, "blobs/sha256", digest), bytes);
+    return { mediaType, digest: `sha256:${digest}`, size: bytes.length };
+  };
+
 /** An OCI image layout, with its index nested once. */
 export async function layoutArchive(
   directory: string,
@@ -73,12 +84,7 @@ export async function layoutArchive(
 ): Promise<string> {
   const root = mkdtempSync(join(directory, "layout-"));
   mkdirSync(join(root, "blobs/sha256"), { recursive: true });
-  const blob = (bytes: Buffer, mediaType: string): object => {
-    const digest = sha256(bytes);
-    writeFileSync(join(root, "blobs/sha256", digest), bytes);
-    return { mediaType, digest: `sha256:${digest}`, size: bytes.length };
-  };
-  const json = (value: object): Buffer => Buffer.from(JSON.stringify(value));
+  const blob = blobWriter(root);
   const suffix = compression === "none" ? "" : `+${compression}`;
   const layers: object[] = [];
   for (const tar of tars)
@@ -116,12 +122,7 @@ export async function layoutArchive(
 export async function multiPlatformLayout(directory: string): Promise<string> {
   const root = mkdtempSync(join(directory, "multi-"));
   mkdirSync(join(root, "blobs/sha256"), { recursive: true });
-  const blob = (bytes: Buffer, mediaType: string): object => {
-    const digest = sha256(bytes);
-    writeFileSync(join(root, "blobs/sha256", digest), bytes);
-    return { mediaType, digest: `sha256:${digest}`, size: bytes.length };
-  };
-  const json = (value: object): Buffer => Buffer.from(JSON.stringify(value));
+  const blob = blobWriter(root);
   const manifests: object[] = [];
   for (const architecture of ["arm64", "amd64"]) {
     const tar = await layerTar(directory, `multi-${architecture}`, `echo ${architecture} > architecture`);
