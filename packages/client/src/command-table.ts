@@ -17,6 +17,7 @@ export const commands: Readonly<Record<string, Loader>> = {
   pause: async () => (await import("./commands/operations.ts")).pause,
   unpause: async () => (await import("./commands/operations.ts")).unpause,
   top: async () => (await import("./commands/operations.ts")).top,
+  explain: async () => (await import("./commands/explain.ts")).explainCommand,
   diff: async () => (await import("./commands/operations.ts")).diff,
   export: async () => (await import("./commands/operations.ts")).exportContainer,
   commit: async () => (await import("./commands/operations.ts")).commit,
@@ -124,6 +125,7 @@ const plain = [
   "commit",
   "stats",
   "cgroup",
+  "explain",
   "cp",
   "port",
 ];

@@ -40,6 +40,7 @@ import { RegistryQueries } from "./engine/images/registry-queries.ts";
 import { saveImages } from "./engine/images/save.ts";
 import { ImageService } from "./engine/images/service.ts";
 import { LayerTransfers } from "./engine/images/transfers.ts";
+import { IsolationService } from "./engine/isolation/service.ts";
 import { NetworkConnections } from "./engine/networks/connections.ts";
 import { DeviceLoans } from "./engine/networks/device-loans.ts";
 import { Memberships } from "./engine/networks/memberships.ts";
@@ -324,6 +325,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const engine: Engine = {
     containers,
     operations,
+    isolation: new IsolationService({ containers, runtime }),
     archives,
     commits,
     builds,

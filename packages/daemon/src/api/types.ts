@@ -320,3 +320,32 @@ export interface BuildPruneReport {
   /** Bytes. */
   SpaceReclaimed: number;
 }
+
+/** One step of a launch plan, explained (ours). */
+export interface ExplanationStep {
+  /** Its place in the plan: what failures of a start refer to. */
+  Number: number;
+  Stage: "monitor" | "host" | "child";
+  /** Who carries it out, in words. */
+  By: string;
+  Operation: string;
+  /** Kernel calls, in their order. */
+  Calls: string[];
+  Does: string;
+  /** Single messages of a step that sends many. */
+  Details: string[];
+  Why: string;
+  /** All of it with ids, and what the engine chose by chance, taken out: equal for containers that are alike. */
+  Alike: string;
+}
+
+/** What is, was or would be done to the kernel for a container (ours). */
+export interface Explanation {
+  /** "" of one that would be. */
+  Id: string;
+  Name: string;
+  Of: "present life" | "next start" | "would-be";
+  Steps: ExplanationStep[];
+  /** What the daemon does beside the plan. */
+  Beside: { Does: string; Why: string; Alike: string }[];
+}

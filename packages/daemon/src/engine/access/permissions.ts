@@ -5,7 +5,7 @@ const reading = {
   system: ["ping", "whoami", "version", "info", "df"],
   metrics: ["read"],
   event: ["read"],
-  container: ["list", "inspect", "logs", "top", "stats", "changes", "wait"],
+  container: ["list", "inspect", "explain", "verify", "logs", "top", "stats", "changes", "wait"],
   image: ["list", "inspect", "search", "verify"],
   network: ["list", "inspect"],
   volume: ["list", "inspect"],

@@ -6,8 +6,8 @@ import { type Launch, type Plan, removeLink } from "@tsd/kernel-bindings";
 import { parseTmpfs } from "../../runtime/mounts.ts";
 import { containerPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
-import type { Runtime } from "../../runtime/runtime.ts";
-import type { MountSpec, NamespaceChoice, NamespaceChoices } from "../../runtime/spec.ts";
+import type { ContainerPlaces, Runtime } from "../../runtime/runtime.ts";
+import type { ContainerSpec, MountSpec, NamespaceChoice, NamespaceChoices } from "../../runtime/spec.ts";
 import { specifyContainer } from "../../runtime/specify.ts";
 import { type ResolvedUser, resolveUser } from "../../runtime/user.ts";
 import { everything } from "../access/caller.ts";
@@ -22,12 +22,12 @@ import type { WritableLayers } from "../storage/writable-layers.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
-import { endpointAddresses, writeEtcFiles } from "./etc-files.ts";
+import { type EtcFile, endpointAddresses, etcFiles, writeEtcFiles } from "./etc-files.ts";
 import { linkEnvironment, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
-import type { ContainerMount } from "./record.ts";
-import type { Container, ContainerRegistry } from "./registry.ts";
+import type { ContainerMount, ContainerRecord, ContainerState, ContainerStore } from "./record.ts";
+import { Container, type ContainerRegistry } from "./registry.ts";
 
 export interface StarterParts {
   runtime: Runtime;
@@ -42,6 +42,7 @@ export interface StarterParts {
   layers: WritableLayers;
   /** The lowest layer of every root. */
   skeleton: string;
+  report: (problem: unknown, what: string) => void;
 }
 
 /** A container on its way: the plan, and what the launcher said. */
@@ -53,6 +54,15 @@ export interface Start {
 }
 
 const LAUNCH_CLIENTS = 8;
+
+/** Of containers that are only thought of. */
+const forgetfulStore: ContainerStore = {
+  all: () => [],
+  insert: () => undefined,
+  saveState: () => undefined,
+  saveDefinition: () => undefined,
+  delete: () => undefined,
+};
 
 export class ContainerStarter {
   readonly #parts: StarterParts;
@@ -99,6 +109,43 @@ export class ContainerStarter {
 
   /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */
   start(container: Container): Start {
+    const { runtime } = this.#parts;
+    const { spec, files, places } = this.#specify(container, (linkEnvironment) =>
+      this.#join(container, linkEnvironment),
+    );
+    mkdirSync(places.directory, { recursive: true, mode: 0o700 });
+    writeEtcFiles(files);
+    const clients = [...container.waitingClients].filter(({ gone }) => !gone).slice(0, LAUNCH_CLIENTS);
+    const launch = runtime.launch(
+      containerPlan(spec),
+      clients.map(({ streams }) => streams),
+    );
+    // The launcher has the plan by now, and this costs the start nothing. Without it the container can't be verified, no more.
+    try {
+      runtime.keepPlan(places, launch.encoded);
+    } catch (error) {
+      this.#parts.report(error, `keeping the plan of ${container.id}`);
+    }
+    return { plan: launch.plan, launch, clients };
+  }
+
+  /** The plan that a container like this would be started with now, and its places in networks: nothing is made, taken or
+   * written down. */
+  rehearse(record: ContainerRecord): { plan: Plan; endpoints: ContainerState["endpoints"] } {
+    const shadow = new Container({ ...record, state: { ...record.state } }, forgetfulStore);
+    const sharesNetwork = record.definition.hostConfig.NetworkMode.startsWith("container:");
+    const { endpoints, interfaces } = sharesNetwork
+      ? { endpoints: {}, interfaces: [] }
+      : this.#parts.memberships.rehearse(this.member(shadow));
+    shadow.record.state.endpoints = endpoints;
+    return { plan: containerPlan(this.#specify(shadow, () => ({ interfaces })).spec), endpoints };
+  }
+
+  /** Everything that a container's plan is made from. `join` gives it its places in networks. */
+  #specify(
+    container: Container,
+    join: (linkEnvironment: string[]) => Pick<Joined, "interfaces">,
+  ): { spec: ContainerSpec; files: EtcFile[]; places: ContainerPlaces } {
     const { runtime, images, networks } = this.#parts;
     const { definition } = container.record;
     const { hostConfig } = definition;
@@ -109,11 +156,10 @@ export class ContainerStarter {
     const user = this.#user(container, layers);
     const links = this.#links(container);
     const linkEnvironment = links.flatMap(({ environment }) => environment);
-    const { interfaces } = this.#join(container, linkEnvironment);
+    const { interfaces } = join(linkEnvironment);
     const nameServer = this.#parts.names.settings(container);
     const places = runtime.places(container.id, hostConfig.CgroupParent);
-    mkdirSync(places.directory, { recursive: true, mode: 0o700 });
-    const files = writeEtcFiles(directory, {
+    const files = etcFiles(directory, {
       config,
       hostConfig,
       addresses: endpointAddresses(container.state.endpoints),
@@ -146,12 +192,7 @@ export class ContainerStarter {
         environment: config.Env ?? [],
       }),
     });
-    const clients = [...container.waitingClients].filter(({ gone }) => !gone).slice(0, LAUNCH_CLIENTS);
-    const launch = runtime.launch(
-      containerPlan(spec),
-      clients.map(({ streams }) => streams),
-    );
-    return { plan: launch.plan, launch, clients };
+    return { spec, files, places };
   }
 
   /** Joins a client to a running container's streams. */
