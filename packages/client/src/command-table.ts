@@ -18,6 +18,7 @@ export const commands: Readonly<Record<string, Loader>> = {
   unpause: async () => (await import("./commands/operations.ts")).unpause,
   top: async () => (await import("./commands/operations.ts")).top,
   explain: async () => (await import("./commands/explain.ts")).explainCommand,
+  verify: async () => (await import("./commands/verify.ts")).verify,
   diff: async () => (await import("./commands/operations.ts")).diff,
   export: async () => (await import("./commands/operations.ts")).exportContainer,
   commit: async () => (await import("./commands/operations.ts")).commit,
@@ -126,6 +127,7 @@ const plain = [
   "stats",
   "cgroup",
   "explain",
+  "verify",
   "cp",
   "port",
 ];

@@ -161,6 +161,12 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const policyTables = new PolicyTables();
   const chainTables = new ChainTables();
   const floods = new FloodTables();
+  const firewall = new Firewall(report, (repaired) => {
+    if (
+      [tables.repair(), policyTables.repair(), chainTables.repair(), floods.repair(), repaired].includes(true)
+    )
+      logger.warn("the packet filter's rules had been taken away, and are back");
+  });
   const networks = new NetworkService({
     store: networkStore(db),
     settings: {
@@ -171,14 +177,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       firewall: settings.iptables,
     },
     subnets: new SubnetChooser(settings.addressPools, networkId),
-    firewall: new Firewall(report, (repaired) => {
-      if (
-        [tables.repair(), policyTables.repair(), chainTables.repair(), floods.repair(), repaired].includes(
-          true,
-        )
-      )
-        logger.warn("the packet filter's rules had been taken away, and are back");
-    }),
+    firewall,
     tables,
     events,
     report,
@@ -277,6 +276,15 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const statsHistory = new StatsHistory(runtime);
   lifecycle.observe(statsHistory);
   const operations = new ContainerOperations(containers, runtime, layers);
+  const isolation = new IsolationService({
+    containers,
+    runtime,
+    execs,
+    memberships,
+    networks,
+    layers,
+    firewall,
+  });
   const roots = new ContainerRoots(runtime, containers.starter, volumes);
   const archives = new ContainerArchives(containers, roots, archiver);
   const commits = new Commits(containers, operations, archives, images);
@@ -325,7 +333,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const engine: Engine = {
     containers,
     operations,
-    isolation: new IsolationService({ containers, runtime }),
+    isolation,
     archives,
     commits,
     builds,

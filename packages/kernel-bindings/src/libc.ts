@@ -1,5 +1,5 @@
 // The C library through koffi: typed calls that throw KernelError. Only what Node may do itself: nothing here forks,
-// and only the network namespace is ever changed, around one synchronous call.
+// and only the namespaces that a thread has for itself are ever changed, around one synchronous call.
 import { openSync, readlinkSync } from "node:fs";
 import koffi from "koffi";
 import { addressBytes } from "./addresses.ts";
@@ -263,24 +263,30 @@ export function receiveNow(socket: number, buffer: Uint8Array): number {
   return size < 0 && koffi.errno() === EAGAIN ? 0 : check(size, "recv");
 }
 
-/** Runs `action` (synchronous: it opens one socket) with this thread in the network namespace at `path`. */
-export function inNetworkNamespace<T>(path: string, action: () => T): T {
-  const CLONE_NEWNET = 0x40000000;
-  const own = openSync("/proc/thread-self/ns/net", "r");
+/** Kinds that a thread may change for itself, by their names in /proc/PID/ns. */
+const threadNamespaces = { net: 0x40000000, ipc: 0x08000000, uts: 0x04000000 } as const;
+
+/** Runs `action` with this thread in the namespace of this kind at `path`. It must be synchronous, and do no more than open a
+ * socket or read what only shows from there. */
+export function inNamespace<T>(kind: keyof typeof threadNamespaces, path: string, action: () => T): T {
+  const own = openSync(`/proc/thread-self/ns/${kind}`, "r");
   const wanted = openSync(path, "r");
   try {
-    check(native.setns(wanted, CLONE_NEWNET), "setns", path);
+    check(native.setns(wanted, threadNamespaces[kind]), "setns", path);
     try {
       return action();
     } finally {
       // Staying behind in a container's network would mean serving the API there.
-      if (native.setns(own, CLONE_NEWNET) < 0) process.abort();
+      if (native.setns(own, threadNamespaces[kind]) < 0) process.abort();
     }
   } finally {
     closeDescriptor(wanted);
     closeDescriptor(own);
   }
 }
+
+/** As inNamespace, in the network namespace at `path`. */
+export const inNetworkNamespace = <T>(path: string, action: () => T): T => inNamespace("net", path, action);
 
 /** Sets an extended attribute on the file itself, not on what it links to (lsetxattr(2)). */
 export function setAttribute(path: string, name: string, value: Uint8Array): void {

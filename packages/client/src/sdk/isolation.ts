@@ -1,5 +1,5 @@
 // The SDK's view of isolation: what was done to the kernel for a container, and whether it still holds.
-import type { ContainerCreateRequest, Explanation } from "@tsd/daemon/api";
+import type { ContainerCreateRequest, Explanation, Verification } from "@tsd/daemon/api";
 import type { Channel } from "./channel.ts";
 import { withQuery } from "./query.ts";
 
@@ -23,5 +23,15 @@ export class Isolation {
       path: withQuery("/tsd/explain", { name }),
       body: request,
     });
+  }
+
+  /** Compares the live kernel with the plan of a container's present life. */
+  verify(id: string): Promise<Verification> {
+    return this.#channel.json({ path: path(id, "/verify") });
+  }
+
+  /** As verify, for every running container. */
+  verifyAll(): Promise<Verification[]> {
+    return this.#channel.json({ path: "/tsd/verify" });
   }
 }

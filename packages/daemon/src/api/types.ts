@@ -349,3 +349,28 @@ export interface Explanation {
   /** What the daemon does beside the plan. */
   Beside: { Does: string; Why: string; Alike: string }[];
 }
+
+export type DriftSeverity = "info" | "low" | "medium" | "high" | "critical";
+
+/** Where the live kernel is not what a container's plan says (ours). */
+export interface DriftView {
+  Subject: string;
+  What: string;
+  Expected: string;
+  Found: string;
+  Severity: DriftSeverity;
+  /** The container has the right to have done this itself. */
+  ByContainer: boolean;
+}
+
+/** The outcome of a verification (ours). */
+export interface Verification {
+  Id: string;
+  Name: string;
+  /** One that does not run has nothing to be verified. */
+  Running: boolean;
+  Drifts: DriftView[];
+  /** What was looked at. */
+  Subjects: string[];
+  Milliseconds: number;
+}

@@ -43,9 +43,9 @@ export function netlinkRequest(bytes: Uint8Array, about: string, namespace?: str
 }
 
 /** The bodies of everything that a request (of NLM_F_DUMP) brings. Throws KernelError. */
-export function netlinkDump(bytes: Buffer, about: string): Buffer[] {
+export function netlinkDump(bytes: Buffer, about: string, namespace?: string): Buffer[] {
   const NLMSG_DONE = 3;
-  const socket = openSocket(undefined);
+  const socket = openSocket(namespace);
   try {
     const request = Buffer.from(bytes);
     request.writeUInt16LE(request.readUInt16LE(6) & ~NLM_F_ACK, 6);

@@ -1,17 +1,15 @@
 // How containers are isolated: explained, verified, and shown.
-import type { Runtime } from "../../runtime/runtime.ts";
-import type { ContainerService } from "../containers/service.ts";
 import { Explanations } from "./explain.ts";
+import { Verifier, type VerifierParts } from "./verify.ts";
 
-export interface IsolationParts {
-  containers: ContainerService;
-  runtime: Runtime;
-}
+export type IsolationParts = Omit<VerifierParts, "explanations">;
 
 export class IsolationService {
   readonly explanations: Explanations;
+  readonly verifier: Verifier;
 
-  constructor({ containers, runtime }: IsolationParts) {
-    this.explanations = new Explanations(containers, runtime);
+  constructor(parts: IsolationParts) {
+    this.explanations = new Explanations(parts.containers, parts.runtime);
+    this.verifier = new Verifier({ ...parts, explanations: this.explanations });
   }
 }

@@ -12,6 +12,20 @@ const explainQuery = query(z.object({ name: z.string().optional(), platform: z.s
 export const isolationRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { engine }) => {
   const target = containerTarget(engine);
 
+  route(
+    app,
+    "GET",
+    "/tsd/containers/:id/verify",
+    { permission: "container:verify", target },
+    async (call) => {
+      const [result] = await engine.isolation.verifier.verify([call.target]);
+      return result;
+    },
+  );
+  route(app, "GET", "/tsd/verify", { permission: "container:verify" }, ({ caller }) =>
+    engine.isolation.verifier.verify(engine.containers.registry.seenBy(caller).filter(({ alive }) => alive)),
+  );
+
   route(app, "GET", "/tsd/containers/:id/explain", { permission: "container:explain", target }, (call) =>
     engine.isolation.explanations.ofContainer(call.target),
   );

@@ -7,6 +7,7 @@ import {
   dumpTable,
   KernelError,
   macBytes,
+  readElements,
   rule,
   tables,
 } from "@tsd/kernel-bindings";
@@ -274,6 +275,38 @@ function redirectElement(redirect: Redirect): { family: 4 | 6; set: string; elem
   };
 }
 
+const hexadecimal = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+
+/** Elements of the kernel's sets, by "family set": keys with what they lead to; and all that ought to be, as "family set key". */
+export interface KernelElements {
+  sets: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  known: ReadonlySet<string>;
+}
+
+const protocolNames = new Map<number, string>(
+  Object.entries(protocolNumbers).map(([name, number]) => [number, name]),
+);
+
+/** A key in words: link, MAC address and address of a sender; address, protocol and port of what is published. */
+function elementText(set: string, key: Uint8Array): string {
+  const bytes = Buffer.from(key);
+  const mac = (at: number): string => bytes.toString("hex", at, at + 6).replace(/(..)(?=.)/g, "$1:");
+  if (set === "ports" || set === "hairpins") return `link ${bytes.readUInt32LE(0)}`;
+  if (set === "senders") return `link ${bytes.readUInt32LE(0)}, ${mac(4)}`;
+  if (set.startsWith("sources"))
+    return `link ${bytes.readUInt32LE(0)}, ${mac(4)}, ${addressText(bytes.subarray(12))}`;
+  const at = bytes.length - 8;
+  const address = at > 0 ? `${addressText(bytes.subarray(0, at))} ` : "";
+  return `${address}port ${bytes.readUInt16BE(at + 4)}/${protocolNames.get(bytes[at] ?? 0)}`;
+}
+
+/** What a published port leads to, in words. */
+function elementData(data: string): string {
+  const bytes = Buffer.from(data, "hex");
+  const at = bytes.length - 4;
+  return at > 0 ? `leads to ${addressText(bytes.subarray(0, at))} port ${bytes.readUInt16BE(at)}` : "there";
+}
+
 /** What one container has in the tables. */
 export interface Entries {
   ports: readonly GuardedPort[];
@@ -318,6 +351,59 @@ export class HostTables {
     if (!this.#open || this.#complete()) return false;
     this.build();
     return true;
+  }
+
+  /** Whether the rules are all there. */
+  get whole(): boolean {
+    return !this.#open || this.#complete();
+  }
+
+  /** The elements that there are now, and those that ought to be. */
+  kernelElements(): KernelElements {
+    const sets = new Map<string, Map<string, string>>();
+    const known = new Set<string>();
+    if (!this.#open) return { sets, known };
+    const read = (table: tables.Table, names: readonly string[]): void => {
+      for (const set of names)
+        sets.set(
+          `${table.family} ${set}`,
+          new Map(readElements(table, set).map(({ key, data }) => [hexadecimal(key), hexadecimal(data)])),
+        );
+    };
+    read(GUARD, ["ports", "senders", "sources", "sources6", "hairpins"]);
+    for (const family of [4, 6] as const) read(NAT[family], ["published", "bound", "open"]);
+    for (const entries of this.#entries.values())
+      for (const { table, set, element } of entryElements(entries))
+        known.add(`${table.family} ${set} ${hexadecimal(element.key)}`);
+    return { sets, known };
+  }
+
+  /** What a container has too little, or its ports too much, in the tables: in words. */
+  compare(id: string, kernel: KernelElements): { what: string; expected: string; found: string }[] {
+    const entries = this.#entries.get(id);
+    if (!entries || !this.#open) return [];
+    const differences: { what: string; expected: string; found: string }[] = [];
+    for (const { table, set, element } of entryElements(entries)) {
+      const name = `${table.family} ${set}`;
+      const data = kernel.sets.get(name)?.get(hexadecimal(element.key));
+      const wanted = element.data ? hexadecimal(element.data) : "";
+      const what = `nf_tables ${table.family} ${table.name}, set ${set}, ${elementText(set, element.key)}`;
+      if (data === undefined) differences.push({ what, expected: "there", found: "not there" });
+      else if (data !== wanted)
+        differences.push({ what, expected: elementData(wanted), found: elementData(data) });
+    }
+    for (const set of ["senders", "sources", "sources6"])
+      for (const key of kernel.sets.get(`${GUARD.family} ${set}`)?.keys() ?? [])
+        if (
+          entries.ports.some(({ index }) => key.startsWith(hexadecimal(rule.native32(index)))) &&
+          !kernel.known.has(`${GUARD.family} ${set} ${key}`)
+        )
+          differences.push({
+            what: `nf_tables ${GUARD.family} ${GUARD.name}, set ${set}, ${elementText(set, Buffer.from(key, "hex"))}`,
+            expected: "not there",
+            found: "there",
+          });
+    return differences;
   }
 
   #complete(): boolean {
@@ -386,19 +472,30 @@ export class HostTables {
   }
 }
 
-function entryMessages(
-  { ports, redirects, forwards = [] }: Entries,
-  change: typeof tables.addElements,
-): Buffer[] {
-  const messages = ports.flatMap((port) =>
-    portElements(port).flatMap(([set, elements]) => (elements.length ? change(GUARD, set, elements) : [])),
+/** Every element of a container's, one by one. */
+function entryElements(entries: Entries): { table: tables.Table; set: string; element: tables.Element }[] {
+  return elementLists(entries).flatMap(({ table, set, elements }) =>
+    elements.map((element) => ({ table, set, element })),
   );
-  for (const port of forwards)
-    for (const [set, elements] of sourceElements(port))
-      if (elements.length > 0) messages.push(...change(GUARD, set, elements));
-  for (const redirect of redirects) {
-    const { family, set, element } = redirectElement(redirect);
-    messages.push(...change(NAT[family], set, [element]));
-  }
-  return messages;
 }
+
+/** A container's elements, those of one port and set together. */
+function elementLists({
+  ports,
+  redirects,
+  forwards = [],
+}: Entries): { table: tables.Table; set: string; elements: tables.Element[] }[] {
+  const guarded = [...ports.flatMap(portElements), ...forwards.flatMap(sourceElements)];
+  return [
+    ...guarded
+      .filter(([, elements]) => elements.length > 0)
+      .map(([set, elements]) => ({ table: GUARD, set, elements })),
+    ...redirects.map((redirect) => {
+      const { family, set, element } = redirectElement(redirect);
+      return { table: NAT[family], set, elements: [element] };
+    }),
+  ];
+}
+
+const entryMessages = (entries: Entries, change: typeof tables.addElements): Buffer[] =>
+  elementLists(entries).flatMap(({ table, set, elements }) => change(table, set, elements));
