@@ -30,7 +30,7 @@ const sets: readonly (keyof CapabilityMasks)[] = [
   "inheritable",
   "ambient",
 ];
-const comparedKinds: readonly NamespaceKind[] = ["mnt", "net", "ipc", "uts", "cgroup", "time"];
+const comparedKinds: readonly NamespaceKind[] = ["pid", "mnt", "net", "ipc", "uts", "cgroup", "time"];
 
 const nameOf = (pid: number, status: ProcessStatus): string =>
   `${pid} (${status.name}${status.innerPid === pid ? "" : `, ${status.innerPid} inside`})`;
@@ -200,6 +200,13 @@ function firstDrifts(live: LiveContainer, { pid, status, name }: Looked): Drift[
   return drifts;
 }
 
+/** Whether it is another container's, which shares this one's PID namespace and is verified by itself. */
+function belongsElsewhere({ facts, id }: LiveContainer, pid: number): boolean {
+  return [...(processCgroups(pid)?.values() ?? [])].some((path) =>
+    (path.match(/[0-9a-f]{64}/g) ?? []).some((other) => other !== id && facts.containers.has(other)),
+  );
+}
+
 /** Looks at every process of the container, and at those that are in its PID namespace without being its own. */
 export async function verifyProcesses(live: LiveContainer): Promise<Drift[]> {
   const { pid, cgroups, group, facts, expectation } = live;
@@ -218,6 +225,7 @@ export async function verifyProcesses(live: LiveContainer): Promise<Drift[]> {
     const status = one === pid ? first : processStatus(one);
     if (!status) continue;
     const process: Looked = { pid: one, status, name: nameOf(one, status) };
+    if (!members.has(one) && belongsElsewhere(live, one)) continue;
     if (one !== pid && !members.has(one) && !comesFrom(one, new Set([pid]))) {
       drifts.push(
         drift(
@@ -246,15 +254,6 @@ export async function verifyProcesses(live: LiveContainer): Promise<Drift[]> {
     if (!nested) drifts.push(...privilegeDrifts(live, process));
     drifts.push(...placeDrifts(live, process));
     if (one !== pid && !nested) drifts.push(...namespaceDrifts(live, own, process));
-    if (
-      one !== pid &&
-      !sharesPids &&
-      !neighbours.includes(one) &&
-      namespaceInode(one, "pid") === facts.host.pid
-    )
-      drifts.push(
-        drift("namespace", `pid of process ${process.name}`, "the container's own", "the host's", "critical"),
-      );
     drifts.push(...limitDrifts(live, one === pid, base, process));
     if (one === pid) drifts.push(...firstDrifts(live, process));
   }
