@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { eventually, output } from "../harness/command.ts";
-import { TestDaemon } from "../harness/daemon.ts";
+import { daemonProgram, TestDaemon } from "../harness/daemon.ts";
 
 interface Drift {
   Subject: string;
@@ -412,4 +412,47 @@ describe("what is no drift", () => {
     const { text } = await daemon.api("GET", "/tsd/containers/stopped/verify");
     expect(JSON.parse(text)).toMatchObject({ Running: false, Drifts: [] });
   });
+});
+
+describe("the daemon's own verification", () => {
+  it("tells of a drift once, as an event and in the metrics, until it is gone", async () => {
+    await daemon.end();
+    await daemon.launch([daemonProgram, "--verify-interval", "1s"]);
+    const target = await start("--pids-limit", "50");
+    const told = async (): Promise<string[]> => {
+      const filters = encodeURIComponent(JSON.stringify({ event: ["drift"], container: [target.id] }));
+      const { text } = await daemon.api(
+        "GET",
+        `/events?since=0&until=${Math.ceil(Date.now() / 1000)}&filters=${filters}`,
+      );
+      return text.split("\n").filter(Boolean);
+    };
+    const metric = async (name: string): Promise<number> =>
+      Number(new RegExp(`^${name} (\\d+)`, "m").exec((await daemon.api("GET", "/metrics")).text)?.[1] ?? -1);
+    const rounds = async (count: number): Promise<void> => {
+      const from = await metric("tsd_verification_rounds");
+      await eventually(
+        "more rounds",
+        async () => (await metric("tsd_verification_rounds")) >= from + count,
+        15_000,
+      );
+    };
+    await rounds(2);
+    expect(await told()).toEqual([]);
+    writeFileSync(groupFile(target, "pids.max"), "max");
+    await rounds(3);
+    const [event, ...more] = await told();
+    expect(more).toEqual([]);
+    expect((JSON.parse(event ?? "") as { Actor: { Attributes: object } }).Actor.Attributes).toMatchObject({
+      subject: "control group",
+      expected: "50",
+      found: "max",
+      severity: "medium",
+      name: target.name,
+    });
+    expect(await metric('tsd_drifts{severity="medium"}')).toBe(1);
+    writeFileSync(groupFile(target, "pids.max"), "50");
+    await rounds(2);
+    expect(await metric('tsd_drifts{severity="medium"}')).toBe(0);
+  }, 60_000);
 });

@@ -284,6 +284,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     networks,
     layers,
     firewall,
+    report,
   });
   const roots = new ContainerRoots(runtime, containers.starter, volumes);
   const archives = new ContainerArchives(containers, roots, archiver);
@@ -316,6 +317,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const endpoints = containers.registry.all().flatMap(({ state }) => Object.values(state.endpoints));
   await sweepShapers(new Set(endpoints.map(({ shaper }) => shaper?.name ?? "")));
   collector.start();
+  isolation.watch.configure(settings.isolation.verifyInterval);
   mkdirSync(join(dataRoot, "trash"), { recursive: true, mode: 0o700 });
   const id = installationFact(db, "engine", randomUUID);
   let { labels, limits } = settings;
@@ -404,6 +406,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       connections.apply(newPolicy);
       trust.configure(newImagePolicy);
       registries.configure(changed.registries);
+      isolation.watch.configure(changed.isolation.verifyInterval);
       events.publish({
         Type: "daemon",
         Action: "reload",
@@ -415,6 +418,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       await app.close();
       events.flush();
       collector.close();
+      isolation.watch.close();
       policies.close();
       names.close();
       await networks.close();
