@@ -1,7 +1,7 @@
 // What a network namespace has now: links, addresses and routes, read by rtnetlink (rtnetlink(7)).
 import { addressText } from "../addresses.ts";
 import { message, NLM_F_DUMP, parseAttributes } from "./message.ts";
-import { netlinkDump } from "./socket.ts";
+import { netlinkDump, netlinkDumps } from "./socket.ts";
 
 const RTM_GETLINK = 18;
 const RTM_GETADDR = 22;
@@ -47,13 +47,6 @@ export interface RouteState {
   type: number;
 }
 
-const dump = (type: number, header: Buffer, namespace: string | undefined): Buffer[] =>
-  netlinkDump(
-    message(type, NLM_F_DUMP, header, []),
-    `network of ${namespace ?? "this namespace"}`,
-    namespace,
-  );
-
 function linkState(body: Buffer): LinkState {
   const attributes = parseAttributes(body.subarray(16));
   const information = parseAttributes(attributes.get(18) ?? none);
@@ -74,37 +67,54 @@ function linkState(body: Buffer): LinkState {
   };
 }
 
-/** The links of the network namespace at `namespace` (a path), or of the daemon's. */
-export const readLinks = (namespace?: string): LinkState[] =>
-  dump(RTM_GETLINK, Buffer.alloc(16), namespace).map(linkState);
+function addressState(body: Buffer): AddressState {
+  const attributes = parseAttributes(body.subarray(8));
+  return {
+    index: body.readUInt32LE(4),
+    address: addressText(attributes.get(2) ?? attributes.get(1) ?? none),
+    prefixLength: body[1] ?? 0,
+    scope: body[3] ?? 0,
+  };
+}
 
-export const readAddresses = (namespace?: string): AddressState[] =>
-  dump(RTM_GETADDR, Buffer.alloc(8), namespace).map((body) => {
-    const attributes = parseAttributes(body.subarray(8));
-    return {
-      index: body.readUInt32LE(4),
-      address: addressText(attributes.get(2) ?? attributes.get(1) ?? none),
+function routeStates(body: Buffer): RouteState[] {
+  if (body[0] !== AF_INET && body[0] !== AF_INET6) return [];
+  const attributes = parseAttributes(body.subarray(12));
+  const destination = attributes.get(1);
+  const gateway = attributes.get(5);
+  return [
+    {
+      family: body[0] === AF_INET ? 4 : 6,
+      destination: destination ? addressText(destination) : "",
       prefixLength: body[1] ?? 0,
-      scope: body[3] ?? 0,
-    };
-  });
+      gateway: gateway ? addressText(gateway) : "",
+      index: attributes.get(4)?.readUInt32LE(0) ?? 0,
+      protocol: body[5] ?? 0,
+      table: attributes.get(15)?.readUInt32LE(0) ?? body[4] ?? 0,
+      type: body[7] ?? 0,
+    },
+  ];
+}
 
-export const readRoutes = (namespace?: string): RouteState[] =>
-  dump(RTM_GETROUTE, Buffer.alloc(12), namespace).flatMap((body): RouteState[] => {
-    if (body[0] !== AF_INET && body[0] !== AF_INET6) return [];
-    const attributes = parseAttributes(body.subarray(12));
-    const destination = attributes.get(1);
-    const gateway = attributes.get(5);
-    return [
-      {
-        family: body[0] === AF_INET ? 4 : 6,
-        destination: destination ? addressText(destination) : "",
-        prefixLength: body[1] ?? 0,
-        gateway: gateway ? addressText(gateway) : "",
-        index: attributes.get(4)?.readUInt32LE(0) ?? 0,
-        protocol: body[5] ?? 0,
-        table: attributes.get(15)?.readUInt32LE(0) ?? body[4] ?? 0,
-        type: body[7] ?? 0,
-      },
-    ];
-  });
+export interface NetworkState {
+  links: LinkState[];
+  addresses: AddressState[];
+  routes: RouteState[];
+}
+
+const request = (type: number, size: number): Buffer => message(type, NLM_F_DUMP, Buffer.alloc(size), []);
+const linkRequest = request(RTM_GETLINK, 16);
+const requests = [linkRequest, request(RTM_GETADDR, 8), request(RTM_GETROUTE, 12)];
+
+/** What the network namespace at `namespace` (a path) has. Throws KernelError. */
+export function readNetwork(namespace: string): NetworkState {
+  const [links = [], addresses = [], routes = []] = netlinkDumps(requests, "network", namespace);
+  return {
+    links: links.map(linkState),
+    addresses: addresses.map(addressState),
+    routes: routes.flatMap(routeStates),
+  };
+}
+
+/** The links of the daemon's own network namespace. */
+export const readLinks = (): LinkState[] => netlinkDump(linkRequest, "links").map(linkState);

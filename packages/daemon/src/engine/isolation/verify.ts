@@ -17,7 +17,7 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import { cgroupLimits } from "../../runtime/specify.ts";
 import { verifyCgroups } from "../../runtime/verify/cgroups.ts";
 import { type Drift, drift, subjects } from "../../runtime/verify/drift.ts";
-import { expectationOf } from "../../runtime/verify/expectation.ts";
+import { type Expectation, expectationOf } from "../../runtime/verify/expectation.ts";
 import type { HostFacts, LiveContainer } from "../../runtime/verify/live.ts";
 import { verifyMounts } from "../../runtime/verify/mounts.ts";
 import { verifyNamespaces } from "../../runtime/verify/namespaces.ts";
@@ -68,6 +68,8 @@ const SECOND_LOOK = 100;
 export class Verifier {
   readonly #parts: VerifierParts;
   #turn: Promise<unknown> = Promise.resolve();
+  /** What is expected of containers, as long as their present life lasts. */
+  readonly #expected = new WeakMap<Container, { startedAt: string; expectation: Expectation }>();
 
   constructor(parts: VerifierParts) {
     this.#parts = parts;
@@ -201,14 +203,13 @@ export class Verifier {
   }
 
   async #drifts(container: Container, round: Round): Promise<Drift[]> {
-    const { runtime, execs, explanations } = this.#parts;
+    const { runtime, execs } = this.#parts;
     const { definition, state } = container.record;
-    const plan = explanations.kept(container);
-    if (!plan)
+    const expectation = this.#expectation(container);
+    if (!expectation)
       return [
         drift("plan", "the plan of its present life", "kept", "not kept, or by another version", "info"),
       ];
-    const expectation = expectationOf(plan);
     const live: LiveContainer = {
       id: container.id,
       pid: state.pid,
@@ -227,6 +228,18 @@ export class Verifier {
     drifts.push(...this.#network(container, live, round));
     drifts.push(...(await this.#storage(container)));
     return drifts;
+  }
+
+  /** Undefined where no plan was kept. */
+  #expectation(container: Container): Expectation | undefined {
+    const { startedAt } = container.state;
+    const known = this.#expected.get(container);
+    if (known?.startedAt === startedAt) return known.expectation;
+    const plan = this.#parts.explanations.kept(container);
+    if (!plan) return undefined;
+    const expectation = expectationOf(plan);
+    this.#expected.set(container, { startedAt, expectation });
+    return expectation;
   }
 
   /** Limits as they are since the last update. */

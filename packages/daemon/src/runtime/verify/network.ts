@@ -2,10 +2,9 @@
 import {
   type AddressState,
   type LinkState,
+  type NetworkState,
   type RouteState,
-  readAddresses,
-  readLinks,
-  readRoutes,
+  readNetwork,
   type TrafficState,
 } from "@tsd/kernel-bindings";
 import { isShaped, type Shape, type ShapeDirection, type Shaper } from "../network/shape.ts";
@@ -55,10 +54,7 @@ const routeText = ({ family, destination, prefixLength, gateway }: RouteState, l
   `IPv${family} ${destination ? `${destination}/${prefixLength}` : "default"}${gateway ? ` by ${gateway}` : ""} through ${link}`;
 
 /** Compares what a container's network namespace has with what it ought to. */
-export function compareInside(
-  { links, gateways }: ExpectedNetwork,
-  found: { links: readonly LinkState[]; addresses: readonly AddressState[]; routes: readonly RouteState[] },
-): Drift[] {
+export function compareInside({ links, gateways }: ExpectedNetwork, found: NetworkState): Drift[] {
   const drifts: Drift[] = [];
   const byName = new Map(found.links.map((link) => [link.name, link]));
   const nameOf = new Map(found.links.map(({ index, name }) => [index, name]));
@@ -169,11 +165,6 @@ export function verifyNetwork(
   host: HostNetwork,
   bounding: bigint,
 ): Drift[] {
-  const namespace = `/proc/${pid}/ns/net`;
-  const inside = compareInside(expected, {
-    links: readLinks(namespace),
-    addresses: readAddresses(namespace),
-    routes: readRoutes(namespace),
-  });
+  const inside = compareInside(expected, readNetwork(`/proc/${pid}/ns/net`));
   return [...unlessAllowed(inside, "NET_ADMIN", bounding), ...compareOutside(expected, host)];
 }
