@@ -1,5 +1,5 @@
 // The SDK's view of isolation: what was done to the kernel for a container, and whether it still holds.
-import type { ContainerCreateRequest, Explanation, Verification } from "@tsd/daemon/api";
+import type { ContainerCreateRequest, Explanation, NamespaceReport, Verification } from "@tsd/daemon/api";
 import type { Channel } from "./channel.ts";
 import { withQuery } from "./query.ts";
 
@@ -28,6 +28,11 @@ export class Isolation {
   /** Compares the live kernel with the plan of a container's present life. */
   verify(id: string): Promise<Verification> {
     return this.#channel.json({ path: path(id, "/verify") });
+  }
+
+  /** Which namespaces a running container and its processes are in, and who shares them; of all without an id. */
+  namespaces(id?: string | undefined): Promise<NamespaceReport> {
+    return this.#channel.json({ path: id === undefined ? "/tsd/namespaces" : path(id, "/namespaces") });
   }
 
   /** As verify, for every running container. */

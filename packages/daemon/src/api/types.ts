@@ -374,3 +374,31 @@ export interface Verification {
   Subjects: string[];
   Milliseconds: number;
 }
+
+export type NamespaceKind = "user" | "mnt" | "pid" | "net" | "ipc" | "uts" | "cgroup" | "time";
+
+/** A running container's namespaces, by the inodes that the kernel knows them by (ours). */
+export interface ContainerNamespaces {
+  Id: string;
+  Name: string;
+  /** Its process 1, as the host numbers it. */
+  Pid: number;
+  Namespaces: Record<NamespaceKind, number>;
+  /** "host", and other containers' names. */
+  SharedWith: Record<NamespaceKind, string[]>;
+  Processes: {
+    Pid: number;
+    /** In its own PID namespace. */
+    InnerPid: number;
+    Command: string;
+    Namespaces: Record<NamespaceKind, number>;
+    /** The kinds in which it is not where process 1 is. */
+    Differs: NamespaceKind[];
+  }[];
+}
+
+export interface NamespaceReport {
+  /** Where the daemon itself is. */
+  Host: Record<NamespaceKind, number>;
+  Containers: ContainerNamespaces[];
+}

@@ -1,5 +1,6 @@
 // How containers are isolated: explained, verified, and shown.
 import { Explanations } from "./explain.ts";
+import { Namespaces } from "./namespaces.ts";
 import { Verifier, type VerifierParts } from "./verify.ts";
 import { DriftWatch } from "./watch.ts";
 
@@ -11,10 +12,12 @@ export class IsolationService {
   readonly explanations: Explanations;
   readonly verifier: Verifier;
   readonly watch: DriftWatch;
+  readonly namespaces: Namespaces;
 
   constructor(parts: IsolationParts) {
     this.explanations = new Explanations(parts.containers, parts.runtime);
     this.verifier = new Verifier({ ...parts, explanations: this.explanations });
+    this.namespaces = new Namespaces(parts.containers, parts.runtime);
     this.watch = new DriftWatch(this.verifier, parts.containers, parts.report);
     parts.containers.lifecycle.observe(this.watch);
   }

@@ -22,6 +22,16 @@ export const isolationRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
       return result;
     },
   );
+  route(
+    app,
+    "GET",
+    "/tsd/containers/:id/namespaces",
+    { permission: "container:inspect", target },
+    ({ caller, target: container }) => engine.isolation.namespaces.report(caller, container),
+  );
+  route(app, "GET", "/tsd/namespaces", { permission: "container:inspect" }, ({ caller }) =>
+    engine.isolation.namespaces.report(caller),
+  );
   route(app, "GET", "/tsd/verify", { permission: "container:verify" }, ({ caller }) =>
     engine.isolation.verifier.verify(engine.containers.registry.seenBy(caller).filter(({ alive }) => alive)),
   );
