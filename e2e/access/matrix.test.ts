@@ -25,6 +25,7 @@ GET /tsd/containers/:id/explain v o s
 POST /tsd/explain v o s
 GET /tsd/containers/:id/verify v o s
 GET /tsd/verify v o s
+GET /tsd/audit-config - - -
 GET /tsd/containers/:id/namespaces v o s
 GET /tsd/namespaces v o s
 GET /tsd/containers/:id/shape v o s

@@ -21,6 +21,7 @@ export const commands: Readonly<Record<string, Loader>> = {
   verify: async () => (await import("./commands/verify.ts")).verify,
   ns: async () => (await import("./commands/namespaces.ts")).ns,
   nsenter: async () => (await import("./commands/nsenter.ts")).nsenter,
+  "audit-config": async () => (await import("./commands/audit-config.ts")).auditConfig,
   diff: async () => (await import("./commands/operations.ts")).diff,
   export: async () => (await import("./commands/operations.ts")).exportContainer,
   commit: async () => (await import("./commands/operations.ts")).commit,

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { Archiver, Launcher, type Plan, quotaDrivers } from "@tsd/kernel-bindings";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
+import { auditedSettings } from "./configuration/audited.ts";
 import type { Settings } from "./configuration/settings.ts";
 import { BlobDirectory } from "./content/blobs.ts";
 import { LayerDirectory } from "./content/layers.ts";
@@ -276,6 +277,8 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const statsHistory = new StatsHistory(runtime);
   lifecycle.observe(statsHistory);
   const operations = new ContainerOperations(containers, runtime, layers);
+  /** What holds now: a reload may change it. */
+  const present = { settings, policy };
   const isolation = new IsolationService({
     containers,
     runtime,
@@ -284,6 +287,8 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     networks,
     layers,
     firewall,
+    images,
+    audited: () => ({ ...auditedSettings(present.settings), policyWarnings: present.policy.warnings }),
     report,
   });
   const roots = new ContainerRoots(runtime, containers.starter, volumes);
@@ -402,6 +407,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     metrics,
     reload: (newPolicy, newImagePolicy, changed) => {
       ({ labels, limits, collection } = changed);
+      Object.assign(present, { settings: changed, policy: newPolicy });
       connections.limit = limits.connectionsPerCaller;
       connections.apply(newPolicy);
       trust.configure(newImagePolicy);

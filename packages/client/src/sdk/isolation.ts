@@ -1,5 +1,11 @@
 // The SDK's view of isolation: what was done to the kernel for a container, and whether it still holds.
-import type { ContainerCreateRequest, Explanation, NamespaceReport, Verification } from "@tsd/daemon/api";
+import type {
+  ConfigurationAudit,
+  ContainerCreateRequest,
+  Explanation,
+  NamespaceReport,
+  Verification,
+} from "@tsd/daemon/api";
 import type { Channel } from "./channel.ts";
 import { withQuery } from "./query.ts";
 
@@ -33,6 +39,11 @@ export class Isolation {
   /** Which namespaces a running container and its processes are in, and who shares them; of all without an id. */
   namespaces(id?: string | undefined): Promise<NamespaceReport> {
     return this.#channel.json({ path: id === undefined ? "/tsd/namespaces" : path(id, "/namespaces") });
+  }
+
+  /** What is weak about the configuration of the engine, its host and every container. */
+  auditConfiguration(): Promise<ConfigurationAudit> {
+    return this.#channel.json({ path: "/tsd/audit-config" });
   }
 
   /** As verify, for every running container. */

@@ -402,3 +402,23 @@ export interface NamespaceReport {
   Host: Record<NamespaceKind, number>;
   Containers: ContainerNamespaces[];
 }
+
+/** What an audit of the configuration found (ours). */
+export interface ConfigurationAudit {
+  Time: string;
+  /** How many containers were looked at. */
+  Containers: number;
+  /** The worst first. */
+  Findings: {
+    /** Of the check, such as "container.privileged". */
+    Id: string;
+    Severity: DriftSeverity;
+    /** "" for the daemon and its host. */
+    Container: string;
+    Title: string;
+    Evidence: string;
+    Remedy: string;
+  }[];
+  /** Checks that found nothing. */
+  Passed: string[];
+}

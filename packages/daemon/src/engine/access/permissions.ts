@@ -2,7 +2,7 @@
 
 /** Verbs that only look: they are not written into the audit record (unless they were refused). */
 const reading = {
-  system: ["ping", "whoami", "version", "info", "df"],
+  system: ["ping", "whoami", "version", "info", "df", "audit-config"],
   metrics: ["read"],
   event: ["read"],
   container: ["list", "inspect", "explain", "verify", "logs", "top", "stats", "changes", "wait"],

@@ -1,11 +1,14 @@
 // How containers are isolated: explained, verified, and shown.
 import { Explanations } from "./explain.ts";
+import { type AuditorParts, ConfigurationAuditor } from "./hardening/audit.ts";
 import { Namespaces } from "./namespaces.ts";
 import { Verifier, type VerifierParts } from "./verify.ts";
 import { DriftWatch } from "./watch.ts";
 
 export type IsolationParts = Omit<VerifierParts, "explanations"> & {
   report: (problem: unknown, what: string) => void;
+  images: AuditorParts["images"];
+  audited: AuditorParts["settings"];
 };
 
 export class IsolationService {
@@ -13,10 +16,12 @@ export class IsolationService {
   readonly verifier: Verifier;
   readonly watch: DriftWatch;
   readonly namespaces: Namespaces;
+  readonly auditor: ConfigurationAuditor;
 
   constructor(parts: IsolationParts) {
     this.explanations = new Explanations(parts.containers, parts.runtime);
     this.verifier = new Verifier({ ...parts, explanations: this.explanations });
+    this.auditor = new ConfigurationAuditor({ ...parts, settings: parts.audited });
     this.namespaces = new Namespaces(parts.containers, parts.runtime);
     this.watch = new DriftWatch(this.verifier, parts.containers, parts.report);
     parts.containers.lifecycle.observe(this.watch);

@@ -32,6 +32,9 @@ export const isolationRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
   route(app, "GET", "/tsd/namespaces", { permission: "container:inspect" }, ({ caller }) =>
     engine.isolation.namespaces.report(caller),
   );
+  route(app, "GET", "/tsd/audit-config", { permission: "system:audit-config" }, () =>
+    engine.isolation.auditor.audit(),
+  );
   route(app, "GET", "/tsd/verify", { permission: "container:verify" }, ({ caller }) =>
     engine.isolation.verifier.verify(engine.containers.registry.seenBy(caller).filter(({ alive }) => alive)),
   );
