@@ -288,6 +288,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     layers,
     firewall,
     images,
+    operations,
     audited: () => ({ ...auditedSettings(present.settings), policyWarnings: present.policy.warnings }),
     report,
   });
@@ -323,6 +324,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   await sweepShapers(new Set(endpoints.map(({ shaper }) => shaper?.name ?? "")));
   collector.start();
   isolation.watch.configure(settings.isolation.verifyInterval);
+  isolation.defence.configure(settings.isolation.defence);
   mkdirSync(join(dataRoot, "trash"), { recursive: true, mode: 0o700 });
   const id = installationFact(db, "engine", randomUUID);
   let { labels, limits } = settings;
@@ -413,6 +415,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       trust.configure(newImagePolicy);
       registries.configure(changed.registries);
       isolation.watch.configure(changed.isolation.verifyInterval);
+      isolation.defence.configure(changed.isolation.defence);
       events.publish({
         Type: "daemon",
         Action: "reload",
@@ -425,6 +428,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       events.flush();
       collector.close();
       isolation.watch.close();
+      isolation.defence.close();
       policies.close();
       names.close();
       await networks.close();

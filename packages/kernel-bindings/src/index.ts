@@ -35,3 +35,5 @@ export * from "./proc/process.ts";
 export * from "./quota/index.ts";
 export * from "./seccomp/compile.ts";
 export * from "./sockets.ts";
+export * from "./watch/executions.ts";
+export * from "./watch/process-events.ts";

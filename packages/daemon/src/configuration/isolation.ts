@@ -1,8 +1,6 @@
 // --verify-interval and --defence: what the daemon looks after by itself in containers that run.
 
-export const reactions = ["off", "report", "pause", "kill"] as const;
-/** What is done about a container where something happens that should not: nothing, an event, or more. */
-export type Reaction = (typeof reactions)[number];
+import { type Reaction, reactions } from "../api/defence.ts";
 
 export interface IsolationSettings {
   /** Milliseconds between two verifications of all containers; 0 for none. */

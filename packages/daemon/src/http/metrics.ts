@@ -115,6 +115,11 @@ export function engineMetrics(engine: Engine): Metrics {
     },
   });
   metrics.gauge(
+    "tsd_defence_events",
+    "What containers did that they should not, since the daemon's start.",
+    () => engine.isolation.defence.told,
+  );
+  metrics.gauge(
     "tsd_verification_rounds",
     "Periodic verifications there were.",
     () => engine.isolation.watch.rounds,

@@ -93,6 +93,16 @@ export class ExecService implements LifecycleObserver {
   }
 
   /** The instance of an id, if its container exists for `sight`. */
+  /** The processes that execs in a container have started. */
+  processes(container: Container): ReadonlySet<number> {
+    const found = new Set<number>();
+    for (const id of container.execIds) {
+      const record = this.#instances.get(id)?.record;
+      if (record?.running) found.add(record.pid);
+    }
+    return found;
+  }
+
   /** The processes that privileged execs in a container have started. */
   privilegedProcesses(container: Container): ReadonlySet<number> {
     const found = new Set<number>();

@@ -203,23 +203,11 @@ export class Verifier {
   }
 
   async #drifts(container: Container, round: Round): Promise<Drift[]> {
-    const { runtime, execs } = this.#parts;
-    const { definition, state } = container.record;
-    const expectation = this.#expectation(container);
-    if (!expectation)
+    const live = this.#live(container, round.facts, round.bounding);
+    if (!live)
       return [
         drift("plan", "the plan of its present life", "kept", "not kept, or by another version", "info"),
       ];
-    const live: LiveContainer = {
-      id: container.id,
-      pid: state.pid,
-      expectation,
-      cgroups: runtime.cgroups,
-      group: runtime.places(container.id, definition.hostConfig.CgroupParent).cgroup,
-      bounding: (expectation.bounding ?? round.bounding) & round.bounding,
-      privileged: execs.privilegedProcesses(container),
-      facts: round.facts,
-    };
     const drifts = [...verifyNamespaces(live), ...verifyMounts(live), ...verifyValues(live)];
     await nextTurn();
     drifts.push(...verifyCgroups(live, this.#updated(container, live.group)));
@@ -230,8 +218,53 @@ export class Verifier {
     return drifts;
   }
 
-  /** Undefined where no plan was kept. */
-  #expectation(container: Container): Expectation | undefined {
+  /** A running container as it is to be looked at; undefined where no plan was kept. */
+  #live(container: Container, facts: HostFacts, host: bigint): LiveContainer | undefined {
+    const { runtime, execs } = this.#parts;
+    const { definition, state } = container.record;
+    const expectation = this.expectation(container);
+    return (
+      expectation && {
+        id: container.id,
+        pid: state.pid,
+        expectation,
+        cgroups: runtime.cgroups,
+        group: runtime.places(container.id, definition.hostConfig.CgroupParent).cgroup,
+        bounding: (expectation.bounding ?? host) & host,
+        privileged: execs.privilegedProcesses(container),
+        facts,
+      }
+    );
+  }
+
+  /** Only the processes of some containers, looked at twice: what is there both times. */
+  async processes(containers: readonly Container[]): Promise<Map<Container, Drift[]>> {
+    const look = async (): Promise<Map<Container, Drift[]>> => {
+      const facts = await this.#facts();
+      const found = new Map<Container, Drift[]>();
+      for (const container of containers) {
+        const live = container.alive ? this.#live(container, facts, boundingSet()) : undefined;
+        const drifts = live && (await verifyProcesses(live));
+        if (drifts?.length && container.alive) found.set(container, drifts);
+      }
+      return found;
+    };
+    const first = await look();
+    if (first.size === 0) return first;
+    await delay(SECOND_LOOK);
+    const second = await look();
+    for (const [container, drifts] of first) {
+      const again = new Set(second.get(container)?.map(({ what }) => what));
+      first.set(
+        container,
+        drifts.filter(({ what }) => again.has(what)),
+      );
+    }
+    return first;
+  }
+
+  /** What is expected of a running container; undefined where no plan was kept. */
+  expectation(container: Container): Expectation | undefined {
     const { startedAt } = container.state;
     const known = this.#expected.get(container);
     if (known?.startedAt === startedAt) return known.expectation;

@@ -42,8 +42,8 @@ interface Looked {
   name: string;
 }
 
-/** Whether a process is process 1, or comes from it, or from one of some others. */
-function comesFrom(pid: number, tops: ReadonlySet<number>): boolean {
+/** Whether a process is one of some, or comes from one of them. */
+export function comesFrom(pid: number, tops: ReadonlySet<number>): boolean {
   for (let at = pid, steps = 0; at > 1 && steps < 64; steps++) {
     if (tops.has(at)) return true;
     at = processStatus(at)?.parent ?? 0;
