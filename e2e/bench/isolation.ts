@@ -1,6 +1,4 @@
-// Isolation under measurement: explaining a plan, verifying containers, and what keeping a plan adds to a start.
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+// Isolation under measurement: explaining a plan, and verifying containers.
 import { TestDaemon, tsctlProgram } from "../harness/daemon.ts";
 import { Connection, type Engine, median, program, sleeper, times } from "./engine.ts";
 import { startMany } from "./life.ts";
@@ -51,13 +49,6 @@ export async function measureIsolation(): Promise<void> {
     const words = ["explain", "run", "-m", "64m", "busybox", "true"];
     const client = (): Promise<void> => program(tsctlProgram, words, { TSD_HOST: daemon.host });
     add("tsctl explain run, the program and all", "ms", median(await times(15, client)), undefined, "");
-
-    const kept = join(daemon.root, "run/c", readdirSync(join(daemon.root, "run/c"))[0] ?? "", "plan");
-    const plan = readFileSync(kept);
-    const keep = async (): Promise<void> =>
-      writeFileSync(join(daemon.root, "run/plan"), plan, { mode: 0o600 });
-    await times(20, keep);
-    add("keeping a plan, at each start", "ms", median(await times(200, keep)), undefined, "< 0.1");
 
     const one = async (): Promise<void> =>
       void (await connection.send("GET", `/tsd/containers/${id}/verify`));

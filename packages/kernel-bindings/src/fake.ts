@@ -33,7 +33,7 @@ export class RecordingLauncher implements PlanLauncher {
   launch(plan: Plan, clients: readonly AttachStreams[] = []): Launch {
     if (clients.length > LAUNCH_MAX_CLIENTS)
       throw new RangeError(`more than ${LAUNCH_MAX_CLIENTS} clients at start`);
-    const encoded = encodePlan(plan);
+    encodePlan(plan);
     const toEngine = new PassThrough();
     const fromEngine: Buffer[] = [];
     const control = Duplex.from({
@@ -61,7 +61,6 @@ export class RecordingLauncher implements PlanLauncher {
     return {
       monitor: new Monitor(control as unknown as Socket),
       clients: clients.map(() => new PassThrough() as unknown as Socket),
-      encoded,
     };
   }
 }

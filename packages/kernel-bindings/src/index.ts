@@ -29,6 +29,7 @@ export * from "./plan/decode.ts";
 export * from "./plan/describe.ts";
 export * from "./plan/encode.ts";
 export * from "./plan/explain.ts";
+export * from "./plan/kept.ts";
 export * from "./plan/vocabulary.ts";
 export * from "./proc/mountinfo.ts";
 export * from "./proc/process.ts";

@@ -15,8 +15,6 @@ export const LAUNCH_MAX_CLIENTS = 8;
 export interface Launch {
   monitor: Monitor;
   clients: Socket[];
-  /** The plan as it was sent. */
-  encoded: Buffer;
 }
 
 /** What carries plans out: the launcher process, or a recording fake in tests. */
@@ -101,7 +99,7 @@ export class Launcher implements PlanLauncher {
       (fd) => new Socket({ fd, allowHalfOpen: true, readable: true, writable: true }),
     );
     if (!control) throw new Error("no control connection");
-    return { monitor: new Monitor(control), clients: streams, encoded: bytes };
+    return { monitor: new Monitor(control), clients: streams };
   }
 
   /** Ends the launcher; the monitors it forked go on. */

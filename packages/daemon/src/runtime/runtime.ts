@@ -1,5 +1,5 @@
 // Starts what plans describe and takes away what they made: the engine's one way to the kernel.
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { join } from "node:path";
@@ -8,7 +8,6 @@ import {
   type AttachStreams,
   attachToMonitor,
   type Cgroups,
-  decodePlan,
   detectCgroups,
   type Launch,
   Monitor,
@@ -95,23 +94,6 @@ export class Runtime {
   launch(plan: Plan, clients: readonly AttachStreams[]): Launch & { plan: Plan } {
     const launched = this.#transform(plan);
     return { ...this.#launcher.launch(launched, clients), plan: launched };
-  }
-
-  /** Keeps the plan of a container's present life beside its monitor's socket: it goes when the life is over, survives the
-   * daemon, and not a restart of the machine, as the container. It may hold secrets (environment): only root reads it. */
-  keepPlan(places: ContainerPlaces, encoded: Buffer): void {
-    writeFileSync(join(places.directory, "plan"), encoded, { mode: 0o600 });
-  }
-
-  /** The plan of a container's present life; undefined for one that a daemon started which kept none. Throws PlanFormatError
-   * for one that another version kept. */
-  keptPlan(places: ContainerPlaces): Plan | undefined {
-    try {
-      return decodePlan(readFileSync(join(places.directory, "plan")));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw error;
-    }
   }
 
   /** Shows the root of a container that does not run, until it is closed; gone with this daemon at the latest. */

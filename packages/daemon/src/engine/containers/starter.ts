@@ -42,7 +42,6 @@ export interface StarterParts {
   layers: WritableLayers;
   /** The lowest layer of every root. */
   skeleton: string;
-  report: (problem: unknown, what: string) => void;
 }
 
 /** A container on its way: the plan, and what the launcher said. */
@@ -120,12 +119,6 @@ export class ContainerStarter {
       containerPlan(spec),
       clients.map(({ streams }) => streams),
     );
-    // The launcher has the plan by now, and this costs the start nothing. Without it the container can't be verified, no more.
-    try {
-      runtime.keepPlan(places, launch.encoded);
-    } catch (error) {
-      this.#parts.report(error, `keeping the plan of ${container.id}`);
-    }
     return { plan: launch.plan, launch, clients };
   }
 

@@ -1,9 +1,15 @@
 // Explains what is, was or would be done to the kernel for a container: its launch plan in words, each step with who carries it
 // out, by which calls, and why; and what the daemon does beside the plan.
-import { type ExplainedStep, explainPlan, type Plan, PlanFormatError } from "@tsd/kernel-bindings";
+import {
+  type ExplainedStep,
+  explainPlan,
+  keptPlan,
+  type Plan,
+  PlanFormatError,
+  processStatus,
+} from "@tsd/kernel-bindings";
 import type { ContainerCreate } from "../../api/schemas/container-create.ts";
 import type { Explanation, ExplanationStep } from "../../api/types.ts";
-import type { Runtime } from "../../runtime/runtime.ts";
 import type { Caller } from "../access/caller.ts";
 import type { ContainerDefinition } from "../containers/record.ts";
 import { initialState } from "../containers/record.ts";
@@ -82,11 +88,9 @@ function view(
 
 export class Explanations {
   readonly #containers: ContainerService;
-  readonly #runtime: Runtime;
 
-  constructor(containers: ContainerService, runtime: Runtime) {
+  constructor(containers: ContainerService) {
     this.#containers = containers;
-    this.#runtime = runtime;
   }
 
   /** The plan of a container's present life, or, where it does not run, of its next start. Throws what that start would. */
@@ -101,7 +105,9 @@ export class Explanations {
   /** The plan that a running container was started with; undefined where none was kept that this version can read. */
   kept(container: Container): Plan | undefined {
     try {
-      return this.#runtime.keptPlan(this.#runtime.places(container.id));
+      // The parent of process 1 is its monitor.
+      const monitor = processStatus(container.state.pid)?.parent;
+      return monitor === undefined ? undefined : keptPlan(monitor);
     } catch (error) {
       if (error instanceof PlanFormatError) return undefined;
       throw error;

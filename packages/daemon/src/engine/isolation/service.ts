@@ -23,7 +23,7 @@ export class IsolationService {
   readonly auditor: ConfigurationAuditor;
 
   constructor(parts: IsolationParts) {
-    this.explanations = new Explanations(parts.containers, parts.runtime);
+    this.explanations = new Explanations(parts.containers);
     this.verifier = new Verifier({ ...parts, explanations: this.explanations });
     this.defence = new Defence({ ...parts, verifier: this.verifier });
     parts.containers.lifecycle.observe(this.defence);
