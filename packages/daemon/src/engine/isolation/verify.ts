@@ -12,7 +12,7 @@ import {
 } from "@tsd/kernel-bindings";
 import type { Verification } from "../../api/types.ts";
 import type { Firewall } from "../../runtime/network/firewall.ts";
-import type { KernelElements } from "../../runtime/network/host-tables.ts";
+import type { KernelElements } from "../../runtime/network/host-elements-check.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { cgroupLimits } from "../../runtime/specify.ts";
 import { verifyCgroups } from "../../runtime/verify/cgroups.ts";
@@ -145,7 +145,8 @@ export class Verifier {
     try {
       return this.#parts.networks.tables.kernelElements();
     } catch (error) {
-      if (error instanceof KernelError) return { sets: new Map(), known: new Set() };
+      if (error instanceof KernelError)
+        return { sets: new Map(), expected: new Map(), senders: new Map(), allowed: new Set() };
       throw error;
     }
   }

@@ -1,67 +1,18 @@
 // The daemon's own nf_tables: which frames a container may send (the source guard), and where published ports lead. Every
 // entry is an element of a set, so that a start costs the same however many containers there are.
+import { changeTables, dumpTable, KernelError, rule, tables } from "@tsd/kernel-bindings";
+import { type Entries, entryMessages, GUARD, NAT } from "./host-elements.ts";
 import {
-  addressBytes,
-  addressText,
-  changeTables,
-  dumpTable,
-  KernelError,
-  macBytes,
-  readElements,
-  rule,
-  tables,
-} from "@tsd/kernel-bindings";
+  compareElements,
+  type ElementDifference,
+  type KernelElements,
+  readKernelElements,
+} from "./host-elements-check.ts";
 
-const GUARD: tables.Table = { family: "bridge", name: "tsd" };
-const NAT: Readonly<Record<4 | 6, tables.Table>> = {
-  4: { family: "ip", name: "tsd" },
-  6: { family: "ip6", name: "tsd" },
-};
+export type { Entries, GuardedPort, Redirect } from "./host-elements.ts";
+
 const LOOPBACK_INDEX = 1;
-const ANY = { 4: "0.0.0.0", 6: "::" } as const;
-const protocolNumbers = { tcp: 6, udp: 17, sctp: 132 } as const;
-
-/** A container's port on a bridge: the host's link, and what may come from it. */
-export interface GuardedPort {
-  index: number;
-  mac: string;
-  addresses: readonly string[];
-}
-
-/** A published port, or, with `open`, a port that a routed network shows to whoever has a route. */
-export interface Redirect {
-  protocol: keyof typeof protocolNumbers;
-  hostAddress: string;
-  hostPort: number;
-  address: string;
-  port: number;
-  open?: boolean;
-}
-
 const { register } = rule;
-const familyOf = (address: string): 4 | 6 => (address.includes(":") ? 6 : 4);
-
-/** The link-local address that the kernel makes of a MAC address (RFC 4291, appendix A). */
-export function linkLocalAddress(mac: string): Buffer {
-  const bytes = macBytes(mac);
-  const [first = 0] = bytes;
-  return Buffer.from([
-    0xfe,
-    0x80,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    first ^ 2,
-    ...bytes.subarray(1, 3),
-    0xff,
-    0xfe,
-    ...bytes.subarray(3),
-  ]);
-}
-
 const ETHERTYPE_IP = rule.network16(0x0800);
 const ETHERTYPE_ARP = rule.network16(0x0806);
 const ETHERTYPE_IPV6 = rule.network16(0x86dd);
@@ -233,88 +184,6 @@ const loopbackGuard = (table: tables.Table): Buffer[] => [
   ),
 ];
 
-type SetElements = [set: string, elements: tables.Element[]];
-
-/** The addresses that may stand in what a port sends, by set. */
-function sourceElements({ index, mac, addresses }: GuardedPort): SetElements[] {
-  const source = (address: string): tables.Element => ({
-    key: tables.concatenation(rule.native32(index), macBytes(mac), addressBytes(address)),
-  });
-  return [
-    ["sources", addresses.filter((address) => familyOf(address) === 4).map(source)],
-    ["sources6", addresses.filter((address) => familyOf(address) === 6).map(source)],
-  ];
-}
-
-/** The elements of one port, by set. A container may always ask who has an address (0.0.0.0, ::). */
-function portElements(port: GuardedPort): SetElements[] {
-  const link = rule.native32(port.index);
-  const ipv6 = port.addresses.some((address) => familyOf(address) === 6);
-  const own = ["0.0.0.0", ...(ipv6 ? ["::", addressText(linkLocalAddress(port.mac))] : [])];
-  return [
-    ["ports", [{ key: link }]],
-    ["senders", [{ key: tables.concatenation(link, macBytes(port.mac)) }]],
-    ["hairpins", [{ key: tables.concatenation(link, link) }]],
-    ...sourceElements({ ...port, addresses: [...own, ...port.addresses] }),
-  ];
-}
-
-function redirectElement(redirect: Redirect): { family: 4 | 6; set: string; element: tables.Element } {
-  const { protocol, hostAddress, hostPort, address, port, open } = redirect;
-  const family = familyOf(address);
-  const key = [Buffer.from([protocolNumbers[protocol]]), rule.network16(open ? port : hostPort)];
-  if (open)
-    return { family, set: "open", element: { key: tables.concatenation(addressBytes(address), ...key) } };
-  const data = tables.concatenation(addressBytes(address), rule.network16(port));
-  if (hostAddress === ANY[family])
-    return { family, set: "published", element: { key: tables.concatenation(...key), data } };
-  return {
-    family,
-    set: "bound",
-    element: { key: tables.concatenation(addressBytes(hostAddress), ...key), data },
-  };
-}
-
-const hexadecimal = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-
-/** Elements of the kernel's sets, by "family set": keys with what they lead to; and all that ought to be, as "family set key". */
-export interface KernelElements {
-  sets: ReadonlyMap<string, ReadonlyMap<string, string>>;
-  known: ReadonlySet<string>;
-}
-
-const protocolNames = new Map<number, string>(
-  Object.entries(protocolNumbers).map(([name, number]) => [number, name]),
-);
-
-/** A key in words: link, MAC address and address of a sender; address, protocol and port of what is published. */
-function elementText(set: string, key: Uint8Array): string {
-  const bytes = Buffer.from(key);
-  const mac = (at: number): string => bytes.toString("hex", at, at + 6).replace(/(..)(?=.)/g, "$1:");
-  if (set === "ports" || set === "hairpins") return `link ${bytes.readUInt32LE(0)}`;
-  if (set === "senders") return `link ${bytes.readUInt32LE(0)}, ${mac(4)}`;
-  if (set.startsWith("sources"))
-    return `link ${bytes.readUInt32LE(0)}, ${mac(4)}, ${addressText(bytes.subarray(12))}`;
-  const at = bytes.length - 8;
-  const address = at > 0 ? `${addressText(bytes.subarray(0, at))} ` : "";
-  return `${address}port ${bytes.readUInt16BE(at + 4)}/${protocolNames.get(bytes[at] ?? 0)}`;
-}
-
-/** What a published port leads to, in words. */
-function elementData(data: string): string {
-  const bytes = Buffer.from(data, "hex");
-  const at = bytes.length - 4;
-  return at > 0 ? `leads to ${addressText(bytes.subarray(0, at))} port ${bytes.readUInt16BE(at)}` : "there";
-}
-
-/** What one container has in the tables. */
-export interface Entries {
-  ports: readonly GuardedPort[];
-  redirects: readonly Redirect[];
-  /** Addresses of others that a port may send for: of those whose traffic it passes on. */
-  forwards?: readonly GuardedPort[];
-}
-
 export class HostTables {
   readonly #entries = new Map<string, Entries>();
   readonly #routed = new Set<number>();
@@ -358,52 +227,16 @@ export class HostTables {
     return !this.#open || this.#complete();
   }
 
-  /** The elements that there are now, and those that ought to be. */
+  /** The elements that there are now, and those that ought to be. Throws KernelError where the tables are gone. */
   kernelElements(): KernelElements {
-    const sets = new Map<string, Map<string, string>>();
-    const known = new Set<string>();
-    if (!this.#open) return { sets, known };
-    const read = (table: tables.Table, names: readonly string[]): void => {
-      for (const set of names)
-        sets.set(
-          `${table.family} ${set}`,
-          new Map(readElements(table, set).map(({ key, data }) => [hexadecimal(key), hexadecimal(data)])),
-        );
-    };
-    read(GUARD, ["ports", "senders", "sources", "sources6", "hairpins"]);
-    for (const family of [4, 6] as const) read(NAT[family], ["published", "bound", "open"]);
-    for (const entries of this.#entries.values())
-      for (const { table, set, element } of entryElements(entries))
-        known.add(`${table.family} ${set} ${hexadecimal(element.key)}`);
-    return { sets, known };
+    if (this.#open) return readKernelElements(this.#entries);
+    return { sets: new Map(), expected: new Map(), senders: new Map(), allowed: new Set() };
   }
 
-  /** What a container has too little, or its ports too much, in the tables: in words. */
-  compare(id: string, kernel: KernelElements): { what: string; expected: string; found: string }[] {
+  /** What a container has too little, or its ports too much, in the tables. */
+  compare(id: string, kernel: KernelElements): ElementDifference[] {
     const entries = this.#entries.get(id);
-    if (!entries || !this.#open) return [];
-    const differences: { what: string; expected: string; found: string }[] = [];
-    for (const { table, set, element } of entryElements(entries)) {
-      const name = `${table.family} ${set}`;
-      const data = kernel.sets.get(name)?.get(hexadecimal(element.key));
-      const wanted = element.data ? hexadecimal(element.data) : "";
-      const what = `nf_tables ${table.family} ${table.name}, set ${set}, ${elementText(set, element.key)}`;
-      if (data === undefined) differences.push({ what, expected: "there", found: "not there" });
-      else if (data !== wanted)
-        differences.push({ what, expected: elementData(wanted), found: elementData(data) });
-    }
-    for (const set of ["senders", "sources", "sources6"])
-      for (const key of kernel.sets.get(`${GUARD.family} ${set}`)?.keys() ?? [])
-        if (
-          entries.ports.some(({ index }) => key.startsWith(hexadecimal(rule.native32(index)))) &&
-          !kernel.known.has(`${GUARD.family} ${set} ${key}`)
-        )
-          differences.push({
-            what: `nf_tables ${GUARD.family} ${GUARD.name}, set ${set}, ${elementText(set, Buffer.from(key, "hex"))}`,
-            expected: "not there",
-            found: "there",
-          });
-    return differences;
+    return entries && this.#open ? compareElements(id, entries, kernel) : [];
   }
 
   #complete(): boolean {
@@ -471,31 +304,3 @@ export class HostTables {
     if (this.#open) this.build();
   }
 }
-
-/** Every element of a container's, one by one. */
-function entryElements(entries: Entries): { table: tables.Table; set: string; element: tables.Element }[] {
-  return elementLists(entries).flatMap(({ table, set, elements }) =>
-    elements.map((element) => ({ table, set, element })),
-  );
-}
-
-/** A container's elements, those of one port and set together. */
-function elementLists({
-  ports,
-  redirects,
-  forwards = [],
-}: Entries): { table: tables.Table; set: string; elements: tables.Element[] }[] {
-  const guarded = [...ports.flatMap(portElements), ...forwards.flatMap(sourceElements)];
-  return [
-    ...guarded
-      .filter(([, elements]) => elements.length > 0)
-      .map(([set, elements]) => ({ table: GUARD, set, elements })),
-    ...redirects.map((redirect) => {
-      const { family, set, element } = redirectElement(redirect);
-      return { table: NAT[family], set, elements: [element] };
-    }),
-  ];
-}
-
-const entryMessages = (entries: Entries, change: typeof tables.addElements): Buffer[] =>
-  elementLists(entries).flatMap(({ table, set, elements }) => change(table, set, elements));
