@@ -1,4 +1,5 @@
 // From a container's configuration, and what the engine decided for it, to the specification its plan is made from.
+import { existsSync } from "node:fs";
 import type { BlockThrottle, CgroupLimits } from "@tsd/kernel-bindings";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, RLIM_INFINITY, rlimits } from "@tsd/kernel-bindings";
 import type { ContainerConfig, ExecCreate, HostConfig } from "../api/schemas/container-create.ts";
@@ -21,7 +22,7 @@ import type {
   RlimitSpec,
 } from "./spec.ts";
 import type { ResolvedUser } from "./user.ts";
-import { hostGroup, hostUser, lastGroup } from "./user-namespace.ts";
+import { checkUser, hostGroup, hostUser, lastGroup } from "./user-namespace.ts";
 
 /** A container as the engine hands it over. */
 export interface ContainerInput {
@@ -238,7 +239,7 @@ function foreignFilesystems(namespaces: NamespaceChoices, privileged: boolean): 
     ...view("pid", "/proc"),
     ...view("network", "/sys", { readOnly, readOnlyRecursive: readOnly }),
     ...view("cgroup", "/sys/fs/cgroup", { readOnly, readOnlyRecursive: readOnly }),
-    ...view("ipc", "/dev/mqueue"),
+    ...(existsSync("/dev/mqueue") ? view("ipc", "/dev/mqueue") : []),
   ];
 }
 
@@ -250,6 +251,7 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
   const hostname = config.Hostname;
   const devices = [...(host.Privileged ? hostDevices() : asked.devices), ...named.devices];
   const { user } = input.namespaces;
+  checkUser(user, input.user);
   const mounts = [
     ...input.mounts,
     ...named.mounts,
@@ -329,6 +331,7 @@ export interface ExecInput {
 
 export function specifyExec(runtime: Runtime, input: ExecInput): ExecSpec {
   const { request, config, hostConfig: host } = input;
+  checkUser(input.namespaces.user, input.user);
   const [rows = 0, columns = 0] = request.ConsoleSize ?? [];
   return {
     id: input.id,

@@ -42,6 +42,15 @@ export const hostUser = (user: UserNamespaceChoice, uid: number): number =>
 export const hostGroup = (user: UserNamespaceChoice, gid: number): number =>
   user.kind === "host" ? gid : hostId("group", user.maps.gids, gid);
 
+/** Throws unless there is somebody behind a process's user and all of its groups. */
+export function checkUser(
+  namespace: UserNamespaceChoice,
+  { uid, gid, groups }: { uid: number; gid: number; groups: readonly number[] },
+): void {
+  hostUser(namespace, uid);
+  for (const group of [gid, ...groups]) hostGroup(namespace, group);
+}
+
 /** The highest group of the ids from 0 on, for settings that name a range of groups. */
 export const lastGroup = (user: UserNamespaceChoice): number => {
   if (user.kind === "host") return 2 ** 31 - 1;

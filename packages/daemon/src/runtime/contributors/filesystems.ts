@@ -103,6 +103,7 @@ export function filesystemSteps(spec: ContainerSpec): Step[] {
 }
 
 function deviceSteps(spec: ContainerSpec, free: (target: string, ...steps: Step[]) => Step[]): Step[] {
+  const { namespaces } = spec;
   return [
     {
       op: "bind",
@@ -120,7 +121,9 @@ function deviceSteps(spec: ContainerSpec, free: (target: string, ...steps: Step[
       }),
     ),
     ...free("/dev/shm", ...shmSteps(spec)),
-    ...free("/dev/mqueue", filesystem("mqueue", "/dev/mqueue")),
+    ...(namespaces.ipc.kind === "host" && namespaces.user.kind !== "host"
+      ? [] // it belongs to another user namespace
+      : free("/dev/mqueue", filesystem("mqueue", "/dev/mqueue"))),
     ...links.map(([path, target]): Step => ({ op: "symlink", target, path })),
   ];
 }
