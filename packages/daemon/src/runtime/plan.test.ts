@@ -51,7 +51,15 @@ const spec: ContainerSpec = {
   exitRecord: "/run/x/exit",
   log: { path: "/data/log", maximumSize: 0, maximumFiles: 1 },
   streams: { terminal: false, openStdin: true, stdinOnce: true, columns: 0, rows: 0 },
-  namespaces: { pid: own, ipc: own, uts: own, network: own, cgroup: own },
+  namespaces: {
+    user: { kind: "host" },
+    pid: own,
+    ipc: own,
+    uts: own,
+    network: own,
+    cgroup: own,
+    time: undefined,
+  },
   hostname: "box",
   domainname: "",
   cgroups,
@@ -83,8 +91,7 @@ const spec: ContainerSpec = {
   root: {
     staging: "/run/rootfs",
     layers: ["/l/1", "/l/0"],
-    upper: "/data/diff",
-    work: "/data/work",
+    base: "/data",
     readOnly: true,
   },
   files: [{ source: "/data/hosts", target: "/etc/hosts" }],
@@ -125,8 +132,9 @@ describe("a container's plan", () => {
 
   it("takes bind sources before the tree becomes private, and masks before it pivots", () => {
     const order = ops(plan);
-    expect(order.indexOf("bind.open")).toBeLessThan(order.indexOf("propagation"));
-    expect(order.indexOf("propagation")).toBeLessThan(order.indexOf("root.overlay"));
+    expect(order.indexOf("bind.open")).toBeLessThan(order.indexOf("hand-over"));
+    expect(order.indexOf("hand-over")).toBeLessThan(order.indexOf("take-over"));
+    expect(order.indexOf("propagation")).toBeLessThan(order.indexOf("root.attach"));
     expect(order.lastIndexOf("mask")).toBeLessThan(order.indexOf("pivot"));
     expect(find(plan, "pivot").attributes).toBe(1);
   });
@@ -191,12 +199,12 @@ describe("an exec's plan", () => {
       exitRecord: "/e",
       streams: spec.streams,
       pid: 9,
+      namespaces: { user: { kind: "host" }, time: undefined },
       cgroups,
       cgroup: "/tsd/c",
       process,
     });
-    const joins = plan.flatMap((step) => (step.op === "namespace.join" ? [step.path] : []));
-    expect(joins.at(-1)).toBe("/proc/9/ns/mnt");
+    expect(find(plan, "namespaces.join").paths.at(-1)).toBe("/proc/9/ns/mnt");
     expect(find(plan, "clone").flags).toBe(0);
     expect(ops(plan)).not.toContain("mount");
   });

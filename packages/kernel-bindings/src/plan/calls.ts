@@ -44,7 +44,20 @@ const calls: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string[] }
   "netlink.host": (step) => messages(step.messages),
   "cgroup.enter": () => ["open(O_WRONLY)", 'write("0")'],
   unshare: (step) => [`unshare(${clones(step.flags)})`],
-  "namespace.join": (step) => [`setns(${clones(step.type)})`],
+  "namespaces.join": (step) => step.types.map((type) => `setns(${clones(type)})`),
+  owner: () => ["chown"],
+  "user-namespace.join": () => ["setns(CLONE_NEWUSER)"],
+  "rlimit.raise": (step) => [`prlimit64(${resource(step.resource)})`],
+  "time-namespace": () => ["unshare(CLONE_NEWTIME)", "open(/proc/self/timens_offsets)", "write"],
+  "user-namespace": (step) =>
+    step.uidMap || step.gidMap
+      ? ["open(/proc/PID/uid_map)", "write", "open(/proc/PID/gid_map)", "write"]
+      : ["open"],
+  "tmpfs.open": () => ['fsopen("tmpfs")', "fsconfig", "fsmount"],
+  "hand-over": () => ["sendmsg(SCM_RIGHTS)"],
+  "take-over": () => ["recvmsg(SCM_RIGHTS)"],
+  "user-namespace.root": () => ["setgroups", "setresgid", "setresuid"],
+  "root.attach": () => ["move_mount", "chroot"],
   "await-host": () => ["read(pipe)"],
   netlink: (step) => messages(step.messages),
   netfilter: () => ["send(NETLINK_NETFILTER, NFNL_SUBSYS_NFTABLES)"],
@@ -55,9 +68,15 @@ const calls: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string[] }
   "bind.open": (step) => [
     `openat2(${step.confined ? "RESOLVE_NO_SYMLINKS" : "O_PATH"})`,
     `open_tree(OPEN_TREE_CLONE${step.recursive ? "|AT_RECURSIVE" : ""})`,
+    ...(step.idmapped ? ["mount_setattr(MOUNT_ATTR_IDMAP)"] : []),
   ],
   propagation: (step) => [`mount(${propagation(step.flags)})`],
-  "root.overlay": () => ['fsopen("overlay")', "fsconfig", "fsmount", "move_mount"],
+  "root.overlay": (step) => [
+    ...(step.idmapped ? ["open_tree(OPEN_TREE_CLONE)", "mount_setattr(MOUNT_ATTR_IDMAP)"] : []),
+    'fsopen("overlay")',
+    "fsconfig",
+    "fsmount",
+  ],
   mount: (step) => [
     `fsopen("${step.type}")`,
     "fsconfig",

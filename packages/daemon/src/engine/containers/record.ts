@@ -1,6 +1,8 @@
 // A container as the engine knows it, and where records are kept.
 import type { ContainerConfig, EndpointRequest, HostConfig } from "../../api/schemas/container-create.ts";
+import type { IdMaps } from "../../runtime/user-namespace.ts";
 import type { EndpointState, PublishedPort } from "../networks/record.ts";
+import type { UserNamespaceMode } from "../user-namespaces/mode.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "exited" | "dead";
 
@@ -33,6 +35,8 @@ export interface ContainerState {
   endpoints: Record<string, EndpointState>;
   /** The host's ports that lead to it while it runs. */
   ports: PublishedPort[];
+  /** The ids behind its own while it runs; undefined in the host's user namespace. Exclusive ones are held for it. */
+  userNamespace?: { maps: IdMaps; exclusive: boolean } | undefined;
   /** What links add to its environment, as name=value. */
   linkEnvironment: string[];
   /** How often its restart policy has started it since somebody did. */
@@ -83,6 +87,8 @@ export interface ContainerDefinition {
   /** Which networks these are, for those who may not be in just any that comes by the name later. */
   networkIds: Record<string, string>;
   mounts: ContainerMount[];
+  /** Whose ids it has; undefined in records of before there was a choice: the host's. */
+  userNamespace?: UserNamespaceMode;
   /** A step of a build: the next daemon removes it, whatever became of it. */
   temporary?: boolean;
 }

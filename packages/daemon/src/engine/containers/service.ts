@@ -112,6 +112,7 @@ export class ContainerService {
     if (bare) this.registry.checkNameFree(bare, caller);
     const resolved = { ...request, HostConfig: this.#resolvePartners(request.HostConfig, caller) };
     const links = this.#resolveLinks(resolved.HostConfig.Links ?? [], caller);
+    const { mode: userNamespace, warnings } = this.#parts.userNamespaces.decide(resolved.HostConfig, caller);
     const size = this.#limitSize(resolved.HostConfig);
     const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const layers = images.layerDirectories(image);
@@ -122,6 +123,7 @@ export class ContainerService {
       name: chosen,
       networking: asked,
       volumes,
+      userNamespace,
       look: (reference) => this.registry.look(reference, caller),
       caller,
       shmSize: this.#parts.runtime.settings.defaults.shmSize,
@@ -132,7 +134,7 @@ export class ContainerService {
       definition.temporary = own.temporary;
     }
     if (links.length > 0) definition.hostConfig.Links = links.map((link) => linkText(link, definition.name));
-    return { definition, image, size, warnings: asked.warnings };
+    return { definition, image, size, warnings: [...asked.warnings, ...warnings] };
   }
 
   /** Creates a container, if its caller's role allows all of it; nothing is left of one that can't be. */
@@ -196,6 +198,7 @@ export class ContainerService {
       PidMode: resolve(host.PidMode, true),
       IpcMode: resolve(host.IpcMode, true),
       NetworkMode: resolve(host.NetworkMode, false),
+      UsernsMode: resolve(host.UsernsMode, true),
     };
   }
 

@@ -3,13 +3,21 @@ import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { type Launch, type Plan, removeLink } from "@tsd/kernel-bindings";
+import type { HostConfig } from "../../api/schemas/container-create.ts";
 import { parseTmpfs } from "../../runtime/mounts.ts";
 import { containerPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
 import type { ContainerPlaces, Runtime } from "../../runtime/runtime.ts";
-import type { ContainerSpec, MountSpec, NamespaceChoice, NamespaceChoices } from "../../runtime/spec.ts";
+import type {
+  ContainerSpec,
+  MountSpec,
+  NamespaceChoice,
+  NamespaceChoices,
+  TimeOffsets,
+} from "../../runtime/spec.ts";
 import { specifyContainer } from "../../runtime/specify.ts";
 import { type ResolvedUser, resolveUser } from "../../runtime/user.ts";
+import type { UserNamespaceChoice } from "../../runtime/user-namespace.ts";
 import { everything } from "../access/caller.ts";
 import { conflict, invalid } from "../errors.ts";
 import type { ImageSource } from "../images/image.ts";
@@ -19,6 +27,8 @@ import { requestedPorts } from "../networks/ports.ts";
 import type { NetworkService } from "../networks/service.ts";
 import { labelsOf } from "../policies/labels.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
+import { partners } from "../user-namespaces/mode.ts";
+import type { Partner, UserNamespaces } from "../user-namespaces/service.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
@@ -36,6 +46,7 @@ export interface StarterParts {
   memberships: Memberships;
   names: Names;
   volumes: VolumeService;
+  userNamespaces: UserNamespaces;
   registry: ContainerRegistry;
   /** Where containers keep their directories, and what they write. */
   root: string;
@@ -109,8 +120,8 @@ export class ContainerStarter {
   /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */
   start(container: Container): Start {
     const { runtime } = this.#parts;
-    const { spec, files, places } = this.#specify(container, (linkEnvironment) =>
-      this.#join(container, linkEnvironment),
+    const { spec, files, places } = this.#specify(container, (linkEnvironment, user) =>
+      this.#join(container, linkEnvironment, user),
     );
     mkdirSync(places.directory, { recursive: true, mode: 0o700 });
     writeEtcFiles(files);
@@ -124,32 +135,44 @@ export class ContainerStarter {
 
   /** The plan that a container like this would be started with now, and its places in networks: nothing is made, taken or
    * written down. */
-  rehearse(record: ContainerRecord): { plan: Plan; endpoints: ContainerState["endpoints"] } {
+  rehearse(record: ContainerRecord): {
+    plan: Plan;
+    endpoints: ContainerState["endpoints"];
+    userNamespace: UserNamespaceChoice;
+  } {
     const shadow = new Container({ ...record, state: { ...record.state } }, forgetfulStore);
+    // Ids are taken as by somebody else: the container itself may be about to start.
+    const holder = `rehearsal of ${record.definition.id}`;
     const sharesNetwork = record.definition.hostConfig.NetworkMode.startsWith("container:");
     const { endpoints, interfaces } = sharesNetwork
       ? { endpoints: {}, interfaces: [] }
       : this.#parts.memberships.rehearse(this.member(shadow));
     shadow.record.state.endpoints = endpoints;
-    return { plan: containerPlan(this.#specify(shadow, () => ({ interfaces })).spec), endpoints };
+    try {
+      const { spec } = this.#specify(shadow, () => ({ interfaces }), holder);
+      return { plan: containerPlan(spec), endpoints, userNamespace: spec.namespaces.user };
+    } finally {
+      this.#parts.userNamespaces.release(holder);
+    }
   }
 
   /** Everything that a container's plan is made from. `join` gives it its places in networks. */
   #specify(
     container: Container,
-    join: (linkEnvironment: string[]) => Pick<Joined, "interfaces">,
+    join: (linkEnvironment: string[], user: UserNamespaceChoice) => Pick<Joined, "interfaces">,
+    holder = container.id,
   ): { spec: ContainerSpec; files: EtcFile[]; places: ContainerPlaces } {
     const { runtime, images, networks } = this.#parts;
     const { definition } = container.record;
     const { hostConfig } = definition;
     const config = { ...definition.config, Hostname: this.#hostname(container) };
-    const namespaces = this.#namespaces(container);
     const layers = images.layerDirectories(images.get(definition.imageId, everything));
     const directory = this.directory(container.id);
     const user = this.#user(container, layers);
+    const namespaces = this.#namespaces(container, user, holder);
     const links = this.#links(container);
     const linkEnvironment = links.flatMap(({ environment }) => environment);
-    const { interfaces } = join(linkEnvironment);
+    const { interfaces } = join(linkEnvironment, namespaces.user);
     const nameServer = this.#parts.names.settings(container);
     const places = runtime.places(container.id, hostConfig.CgroupParent);
     const files = etcFiles(directory, {
@@ -196,15 +219,16 @@ export class ContainerStarter {
 
   /** Takes back whatever a start has made, however far it came; also after an ordinary end. */
   async release(container: Container): Promise<void> {
-    const { runtime, memberships, volumes } = this.#parts;
+    const { runtime, memberships, volumes, userNamespaces } = this.#parts;
     volumes.release(volumeNames(container), container.id);
     await runtime.release(runtime.places(container.id, container.record.definition.hostConfig.CgroupParent));
     const shapers = Object.values(container.state.endpoints).flatMap(({ shaper }) => shaper ?? []);
     memberships.leave(container.id, container.state);
+    userNamespaces.release(container.id);
     // All others go with the container's namespace.
     await Promise.all(shapers.map(({ name }) => removeLink(name)));
     // Written down with what else the caller has to say.
-    Object.assign(container.record.state, { endpoints: {}, ports: [] });
+    Object.assign(container.record.state, { endpoints: {}, ports: [], userNamespace: undefined });
   }
 
   /** A container as networks know it. */
@@ -225,15 +249,24 @@ export class ContainerStarter {
     };
   }
 
-  /** Gives the container its places in networks. Written down at once: whoever takes this start up must know what it
-   * holds. */
-  #join(container: Container, linkEnvironment: string[]): Pick<Joined, "interfaces"> {
-    if (container.record.definition.hostConfig.NetworkMode.startsWith("container:"))
+  /** Gives the container its places in networks. Written down at once, with the ids it has: whoever takes this start up must
+   * know what it holds. */
+  #join(
+    container: Container,
+    linkEnvironment: string[],
+    user: UserNamespaceChoice,
+  ): Pick<Joined, "interfaces"> {
+    const { hostConfig, userNamespace: mode } = container.record.definition;
+    const exclusive = user.kind === "private" && !(mode?.kind === "maps" && mode.shared);
+    const userNamespace = user.kind === "host" ? undefined : { maps: user.maps, exclusive };
+    if (hostConfig.NetworkMode.startsWith("container:")) {
+      container.change({ userNamespace });
       return { interfaces: [] };
+    }
     const { memberships } = this.#parts;
     const { endpoints, ports, interfaces } = memberships.join(this.member(container));
     try {
-      container.change({ endpoints, ports, linkEnvironment });
+      container.change({ endpoints, ports, linkEnvironment, userNamespace });
     } catch (error) {
       memberships.leave(container.id, { endpoints, ports });
       throw error;
@@ -299,21 +332,34 @@ export class ContainerStarter {
     return partner ? this.#partner(container, partner).record.definition.config.Hostname : hostname();
   }
 
-  #namespaces(container: Container): NamespaceChoices {
-    const { hostConfig } = container.record.definition;
+  /** `holder` is whose the ids of a user namespace of its own will be. */
+  #namespaces(container: Container, { uid, gid, groups }: ResolvedUser, holder: string): NamespaceChoices {
+    const { hostConfig, userNamespace } = container.record.definition;
     const choose = (mode: string, name: string): NamespaceChoice => {
       if (mode === "host") return { kind: "host" };
       const reference = /^container:(.+)$/.exec(mode)?.[1];
       if (!reference) return { kind: "private" };
       return { kind: "join", path: `/proc/${this.#partner(container, reference).state.pid}/ns/${name}` };
     };
-    return {
+    const choices = {
       pid: choose(hostConfig.PidMode, "pid"),
       ipc: choose(hostConfig.IpcMode, "ipc"),
       uts: choose(hostConfig.UTSMode, "uts"),
       network: choose(hostConfig.NetworkMode, "net"),
       cgroup: choose(hostConfig.CgroupnsMode, "cgroup"),
+      time: timeOffsets(hostConfig),
     };
+    const shared = userNamespace?.kind === "container" ? [userNamespace.id, ...partners(hostConfig)] : [];
+    const user = this.#parts.userNamespaces.choose(
+      holder,
+      userNamespace,
+      { uids: [uid], gids: [gid, ...groups] },
+      [...new Set(shared)].map((reference): Partner => {
+        const { id, state } = this.#partner(container, reference);
+        return { id, pid: state.pid, maps: state.userNamespace?.maps };
+      }),
+    );
+    return { ...choices, user };
   }
 
   /** /dev/shm belongs to the IPC namespace, so sharing one means sharing the other. */
@@ -336,6 +382,10 @@ export class ContainerStarter {
     ];
   }
 }
+
+/** How far ahead a container's clocks are; undefined where they are the host's. */
+export const timeOffsets = ({ TimeOffset }: HostConfig): TimeOffsets | undefined =>
+  TimeOffset ? { monotonic: TimeOffset.Monotonic, boottime: TimeOffset.Boottime } : undefined;
 
 /** The volumes among a container's mounts. */
 export const volumeNames = (container: Container): string[] =>

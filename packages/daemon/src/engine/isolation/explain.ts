@@ -10,8 +10,9 @@ import {
 } from "@tsd/kernel-bindings";
 import type { ContainerCreate } from "../../api/schemas/container-create.ts";
 import type { Explanation, ExplanationStep } from "../../api/types.ts";
+import type { IdMaps, IdRange } from "../../runtime/user-namespace.ts";
 import type { Caller } from "../access/caller.ts";
-import type { ContainerDefinition } from "../containers/record.ts";
+import type { ContainerDefinition, ContainerRecord } from "../containers/record.ts";
 import { initialState } from "../containers/record.ts";
 import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
@@ -49,14 +50,26 @@ function chosenByEngine(definition: ContainerDefinition, endpoints: Endpoints): 
   return words.filter(([text]) => text !== "").sort(([a], [b]) => b.length - a.length);
 }
 
-/** A step's text as it would be for any container that is alike. */
-function alike(text: string, words: readonly [string, string][]): string {
-  let result = text.replace(/\/proc\/\d+\//g, "/proc/PID/");
-  for (const [own, word] of words) result = result.replaceAll(own, word);
-  return result;
+/** What stands for what the engine chose. */
+interface Chosen {
+  words: readonly [string, string][];
+  /** Users and groups of the host's that the engine chose for the container's. */
+  ids: readonly IdRange[];
 }
 
-function stepView(step: ExplainedStep, words: readonly [string, string][]): ExplanationStep {
+/** A step's text as it would be for any container that is alike. */
+function alike(text: string, { words, ids }: Chosen): string {
+  let result = text.replace(/\/proc\/\d+\//g, "/proc/PID/");
+  for (const [own, word] of words) result = result.replaceAll(own, word);
+  return ids.length === 0
+    ? result
+    : result.replace(/\d{4,}/g, (number) => {
+        const range = ids.find(({ host, size }) => Number(number) >= host && Number(number) < host + size);
+        return range ? `HOST-ID+${Number(number) - range.host}` : number;
+      });
+}
+
+function stepView(step: ExplainedStep, chosen: Chosen): ExplanationStep {
   return {
     Number: step.number,
     Stage: step.stage,
@@ -66,7 +79,7 @@ function stepView(step: ExplainedStep, words: readonly [string, string][]): Expl
     Does: step.does,
     Details: step.details,
     Why: step.why,
-    Alike: alike([step.op, ...step.calls, step.does, ...step.details].join("\n"), words),
+    Alike: alike([step.op, ...step.calls, step.does, ...step.details].join("\n"), chosen),
   };
 }
 
@@ -75,14 +88,18 @@ function view(
   of: Explanation["Of"],
   plan: Plan,
   endpoints: Endpoints,
+  maps: IdMaps | undefined,
 ): Explanation {
-  const words = chosenByEngine(definition, endpoints);
+  const chosen = {
+    words: chosenByEngine(definition, endpoints),
+    ids: definition.userNamespace?.kind === "maps" || !maps ? [] : [...maps.uids, ...maps.gids],
+  };
   return {
     Id: of === "would-be" ? "" : definition.id,
     Name: definition.name,
     Of: of,
-    Steps: explainPlan(plan).map((step) => stepView(step, words)),
-    Beside: besidePlan(definition, endpoints).map((item) => ({ ...item, Alike: alike(item.Does, words) })),
+    Steps: explainPlan(plan).map((step) => stepView(step, chosen)),
+    Beside: besidePlan(definition, endpoints).map((item) => ({ ...item, Alike: alike(item.Does, chosen) })),
   };
 }
 
@@ -97,9 +114,9 @@ export class Explanations {
   ofContainer(container: Container): Explanation {
     const { record, state } = container;
     const kept = container.alive ? this.kept(container) : undefined;
-    if (kept) return view(record.definition, "present life", kept, state.endpoints);
-    const { plan, endpoints } = this.#containers.starter.rehearse(record);
-    return view(record.definition, "next start", plan, endpoints);
+    if (kept)
+      return view(record.definition, "present life", kept, state.endpoints, state.userNamespace?.maps);
+    return this.#rehearse(record, "next start");
   }
 
   /** The plan that a running container was started with; undefined where none was kept that this version can read. */
@@ -117,7 +134,12 @@ export class Explanations {
   /** The plan of a container that would be created and started so: judged like a create, and nothing is left of it. */
   async ofRequest(request: ContainerCreate, name: string | undefined, caller: Caller): Promise<Explanation> {
     const definition = await this.#containers.rehearse(request, name, caller);
-    const { plan, endpoints } = this.#containers.starter.rehearse({ definition, state: { ...initialState } });
-    return view(definition, "would-be", plan, endpoints);
+    return this.#rehearse({ definition, state: { ...initialState } }, "would-be");
+  }
+
+  #rehearse(record: ContainerRecord, of: Explanation["Of"]): Explanation {
+    const { plan, endpoints, userNamespace } = this.#containers.starter.rehearse(record);
+    const maps = userNamespace.kind === "host" ? undefined : userNamespace.maps;
+    return view(record.definition, of, plan, endpoints, maps);
   }
 }

@@ -20,7 +20,7 @@ import { type Drift, drift, subjects } from "../../runtime/verify/drift.ts";
 import { type Expectation, expectationOf } from "../../runtime/verify/expectation.ts";
 import type { HostFacts, LiveContainer } from "../../runtime/verify/live.ts";
 import { verifyMounts } from "../../runtime/verify/mounts.ts";
-import { verifyNamespaces } from "../../runtime/verify/namespaces.ts";
+import { verifyIdMaps, verifyNamespaces } from "../../runtime/verify/namespaces.ts";
 import {
   type ExpectedLink,
   type ExpectedNetwork,
@@ -209,7 +209,12 @@ export class Verifier {
       return [
         drift("plan", "the plan of its present life", "kept", "not kept, or by another version", "info"),
       ];
-    const drifts = [...verifyNamespaces(live), ...verifyMounts(live), ...verifyValues(live)];
+    const drifts = [
+      ...verifyNamespaces(live),
+      ...verifyIdMaps(live),
+      ...verifyMounts(live),
+      ...verifyValues(live),
+    ];
     await nextTurn();
     drifts.push(...verifyCgroups(live, this.#updated(container, live.group)));
     drifts.push(...(await verifyProcesses(live)));

@@ -49,6 +49,8 @@ export interface Expectation {
   user: { uid: number; gid: number } | undefined;
   noNewPrivileges: boolean;
   seccomp: boolean;
+  /** Of its own user namespace, as /proc/PID/uid_map and gid_map read them. */
+  idMaps: { uid: string; gid: string } | undefined;
   /** Trees among the slots of binds, by slot. */
   readonly trees: Set<number>;
 }
@@ -105,9 +107,27 @@ const expectations: { readonly [K in Op]: Entry<K> } = {
   unshare: ({ flags }, expectation) => {
     for (const kind of kindsIn(flags)) expectation.own.add(kind);
   },
-  "namespace.join": ({ path, type }, expectation) => {
-    for (const kind of kindsIn(type)) expectation.joined.set(kind, path);
+  "namespaces.join": ({ paths, types }, expectation) => {
+    types.forEach((type, index) => {
+      for (const kind of kindsIn(type)) expectation.joined.set(kind, paths[index] ?? "");
+    });
   },
+  owner: { notVerified: "whose a file of the host's is counts when it is opened" },
+  "user-namespace.join": ({ path }, expectation) => {
+    expectation.joined.set("user", path);
+  },
+  "rlimit.raise": { notVerified: "the limit itself is, where it is set" },
+  "time-namespace": (_step, expectation) => {
+    expectation.own.add("time");
+  },
+  "user-namespace": ({ uidMap, gidMap }, expectation) => {
+    if (uidMap || gidMap) expectation.idMaps = { uid: uidMap, gid: gidMap };
+  },
+  "tmpfs.open": { notVerified: "it is, where it is attached" },
+  "hand-over": { notVerified: "it only hands on what others have opened" },
+  "take-over": { notVerified: "it only takes what others have opened" },
+  "user-namespace.root": { notVerified: "what process 1 becomes in the end is" },
+  "root.attach": { notVerified: "the root is, once it is pivoted to" },
   "await-host": { notVerified: "it only waits" },
   netlink: changing,
   netfilter: { notVerified: "the rules of its name server are in its own network namespace" },
@@ -212,6 +232,7 @@ export function expectationOf(plan: Plan): Expectation {
     user: undefined,
     noNewPrivileges: false,
     seccomp: false,
+    idMaps: undefined,
     trees: new Set(),
   };
   for (const step of plan) {

@@ -1,7 +1,27 @@
 // Namespaces of a container's process 1 against its plan: its own where it asked for one, the right one where it joined one.
-import { type NamespaceKind, namespaceKinds } from "@tsd/kernel-bindings";
+import { type NamespaceKind, namespaceKinds, readProcess } from "@tsd/kernel-bindings";
 import { type Drift, drift } from "./drift.ts";
 import { type LiveContainer, partnerOf, whoseNamespace } from "./live.ts";
+
+const plain = (map: string): string =>
+  map
+    .trim()
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/).join(" "))
+    .join(", ");
+
+/** Which users and groups of the host's stand behind the container's: the kernel lets a map be written once. */
+export function verifyIdMaps({ pid, expectation }: LiveContainer): Drift[] {
+  const { idMaps } = expectation;
+  if (!idMaps) return [];
+  return (["uid", "gid"] as const).flatMap((kind) => {
+    const found = readProcess(pid, `${kind}_map`);
+    const wanted = plain(idMaps[kind]);
+    return found === undefined || !wanted || plain(found) === wanted
+      ? []
+      : [drift("namespace", `${kind} map of the user namespace`, wanted, plain(found), "critical")];
+  });
+}
 
 export function verifyNamespaces(live: LiveContainer): Drift[] {
   const { expectation, facts, id } = live;

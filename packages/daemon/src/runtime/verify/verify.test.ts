@@ -29,9 +29,33 @@ describe("what a plan lets one expect", () => {
     const expectation = expectationOf([
       { op: "write", path: "/sys/fs/cgroup/pids/x/pids.max", value: "9" },
       { op: "clone", flags: 0x20000000 | 0x20000 },
-      { op: "namespace.join", path: "/proc/7/ns/net", type: 0x40000000 },
-      { op: "bind.open", slot: 0, source: "/a", recursive: true, confined: false, subpath: "" },
-      { op: "root.overlay", staging: "/s", lower: ["/l"], upper: "/u", work: "/w", options: [] },
+      { op: "namespaces.join", paths: ["/proc/7/ns/net"], types: [0x40000000] },
+      {
+        op: "user-namespace",
+        uidMap: "0 100000 65536\n",
+        gidMap: "0 100000 65536\n",
+        rootUid: 1,
+        rootGid: 1,
+      },
+      {
+        op: "bind.open",
+        slot: 0,
+        source: "/a",
+        recursive: true,
+        confined: false,
+        subpath: "",
+        idmapped: true,
+      },
+      {
+        op: "root.overlay",
+        lower: ["/l"],
+        base: "/b",
+        upper: "u",
+        work: "w",
+        options: [],
+        idmapped: true,
+        staging: "/s",
+      },
       { op: "bind", slot: 0, target: "/b", attributes: 1, recursive: false, propagation: 0x80000 },
       { op: "mask", path: "/proc/keys" },
       { op: "pivot", attributes: 1 },
@@ -40,6 +64,7 @@ describe("what a plan lets one expect", () => {
     ]);
     expect([...expectation.own].sort()).toEqual(["mnt", "pid"]);
     expect(expectation.joined.get("net")).toBe("/proc/7/ns/net");
+    expect(expectation.idMaps?.uid).toContain("100000");
     expect(expectation.mounts).toEqual([
       mount("/", { type: "overlay", attributes: 1 }),
       mount("/b", { attributes: 1, propagation: "slave", tree: true }),
