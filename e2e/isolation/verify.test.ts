@@ -99,6 +99,8 @@ const hostLink = async (target: Target): Promise<string> => {
 };
 const isV1 = existsSync("/sys/fs/cgroup/devices");
 const everything = ["--cap-add", "ALL"];
+/** So that a process of the host's that enters the other namespaces differs in one thing only. */
+const hostUsers = ["--userns", "host"];
 const unfiltered = ["--security-opt", "seccomp=unconfined"];
 
 interface Case {
@@ -118,7 +120,10 @@ const cases: Case[] = [
   },
   {
     what: "a mount that nobody planned",
-    make: (target) => enter(target, "m", "/bin/sh", "-c", "mkdir /more; mount -t tmpfs none /more"),
+    make: async (target) => {
+      await daemon.tsctl("exec", target.name, "mkdir", "/more");
+      await enter(target, "m", "/bin/mount", "-t", "tmpfs", "none", "/more");
+    },
     found: ["mount", "/more"],
   },
   {
@@ -220,27 +225,33 @@ const cases: Case[] = [
   },
   {
     what: "a process with more capabilities than the container's",
-    flags: unfiltered,
+    flags: [...hostUsers, ...unfiltered],
     make: (target) => bring(target, "muinpC", true),
     found: ["capability", "SYS_ADMIN"],
   },
   {
     what: "a process without a seccomp filter",
-    flags: everything,
+    flags: [...hostUsers, ...everything],
     make: (target) => bring(target, "muinpC", true),
     found: ["process", "seccomp"],
   },
   {
     what: "a process without no_new_privs",
-    flags: [...everything, ...unfiltered, "--security-opt", "no-new-privileges"],
+    flags: [...hostUsers, ...everything, ...unfiltered, "--security-opt", "no-new-privileges"],
     make: (target) => bring(target, "muinpC", true),
     found: ["process", "no_new_privs"],
   },
   {
     what: "a process in the host's network",
-    flags: [...everything, ...unfiltered],
+    flags: [...hostUsers, ...everything, ...unfiltered],
     make: (target) => bring(target, "muipC", true),
     found: ["namespace", "net of process"],
+  },
+  {
+    what: "a process that is root outside",
+    flags: ["--userns", "auto", ...everything, ...unfiltered],
+    make: (target) => bring(target, "muinpC", true),
+    found: ["namespace", "user of process"],
   },
   {
     what: "a stranger among the container's processes",

@@ -1,7 +1,14 @@
 // What /proc says of processes and mounts, read.
 import { expect, it } from "vitest";
 import { parseMountinfo } from "./mountinfo.ts";
-import { mappedId, namespaceInodes, processCgroups, processLimits, processStatus } from "./process.ts";
+import {
+  innerId,
+  mappedId,
+  namespaceInodes,
+  processCgroups,
+  processLimits,
+  processStatus,
+} from "./process.ts";
 
 it("reads a process: this one", () => {
   const status = processStatus(process.pid);
@@ -11,6 +18,7 @@ it("reads a process: this one", () => {
   expect(processCgroups(process.pid)?.size).toBeGreaterThan(0);
   expect(namespaceInodes("self")).toEqual(namespaceInodes(process.pid));
   expect(mappedId(process.pid, "uid_map", 12)).toBe(12);
+  expect(innerId(process.pid, "gid_map", 12)).toBe(12);
 });
 
 it("knows when one is gone", () => {

@@ -150,11 +150,27 @@ export const namespaceInodes = (pid: number | "self"): NamespaceInodes =>
 export const allProcesses = (): number[] =>
   readdirSync("/proc").flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
 
-/** Ids in a user namespace as the reader's (/proc/PID/uid_map): the identity where there is no mapping of its own. */
+/** The lines of a map of ids: `length` ids from `inside` on are `outside` and so on for the reader. */
+const mapOf = (
+  pid: number,
+  file: "uid_map" | "gid_map",
+): { inside: number; outside: number; length: number }[] =>
+  (readProcess(pid, file) ?? "")
+    .split("\n")
+    .filter((line) => line.trim())
+    .map((line) => {
+      const [inside = 0, outside = 0, length = 0] = numbers(line);
+      return { inside, outside, length };
+    });
+
+/** A process's own number of a user or group as the reader's; the same where there is no mapping. */
 export function mappedId(pid: number, file: "uid_map" | "gid_map", id: number): number {
-  for (const line of readProcess(pid, file)?.split("\n") ?? []) {
-    const [inside = 0, outside = 0, length = 0] = numbers(line);
-    if (line.trim() && id >= inside && id < inside + length) return outside + id - inside;
-  }
-  return id;
+  const found = mapOf(pid, file).find(({ inside, length }) => id >= inside && id < inside + length);
+  return found ? found.outside + id - found.inside : id;
+}
+
+/** The reader's number of a user or group as the process itself has it; the same where there is no mapping. */
+export function innerId(pid: number, file: "uid_map" | "gid_map", id: number): number {
+  const found = mapOf(pid, file).find(({ outside, length }) => id >= outside && id < outside + length);
+  return found ? found.inside + id - found.outside : id;
 }

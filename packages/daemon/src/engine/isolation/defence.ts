@@ -5,6 +5,7 @@ import {
   describeExecution,
   type Execution,
   ExecutionWatch,
+  innerId,
   KernelError,
   mappedId,
   type NamespaceInodes,
@@ -242,10 +243,16 @@ export class Defence implements LifecycleObserver {
     )
       this.#tell(guarded, "privilege", name, pid, "has capabilities that the container was not given");
     const root = mappedId(pid, "uid_map", 0);
-    const [real, effective] = status.uids;
+    const [real = root, effective] = status.uids;
     const given = expectation.user?.uid === 0 || comesFrom(pid, this.#parts.execs.processes(container));
     if (effective === root && (real !== root || !given))
-      this.#tell(guarded, "privilege", name, pid, `became root${real === root ? "" : ` (was user ${real})`}`);
+      this.#tell(
+        guarded,
+        "privilege",
+        name,
+        pid,
+        `became root${real === root ? "" : ` (was user ${innerId(pid, "uid_map", real)})`}`,
+      );
     const moved = namespaceKinds.filter(
       (kind) => kind !== "time" && own[kind] !== 0 && own[kind] !== namespaces[kind],
     );

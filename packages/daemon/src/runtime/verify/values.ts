@@ -1,7 +1,7 @@
 // Kernel parameters and names of a container's namespaces against its plan. They show only from inside, so this thread goes there
 // for a moment.
 import { readFileSync } from "node:fs";
-import { inNamespace } from "@tsd/kernel-bindings";
+import { inNamespace, mappedId } from "@tsd/kernel-bindings";
 import { type Drift, drift, unlessAllowed } from "./drift.ts";
 import type { LiveContainer } from "./live.ts";
 
@@ -34,6 +34,18 @@ function readInside(pid: number, paths: readonly string[]): Map<string, string> 
   return found;
 }
 
+/** Parameters that are groups: each reads them as its own user namespace numbers them. */
+const groups: ReadonlySet<string> = new Set(["/proc/sys/net/ipv4/ping_group_range"]);
+
+/** A value as the daemon reads it. */
+const asRead = (pid: number, path: string, value: string): string =>
+  groups.has(path)
+    ? plain(value)
+        .split(" ")
+        .map((group) => mappedId(pid, "gid_map", Number(group)))
+        .join(" ")
+    : plain(value);
+
 const HOSTNAME = "/proc/sys/kernel/hostname";
 const DOMAINNAME = "/proc/sys/kernel/domainname";
 /** Of links, which may be gone or renamed since. */
@@ -56,9 +68,10 @@ export function verifyValues({ pid, expectation, bounding }: LiveContainer): Dri
   );
   const parameters = expectation.sysctls.flatMap(({ path, value }): Drift[] => {
     const now = found.get(path);
-    if (now === plain(value) || (now === undefined && ofLink.test(path))) return [];
+    const wanted = asRead(pid, path, value);
+    if (now === wanted || (now === undefined && ofLink.test(path))) return [];
     const name = path.slice("/proc/sys/".length).replaceAll("/", ".");
-    return [drift("kernel parameter", name, plain(value), now ?? "not there", "medium")];
+    return [drift("kernel parameter", name, wanted, now ?? "not there", "medium")];
   });
   // Where /proc/sys may be written to, it may change its own.
   const sealed = expectation.mounts.some(({ target }) => target === "/proc/sys");
