@@ -61,9 +61,12 @@ describe.skipIf(!root || !packages)("a Debian container", () => {
         "apt-get install -qq -y --no-install-recommends /packages/*.deb >/log 2>&1 || { cat /log; exit 1; }";
       const environment = ["-e", "DEBIAN_FRONTEND=noninteractive"];
       const words = ["--name", "apt", ...environment, "-v", `${packages}:/packages:ro`, "debian", "sh", "-c"];
-      expect(await ran(...words, `rm -r /etc/apt/sources.list /var/lib/apt/lists; ${install}; stat -c %U:%G /var/lib/postgresql /usr/bin/node`)).toBe(
-        "postgres:postgres\nroot:root",
-      );
+      expect(
+        await ran(
+          ...words,
+          `rm -r /etc/apt/sources.list /var/lib/apt/lists; ${install}; stat -c %U:%G /var/lib/postgresql /usr/bin/node`,
+        ),
+      ).toBe("postgres:postgres\nroot:root");
       const { stderr } = await daemon.tsctl("commit", "apt", "stack");
       expect(stderr).toBe("");
       await daemon.tsctl("rm", "apt");
