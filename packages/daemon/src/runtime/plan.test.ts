@@ -185,6 +185,42 @@ describe("a container's plan", () => {
     expect(ops(joined).indexOf("pid-namespace.join")).toBeLessThan(ops(joined).indexOf("clone"));
   });
 
+  it("in a user namespace of its own opens trees for it on the host, and becomes its root before it touches them", () => {
+    const range = [{ container: 0, host: 700_000, size: 65_536 }];
+    const user = { kind: "private", maps: { uids: range, gids: range } } as const;
+    const limited = { ...process, rlimits: [{ resource: 7, soft: 10n, hard: 20n, tolerated: false }] };
+    const apart = containerPlan({ ...spec, process: limited, namespaces: { ...spec.namespaces, user } });
+    const order = ops(apart);
+    expect(Number(find(apart, "clone").flags) & 0x10000000).not.toBe(0);
+    expect(find(apart, "user-namespace")).toEqual({
+      op: "user-namespace",
+      uidMap: "0 700000 65536\n",
+      gidMap: "0 700000 65536\n",
+      rootUid: 700_000,
+      rootGid: 700_000,
+    });
+    expect(find(apart, "stdio").owner).toBe(701_000);
+    expect(find(apart, "node")).toMatchObject({ path: "/null", uid: 700_000, gid: 700_000 });
+    expect(find(apart, "bind.open").idmapped && find(apart, "root.overlay").idmapped).toBe(true);
+    expect(order.indexOf("rlimit.raise")).toBeLessThan(order.indexOf("clone"));
+    expect(order.indexOf("user-namespace")).toBeLessThan(order.indexOf("bind.open"));
+    expect(order.indexOf("root.attach")).toBeLessThan(order.indexOf("user-namespace.root"));
+    expect(order.indexOf("user-namespace.root")).toBeLessThan(order.indexOf("mount"));
+    expect(ops(plan)).not.toContain("user-namespace.root");
+    expect(find(plan, "root.overlay").idmapped).toBe(false);
+    const stranger = { ...process, user: { uid: 100_000, gid: 0, groups: [] } };
+    expect(() =>
+      containerPlan({ ...spec, process: stranger, namespaces: { ...spec.namespaces, user } }),
+    ).toThrow("user 100000 is none of the container's user namespace");
+  });
+
+  it("has clocks that are ahead only by a namespace of its own", () => {
+    const time = { monotonic: 5, boottime: 7 };
+    const ahead = containerPlan({ ...spec, namespaces: { ...spec.namespaces, time } });
+    expect(find(ahead, "time-namespace").offsets).toBe("monotonic 5 0\nboottime 7 0\n");
+    expect(ops(ahead).indexOf("time-namespace")).toBeLessThan(ops(ahead).indexOf("clone"));
+  });
+
   it("puts the init in front of the command", () => {
     const plan = containerPlan({ ...spec, init: "/lib/init" });
     expect(find(plan, "execute").arguments).toEqual(["/sbin/docker-init", "--", "sh", "-c", "true"]);
