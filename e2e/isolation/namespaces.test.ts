@@ -52,7 +52,7 @@ it("prints it as a table, and one container with its processes", async () => {
   const { stdout } = await daemon.tsctl("ns");
   expect(stdout).toMatch(/^CONTAINER +PID +USER +MNT +PID +NET +IPC +UTS +CGROUP +TIME/);
   expect(stdout).toMatch(/^open +\d+ +.* host/m);
-  expect(stdout).toContain("guest shares net with alone");
+  expect(stdout).toMatch(/^net \d+ is shared by alone, guest$/m);
   const one = await daemon.tsctl("ns", "guest");
   expect(one.stdout).toMatch(/^net +\d+ +alone$/m);
   expect(one.stdout).toMatch(/^\d+ +1 +sleep +-$/m);

@@ -17,14 +17,14 @@ function overview({ Host, Containers }: NamespaceReport): string {
     ...kinds.map((kind) => (one.SharedWith[kind].includes("host") ? "host" : String(one.Namespaces[kind]))),
   ]);
   const host = ["(the host)", "", ...kinds.map((kind) => String(Host[kind]))];
-  const lines = Containers.flatMap((one) =>
-    kinds.flatMap((kind) => {
-      const others = one.SharedWith[kind].filter((name) => name !== "host");
-      return others.length > 0 && !one.SharedWith[kind].includes("host")
-        ? [`${one.Name} shares ${kind} with ${others.join(", ")}`]
-        : [];
-    }),
-  );
+  const sharers = new Map<string, string[]>();
+  for (const one of Containers)
+    for (const kind of kinds) {
+      if (one.SharedWith[kind].includes("host") || one.SharedWith[kind].length === 0) continue;
+      const key = `${kind} ${one.Namespaces[kind]}`;
+      sharers.set(key, [...(sharers.get(key) ?? []), one.Name]);
+    }
+  const lines = [...sharers].map(([key, names]) => `${key} is shared by ${names.join(", ")}`);
   const table = renderTable([
     ["CONTAINER", "PID", ...kinds.map((kind) => kind.toUpperCase())],
     host,

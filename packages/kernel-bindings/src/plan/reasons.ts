@@ -72,7 +72,11 @@ const reasons: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string }
   "root.overlay": () => "the image's files are shared and never changed; what it writes is its own",
   mount: ({ type, target }) =>
     mountReasons[type] ??
-    (target.startsWith("/dev") ? "devices and memory of its own" : "--tmpfs asked for it"),
+    (target.startsWith("/dev")
+      ? "devices and memory of its own"
+      : target.startsWith("/sys/")
+        ? "each controller's control groups have a place below it"
+        : "--tmpfs asked for it (or a system's init expects it)"),
   bind: ({ target }) =>
     /^\/etc\/(hostname|hosts|resolv\.conf)$/.test(target)
       ? "names and resolvers that the engine keeps for it"
