@@ -49,7 +49,7 @@ struct context {
     int slots[BIND_SLOTS];
 
     /* places, as the plan named them; empty when it did not */
-    const char *socket_path, *exit_path, *log_path;
+    const char *socket_path, *exit_path, *log_path, *trace_path;
     uint64_t log_size, log_files;
     struct forward *forward;
 };

@@ -14,7 +14,10 @@
 #include "context.h"
 #include "forward.h"
 #include "kernel.h"
+#include "labels.h"
+#include "landlock.h"
 #include "mounts.h"
+#include "trace.h"
 
 int fail(struct context *context, const char *call, const char *path) {
     context->failure = (struct failure){.step = context->step, .error = errno};
@@ -217,6 +220,10 @@ int run_monitor_step(struct context *context, const struct step *step) {
     case OP_WRITE: return write_file(context, fields[0].string, fields[1].string, fields[1].length);
     case OP_PID_NAMESPACE: return join_namespace(context, fields[0].string, CLONE_NEWPID);
     case OP_CLONE: return clone_child(context, step);
+    case OP_RELABEL: return host_relabel(context, step);
+    case OP_SECCOMP_RECORD:
+        context->trace_path = fields[0].string;
+        return 0;
     case OP_FAIL_MONITOR: return errno = (int)fields[0].number, fail(context, "fault", "monitor");
     default: return errno = ENOSYS, fail(context, "step", step->entry->name);
     }
@@ -268,6 +275,10 @@ int run_child_step(struct context *context, const struct step *step) {
     case OP_CAPABILITIES: return child_capabilities(context, step);
     case OP_WORKING_DIRECTORY: return child_working_directory(context, step);
     case OP_EXECUTE: return child_execute(context, step);
+    case OP_LABEL: return child_label(context, step);
+    case OP_MOUNT_LABEL: return mount_label(context, step);
+    case OP_SECCOMP_TRACE: return child_seccomp_trace(context);
+    case OP_LANDLOCK: return child_landlock(context, step);
     case OP_HOLD: child_hold(context);
     case OP_FAIL_CHILD: return errno = (int)fields[0].number, fail(context, "fault", "child");
     default: return errno = ENOSYS, fail(context, "step", step->entry->name);

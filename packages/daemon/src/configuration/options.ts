@@ -74,6 +74,14 @@ const table = {
     key: "cdi-spec-dirs",
     text: "folder of CDI specifications (repeatable; default /etc/cdi and /var/run/cdi)",
   },
+  "selinux-enabled": {
+    kind: "switch",
+    text: "label containers and their files; needs a kernel with SELinux and a policy (docs/security-modules.md)",
+  },
+  lxcfs: {
+    kind: "text",
+    text: "where lxcfs is mounted, which shows containers their own limits in /proc: PATH, off, or auto (default)",
+  },
   "init-path": { kind: "text", text: "init program for --init" },
   "registry-mirror": {
     kind: "list",

@@ -57,6 +57,10 @@ export interface Settings {
   defaults: ContainerDefaults;
   cdiDirectories: string[];
   initPath: string | undefined;
+  /** Whether containers get SELinux labels. */
+  selinux: boolean;
+  /** auto, off, or where lxcfs is mounted. */
+  lxcfs: string;
   registries: RegistrySettings;
   collection: CollectionSettings;
   /** Files of the image policy and of the key that signed it. */
@@ -181,6 +185,8 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     },
     cdiDirectories: given["cdi-spec-dir"] ?? ["/etc/cdi", "/var/run/cdi"],
     initPath: given["init-path"] || undefined,
+    selinux: given["selinux-enabled"] ?? false,
+    lxcfs: given.lxcfs || "auto",
     imagePolicy: imagePolicyFiles(given),
     imageKeyDirectory: given["image-key-dir"] ?? "/etc/tsd/image-keys",
     maximumLayerSize: parseSize("max-layer-size", given["max-layer-size"] ?? "64g"),

@@ -39,7 +39,7 @@ const process: ProcessSpec = {
     inheritable: [],
     ambient: [],
   },
-  seccomp: Buffer.alloc(8),
+  seccomp: { program: Buffer.alloc(8), flags: 0 },
   noNewPrivileges: false,
   rlimits: [],
   oomScoreAdj: undefined,

@@ -9,6 +9,7 @@ import {
   type Step,
 } from "@tsd/kernel-bindings";
 import { filesystemSteps } from "./contributors/filesystems.ts";
+import { keyringSteps, labelSteps, queueLabelSteps, traceSteps } from "./contributors/labels.ts";
 import { logSteps, serveSteps } from "./contributors/monitor.ts";
 import { nameServerSteps } from "./contributors/names.ts";
 import { cloneSteps, joinSteps, sysctlSteps, utsSteps } from "./contributors/namespaces.ts";
@@ -37,15 +38,20 @@ export function containerPlan(spec: ContainerSpec): Plan {
     ...logSteps(spec),
     ...spec.cgroups.create(spec.cgroup, spec.limits, spec.deviceRules),
     ...(spec.subtree?.create ?? []),
+    ...(spec.relabel ?? []),
+    ...traceSteps(spec),
     ...cloneSteps(spec),
     ...hostNetworkSteps(spec),
     spec.subtree?.enter ?? spec.cgroups.enter(spec.cgroup),
     ...joinSteps(spec),
     ...utsSteps(spec),
     ...limitSteps(spec.process),
+    ...labelSteps(spec.process),
+    ...keyringSteps(spec.process),
     ...bindSourceSteps(spec),
     ...rootSteps(spec),
     ...filesystemSteps(spec),
+    ...queueLabelSteps(spec),
     ...mountSteps(spec),
     ...networkSteps(spec),
     ...nameServerSteps(spec),
@@ -79,6 +85,7 @@ export function execPlan(spec: ExecSpec): Plan {
     { op: "clone", flags: 0 },
     spec.enter ?? spec.cgroups.enter(spec.cgroup),
     ...limitSteps(spec.process),
+    ...labelSteps(spec.process),
     ...join,
     ...terminalSteps(spec.streams, false),
     ...workingDirectorySteps(spec.process, false),

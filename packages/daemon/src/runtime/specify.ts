@@ -1,11 +1,13 @@
 // From a container's configuration, and what the engine decided for it, to the specification its plan is made from.
-import type { BlockThrottle, CgroupLimits } from "@tsd/kernel-bindings";
+import type { BlockThrottle, CgroupLimits, Step } from "@tsd/kernel-bindings";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, RLIM_INFINITY, rlimits } from "@tsd/kernel-bindings";
 import type { ContainerConfig, ExecCreate, HostConfig } from "../api/schemas/container-create.ts";
 import { containerCapabilities } from "./capabilities.ts";
 import { requestedEdits } from "./cdi.ts";
 import { blockDevice, defaultDeviceRules, hostDevices, requestedDevices } from "./devices.ts";
 import { SpecificationError } from "./errors.ts";
+import { landlockStep } from "./landlock.ts";
+import { lxcfsFiles } from "./lxcfs.ts";
 import type { ContainerPlaces, Runtime } from "./runtime.ts";
 import { parseSecurityOptions } from "./security.ts";
 import type {
@@ -39,6 +41,18 @@ export interface ContainerInput {
   files: readonly { source: string; target: string }[];
   log: { path: string; maximumSize: number; maximumFiles: number } | undefined;
   forward: LogForwardSpec | undefined;
+  labels: SecurityLabels;
+  /** Steps that label what is bound into it. */
+  relabel: readonly Step[];
+  /** Where the trace of its calls goes, where they are traced. */
+  trace: string | undefined;
+}
+
+/** What security modules know a container by; "" for none. */
+export interface SecurityLabels {
+  process: string;
+  mount: string;
+  appArmor: string;
 }
 
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -159,6 +173,8 @@ function processSpec(
     workingDirectory: string;
     user: ResolvedUser;
     privileged: boolean;
+    labels: SecurityLabels;
+    traced: boolean;
   },
 ): ProcessSpec {
   const security = parseSecurityOptions(host.SecurityOpt ?? [], own.privileged);
@@ -171,6 +187,9 @@ function processSpec(
     capabilities,
     seccomp: runtime.seccomp.filter(security.seccomp, capabilities.bounding),
     noNewPrivileges: security.noNewPrivileges,
+    traced: own.traced,
+    landlock: security.landlock && landlockStep(security.landlock, runtime.modules.landlock),
+    labels: { selinux: own.labels.process, appArmor: own.labels.appArmor },
     rlimits: ulimits(host, runtime.settings.defaults.ulimits),
     oomScoreAdj: host.OomScoreAdj ? { value: host.OomScoreAdj, tolerated: false } : undefined,
   };
@@ -242,6 +261,10 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
       readOnly: host.ReadonlyRootfs,
     },
     files: input.files,
+    views: lxcfsFiles(runtime.modules.lxcfs),
+    mountLabel: input.labels.mount,
+    relabel: input.relabel,
+    trace: input.trace,
     mounts: host.Type === "system" ? withSystemMounts(mounts) : mounts,
     devices: [...(host.Privileged ? hostDevices() : asked.devices), ...named.devices],
     shmSize: host.ShmSize,
@@ -260,6 +283,8 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
       workingDirectory: config.WorkingDir || "/",
       user: input.user,
       privileged: host.Privileged,
+      labels: input.labels,
+      traced: input.trace !== undefined,
     }),
   };
 }
@@ -275,6 +300,7 @@ export interface ExecInput {
   user: ResolvedUser;
   socket: string;
   exitRecord: string;
+  labels: SecurityLabels;
 }
 
 export function specifyExec(runtime: Runtime, input: ExecInput): ExecSpec {
@@ -299,6 +325,8 @@ export function specifyExec(runtime: Runtime, input: ExecInput): ExecSpec {
       workingDirectory: request.WorkingDir || config.WorkingDir || "/",
       user: input.user,
       privileged: request.Privileged || host.Privileged,
+      labels: input.labels,
+      traced: false,
     }),
   };
 }

@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { AttachStreams } from "@tsd/kernel-bindings";
 import type { ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
+import { parseSecurityOptions } from "../../runtime/security.ts";
 import type { Caller, Sight } from "../access/caller.ts";
 import { checkCreate } from "../access/create-limits.ts";
 import { conflict, invalid, notModified } from "../errors.ts";
@@ -14,6 +15,7 @@ import { checkName, defineContainer, inventName } from "./create.ts";
 import { Demultiplexer } from "./demultiplex.ts";
 import { parseDetachKeys } from "./detach-keys.ts";
 import { killAndWait } from "./kill.ts";
+import { assignLabels } from "./labels.ts";
 import { ContainerLifecycle, type LifecycleParts } from "./lifecycle.ts";
 import { type Link, linkText, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
@@ -24,7 +26,7 @@ import { type ContainerMount, initialState } from "./record.ts";
 import type { Container, ContainerRegistry } from "./registry.ts";
 import type { ContainerStarter } from "./starter.ts";
 import { refuseUnsupported } from "./unsupported.ts";
-import { validateCreate } from "./validate.ts";
+import { specifying, validateCreate } from "./validate.ts";
 
 /** Throws for log options that can't be, before anything is made. */
 function checkLogConfig(request: ContainerCreate): void {
@@ -85,6 +87,7 @@ export class ContainerService {
     const bare = name ? checkName(name) : undefined;
     validateCreate(request);
     checkCreate(caller, request);
+    const missing = this.#checkModules(request.HostConfig);
     refuseUnsupported(request);
     checkLogConfig(request);
     if (!request.Image) throw invalid("config cannot be empty in order to create a container");
@@ -118,6 +121,7 @@ export class ContainerService {
     try {
       await this.starter.prepare(definition.id, size);
       images.noteUse(image);
+      assignLabels(definition, { modules: this.#parts.runtime.modules, registry: this.registry });
       const container = this.registry.add({ definition, state: { ...initialState } });
       volumes.settle(definition.id);
       this.announce(container, "create");
@@ -127,7 +131,13 @@ export class ContainerService {
       forgetMounts(definition.mounts, { volumes, id: definition.id });
       throw error;
     }
-    return { id: definition.id, warnings: asked.warnings };
+    return { id: definition.id, warnings: [...asked.warnings, ...missing] };
+  }
+
+  /** Throws for security options that this host can't fulfil; returns what is to be known of the others. */
+  #checkModules(host: HostConfig): string[] {
+    const security = parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged);
+    return specifying(() => this.#parts.runtime.modules.check(security));
   }
 
   /** Links lead to containers that exist for the caller, by their names. */

@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { type Launch, type Plan, removeLink } from "@tsd/kernel-bindings";
+import { type Launch, type Plan, removeLink, setSelinuxLabel } from "@tsd/kernel-bindings";
 import { parseTmpfs } from "../../runtime/mounts.ts";
 import { containerPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
@@ -23,6 +23,7 @@ import type { VolumeService } from "../volumes/service.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
 import { endpointAddresses, writeEtcFiles } from "./etc-files.ts";
+import { labelsInForce, relabelSteps } from "./labels.ts";
 import { linkEnvironment, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
@@ -69,6 +70,11 @@ export class ContainerStarter {
 
   logPath(id: string): string {
     return join(this.directory(id), `${id}-json.log`);
+  }
+
+  /** Where a traced container's calls are written down. */
+  tracePath(id: string): string {
+    return join(this.directory(id), "calls");
   }
 
   /** Makes the container's own directories, at create; `size` limits what it may write. */
@@ -122,6 +128,8 @@ export class ContainerStarter {
       names: hostConfig.NetworkMode === "host" ? "host" : nameServer ? "served" : "own",
     });
     const log = logSettings(hostConfig.LogConfig);
+    const labels = labelsInForce(definition, runtime.modules);
+    if (labels.mount) for (const { source } of files) setSelinuxLabel(source, labels.mount);
     const spec = specifyContainer(runtime, {
       id: container.id,
       config: { ...config, Env: [...linkEnvironment, ...(config.Env ?? [])] },
@@ -136,6 +144,9 @@ export class ContainerStarter {
       nameServer,
       mounts: [...definition.mounts.map(mountSpec), ...this.#sharedMemory(namespaces.ipc)],
       files,
+      labels,
+      relabel: relabelSteps(definition.mounts, labels),
+      trace: hostConfig.SeccompTrace ? this.tracePath(container.id) : undefined,
       log: log && { path: this.logPath(container.id), ...log },
       forward: logForward(hostConfig.LogConfig.Type, hostConfig.LogConfig.Config, {
         id: container.id,

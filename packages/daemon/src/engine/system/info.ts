@@ -180,7 +180,12 @@ export function infoView(parts: InfoParts, sight: Sight): object {
     ContainerdCommit: { ID: "" },
     RuncCommit: { ID: "" },
     InitCommit: { ID: "" },
-    SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
+    SecurityOptions: [
+      ...(parts.runtime.modules.appArmor ? ["name=apparmor"] : []),
+      "name=seccomp,profile=builtin",
+      ...(parts.runtime.modules.selinux ? ["name=selinux"] : []),
+      "name=cgroupns",
+    ],
     DockerRootDir: parts.dataRoot,
     Warnings: null,
   };

@@ -9,6 +9,7 @@ import {
   type Step,
 } from "@tsd/kernel-bindings";
 import type { ContainerSpec, DeviceSpec } from "../spec.ts";
+import { contextOption } from "./labels.ts";
 
 const guarded = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV;
 
@@ -70,13 +71,17 @@ export function filesystemSteps(spec: ContainerSpec): Step[] {
 }
 
 function deviceSteps(spec: ContainerSpec, free: (target: string, ...steps: Step[]) => Step[]): Step[] {
+  const label = contextOption(spec.mountLabel);
   return [
-    filesystem("tmpfs", "/dev", { options: ["mode=755", "size=65536k"], attributes: MOUNT_ATTR_NOSUID }),
+    filesystem("tmpfs", "/dev", {
+      options: ["mode=755", "size=65536k", ...label],
+      attributes: MOUNT_ATTR_NOSUID,
+    }),
     ...[...defaultDevices, ...spec.devices].map(nodeStep),
     ...free(
       "/dev/pts",
       filesystem("devpts", "/dev/pts", {
-        options: ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        options: ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5", ...label],
         attributes: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
       }),
     ),
@@ -98,7 +103,11 @@ const nodeStep = (device: DeviceSpec): Step => ({
 /** Shared memory follows the IPC namespace: whoever joins another's sees the same /dev/shm (a bind, see mounts). */
 const shmSteps = (spec: ContainerSpec): Step[] =>
   spec.namespaces.ipc.kind === "private"
-    ? [filesystem("tmpfs", "/dev/shm", { options: ["mode=1777", `size=${spec.shmSize}`] })]
+    ? [
+        filesystem("tmpfs", "/dev/shm", {
+          options: ["mode=1777", `size=${spec.shmSize}`, ...contextOption(spec.mountLabel)],
+        }),
+      ]
     : [];
 
 /** The control groups as the container's cgroup namespace shows them. */
