@@ -8,7 +8,7 @@ export const profileName = (asked: string): string => (aliases.has(asked) ? DEFA
 
 /** In AppArmor's language (apparmor.d(5)): everything is allowed but what is denied by name, since namespaces, capabilities
  * and the system call filter confine the rest. Signals and ptrace are for processes of the same profile; the daemon, which
- * runs unconfined, may send signals to all. */
+ * runs unconfined, may send signals to all. What only an attack does is logged. */
 export const defaultProfile = `
 profile ${DEFAULT_PROFILE} flags=(attach_disconnected,mediate_deleted) {
   network,
@@ -19,15 +19,16 @@ profile ${DEFAULT_PROFILE} flags=(attach_disconnected,mediate_deleted) {
   dbus,
 
   # Kernel parameters that are no namespace's, and what resets, reads or changes the machine itself.
-  deny @{PROC}/sysrq-trigger rwklx,
-  deny @{PROC}/{kcore,kmem,mem,kallsyms,kpage*} rwklx,
-  deny @{PROC}/{acpi,asound,bus,fs,irq,mtrr,scsi}{,/**} wklx,
-  deny @{PROC}/sys/{abi,crypto,debug,dev,sunrpc,user,vm}/** wklx,
-  deny @{PROC}/sys/fs/[^m]** wklx,
-  deny @{PROC}/sys/kernel/{acct,core_*,ctrl-alt-del,ftrace*,hotplug,kexec*,kptr_restrict,modprobe,modules_disabled} wklx,
-  deny @{PROC}/sys/kernel/{nmi_*,panic*,perf_*,pid_max,poweroff_cmd,printk*,randomize_va_space,soft*,sysrq} wklx,
-  deny @{PROC}/sys/kernel/{tainted,threads-max,unprivileged_*,watchdog*} wklx,
-  deny @{PROC}/sys/kernel/{keys,random,yama}/** wklx,
+  audit deny /proc/sysrq-trigger rwklx,
+  deny /proc/{kcore,kmem,mem,kallsyms,kpage*} rwklx,
+  deny /proc/{acpi,asound,bus,fs,irq,mtrr,scsi}{,/**} wklx,
+  deny /proc/sys/{abi,crypto,debug,dev,sunrpc,user,vm}/** wklx,
+  deny /proc/sys/fs/[^m]** wklx,
+  audit deny /proc/sys/kernel/{core_pattern,modprobe,sysrq} wklx,
+  deny /proc/sys/kernel/{acct,core_*,ctrl-alt-del,ftrace*,hotplug,kexec*,kptr_restrict,modprobe,modules_disabled} wklx,
+  deny /proc/sys/kernel/{nmi_*,panic*,perf_*,pid_max,poweroff_cmd,printk*,randomize_va_space,soft*,sysrq} wklx,
+  deny /proc/sys/kernel/{tainted,threads-max,unprivileged_*,watchdog*} wklx,
+  deny /proc/sys/kernel/{keys,random,yama}/** wklx,
   deny /sys/{block,bus,class,dev,devices,firmware,hypervisor,kernel,module,power}/** wklx,
   deny /sys/fs/{bpf,btrfs,ext4,f2fs,fuse,pstore,resctrl,selinux,smackfs,xfs}/** wklx,
   deny /sys/firmware/** r,
@@ -35,8 +36,8 @@ profile ${DEFAULT_PROFILE} flags=(attach_disconnected,mediate_deleted) {
   deny /sys/devices/virtual/powercap/** r,
 
   # New mounts could show a masked path again.
-  deny mount,
-  deny pivot_root,
+  audit deny mount,
+  audit deny pivot_root,
 
   ptrace (trace, read, tracedby, readby) peer=${DEFAULT_PROFILE},
   signal (receive) peer=unconfined,

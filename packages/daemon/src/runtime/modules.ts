@@ -47,9 +47,11 @@ export class SecurityModules {
       appArmorParser: enabled ? parser : undefined,
       lxcfs: settings.lxcfs,
     });
-    await modules.ensureDefaultProfile().catch((error: Error) => {
-      warn(`AppArmor: the profile ${DEFAULT_PROFILE} can't be loaded: ${error.message}`);
-    });
+    try {
+      if (enabled && parser) await loadAppArmorProfile(parser, defaultProfile);
+    } catch (error) {
+      warn(`AppArmor: the profile ${DEFAULT_PROFILE} can't be loaded: ${(error as Error).message}`);
+    }
     return modules;
   }
 
@@ -57,10 +59,10 @@ export class SecurityModules {
     return this.#appArmorParser !== undefined;
   }
 
-  /** Loads the default profile where it is not there (any more: others may have removed it). */
-  async ensureDefaultProfile(): Promise<void> {
-    if (this.#appArmorParser && !isAppArmorProfile(DEFAULT_PROFILE))
-      await loadAppArmorProfile(this.#appArmorParser, defaultProfile);
+  /** Loads the default profile if that is the one and it is not there (any more: others may have removed it). */
+  ensureProfile(name: string): Promise<void> | undefined {
+    if (!this.#appArmorParser || name !== DEFAULT_PROFILE || isAppArmorProfile(name)) return undefined;
+    return loadAppArmorProfile(this.#appArmorParser, defaultProfile);
   }
 
   /** The profile of a container with these options; "" where there are none. */

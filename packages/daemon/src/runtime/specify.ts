@@ -216,6 +216,20 @@ function withSystemMounts(mounts: readonly MountSpec[]): MountSpec[] {
   return [...own, ...mounts];
 }
 
+/** label=nested: the container sees SELinux, and may label its volumes as far as the policy lets it. */
+const selinuxFilesystem: MountSpec = {
+  type: "bind",
+  source: "/sys/fs/selinux",
+  namespace: "",
+  target: "/sys/fs/selinux",
+  readOnly: false,
+  readOnlyRecursive: false,
+  confined: false,
+  subpath: "",
+  recursive: false,
+  propagation: "private",
+};
+
 const defaultSysctls: Readonly<Record<string, string>> = {
   "net.ipv4.ip_unprivileged_port_start": "0",
   "net.ipv4.ping_group_range": "0 2147483647",
@@ -227,7 +241,8 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
   const asked = requestedDevices(host.Devices);
   const named = requestedEdits(host.DeviceRequests ?? [], runtime.settings.cdiDirectories);
   const hostname = config.Hostname;
-  const mounts = [...input.mounts, ...named.mounts];
+  const nested = security.labels.includes("nested") && input.labels.mount ? [selinuxFilesystem] : [];
+  const mounts = [...input.mounts, ...named.mounts, ...nested];
   return {
     id: input.id,
     socket: places.socket,

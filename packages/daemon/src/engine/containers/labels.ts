@@ -69,6 +69,10 @@ export function assignLabels(definition: ContainerDefinition, { modules, registr
   };
 }
 
+/** Whether a container was made when this daemon did not use a module that it uses now. */
+export const lacksLabels = ({ labels = noLabels }: ContainerDefinition, modules: SecurityModules): boolean =>
+  (modules.selinux !== undefined && !labels.mount) || (modules.appArmor && !labels.appArmor);
+
 /** What the container's processes and files get on this daemon: of modules that it does not use (any more), nothing. */
 export function labelsInForce(
   { labels = noLabels }: ContainerDefinition,

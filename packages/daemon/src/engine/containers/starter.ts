@@ -8,7 +8,7 @@ import { containerPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { MountSpec, NamespaceChoice, NamespaceChoices } from "../../runtime/spec.ts";
-import { specifyContainer } from "../../runtime/specify.ts";
+import { type SecurityLabels, specifyContainer } from "../../runtime/specify.ts";
 import { type ResolvedUser, resolveUser } from "../../runtime/user.ts";
 import { everything } from "../access/caller.ts";
 import { conflict, invalid } from "../errors.ts";
@@ -23,7 +23,7 @@ import type { VolumeService } from "../volumes/service.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
 import { endpointAddresses, writeEtcFiles } from "./etc-files.ts";
-import { labelsInForce, relabelSteps } from "./labels.ts";
+import { assignLabels, labelsInForce, lacksLabels, relabelSteps } from "./labels.ts";
 import { linkEnvironment, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
@@ -97,10 +97,12 @@ export class ContainerStarter {
     ];
   }
 
-  /** Resolves when the container's image is fit to be started from; undefined where that is known already. */
+  /** Resolves when the container's image is fit to be started from, and its profile loaded; undefined where that is known already. */
   ready(container: Container): Promise<void> | undefined {
-    const { images } = this.#parts;
-    return images.ready(images.get(container.record.definition.imageId, everything));
+    const { images, runtime } = this.#parts;
+    const image = images.ready(images.get(container.record.definition.imageId, everything));
+    const profile = runtime.modules.ensureProfile(container.record.definition.labels?.appArmor ?? "");
+    return profile ? profile.then(() => image) : image;
   }
 
   /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */
@@ -128,7 +130,7 @@ export class ContainerStarter {
       names: hostConfig.NetworkMode === "host" ? "host" : nameServer ? "served" : "own",
     });
     const log = logSettings(hostConfig.LogConfig);
-    const labels = labelsInForce(definition, runtime.modules);
+    const labels = this.#labels(container);
     if (labels.mount) for (const { source } of files) setSelinuxLabel(source, labels.mount);
     const spec = specifyContainer(runtime, {
       id: container.id,
@@ -258,6 +260,18 @@ export class ContainerStarter {
     if (this.#users.size >= 256) this.#users.clear();
     this.#users.set(key, user);
     return user;
+  }
+
+  /** What the container is known by; of before this daemon had a security module, it gets that now. */
+  #labels(container: Container): SecurityLabels {
+    const { runtime, registry } = this.#parts;
+    const { definition } = container.record;
+    const { modules } = runtime;
+    if (lacksLabels(definition, modules)) {
+      assignLabels(definition, { modules, registry });
+      registry.redefine(container, {});
+    }
+    return labelsInForce(definition, modules);
   }
 
   /** The running container that another one's namespace is to be shared with. */
