@@ -21,6 +21,7 @@ POST /tsd/shutdown - - -
 GET /tsd/containers/:id/cgroup v o s
 GET /tsd/containers/:id/stats/history v o s
 POST /tsd/containers/:id/ports - o s
+GET /tsd/containers/:id/seccomp-trace v o s
 GET /tsd/containers/:id/shape v o s
 POST /tsd/images/:name/verify - o -
 POST /tsd/images/:name/signature - o -

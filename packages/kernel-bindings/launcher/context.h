@@ -28,6 +28,7 @@ struct failure {
 };
 
 struct forward;
+struct child_report;
 
 struct context {
     const struct plan *plan;
@@ -42,6 +43,7 @@ struct context {
     /* the child and the channel to it */
     pid_t child;
     int pidfd;
+    struct child_report *last_word; /* in shared memory: a child that may make no call any more can still leave it there */
     int sync; /* one end each of a SOCK_SEQPACKET pair; in the child it closes at execve */
 
     /* what the child has opened so far (descriptors, or -1) */

@@ -235,6 +235,11 @@ static void await_execve(struct monitor *monitor) {
             if (!monitor->trace && errno != ECANCELED) check(monitor, -1, "pidfd_getfd", "trace");
         }
     }
+    if (monitor->context.last_word->kind == CHILD_FAILED) {
+        monitor->context.failure = monitor->context.last_word->failure;
+        give_up(monitor);
+    }
+    munmap(monitor->context.last_word, sizeof *monitor->context.last_word);
     close(monitor->context.sync);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -149,6 +150,8 @@ static int netlink_host(struct context *context, const struct step *step) {
 /* The clone: the new process carries out the child's stage and never returns from here. */
 static int clone_child(struct context *context, const struct step *step) {
     int pair[2];
+    context->last_word = mmap(NULL, sizeof *context->last_word, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (context->last_word == MAP_FAILED) return context->last_word = NULL, fail(context, "mmap", "");
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return fail(context, "socketpair", "");
     struct clone_args arguments = {
         .flags = step->fields[0].number | CLONE_PIDFD,

@@ -29,14 +29,12 @@ const operator = z.enum([
 
 const MOST = 2n ** 64n;
 /** An unsigned number of 64 bits; too long for a JSON number's precision, it comes as text (readNumbers). */
-const wide = z.union([
-  z.int().nonnegative(),
-  z
-    .string()
-    .regex(/^\d+$/)
-    .refine((text) => BigInt(text) < MOST, "does not fit into 64 bits")
-    .transform((text) => BigInt(text)),
-]);
+const wide = z.unknown().transform((value, context): number | bigint => {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+  if (typeof value === "string" && /^\d{16,20}$/.test(value) && BigInt(value) < MOST) return BigInt(value);
+  context.addIssue({ code: "custom", message: `${String(value)} is no whole number that fits into 64 bits` });
+  return z.NEVER;
+});
 
 const profileSchema = z.object({
   defaultAction: z.string().nullish(),
