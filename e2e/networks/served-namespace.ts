@@ -32,7 +32,7 @@ export function servedPlan(directory: string, port: number, command: readonly st
   const redirect: Step[] = port === 53 ? [] : [{ op: "netfilter", messages: nameServerRules(port) }];
   return [
     { op: "serve", socket: join(directory, "monitor.sock"), exit: join(directory, "exit") },
-    { op: "stdio", terminal: false, openStdin: false, stdinOnce: false, columns: 0, rows: 0 },
+    { op: "stdio", terminal: false, openStdin: false, stdinOnce: false, columns: 0, rows: 0, owner: 0 },
     { op: "clone", flags: CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID },
     { op: "await-host" },
     { op: "netlink", messages: linkUp("lo") },

@@ -62,6 +62,10 @@ import { infoView } from "./engine/system/info.ts";
 import type { ImagePolicy } from "./engine/trust/policy.ts";
 import { ImageTrust } from "./engine/trust/service.ts";
 import { publishSignature } from "./engine/trust/sign.ts";
+import { IdPool } from "./engine/user-namespaces/pool.ts";
+import { obstacleToUserNamespaces } from "./engine/user-namespaces/probe.ts";
+import { UserNamespaces } from "./engine/user-namespaces/service.ts";
+import { defaultMode, idPoolOf, readSubordinateIds } from "./engine/user-namespaces/subordinate-ids.ts";
 import { VolumeContents } from "./engine/volumes/contents.ts";
 import { VolumeService } from "./engine/volumes/service.ts";
 import { createApp } from "./http/app.ts";
@@ -239,6 +243,13 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     events,
     report,
   });
+  const subordinateIds = readSubordinateIds();
+  const idPool = idPoolOf(settings.userNamespaces.pool, subordinateIds);
+  const userNamespaces = new UserNamespaces(
+    new IdPool(idPool.available, idPool.reserved),
+    defaultMode(settings.userNamespaces.remap, subordinateIds),
+  );
+  const skeleton = ensureSkeleton(join(dataRoot, "skeleton"));
   const containers = new ContainerService({
     store: containerStore(db),
     runtime,
@@ -247,10 +258,11 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     memberships,
     names,
     volumes,
+    userNamespaces,
     layers,
     events,
     root: join(dataRoot, "containers"),
-    skeleton: ensureSkeleton(join(dataRoot, "skeleton")),
+    skeleton,
     trash: join(dataRoot, "trash"),
     report,
   });
@@ -313,6 +325,9 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     hidden: join(execRoot, "build"),
     pull: pullForBuild(pulls),
   });
+  userNamespaces.obstacle = await obstacleToUserNamespaces(runtime, join(dataRoot, "spool"), skeleton);
+  if (userNamespaces.obstacle)
+    logger.warn(`containers have the host's user namespace: ${userNamespaces.obstacle}`);
   await images.open();
   await networks.open();
   await layers.open();
@@ -385,6 +400,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
           containers,
           images,
           layers,
+          userNamespaces,
           labels: () => labels,
           registries: () => registries.settings,
         },

@@ -23,6 +23,7 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "identity.h"
 #include "kernel.h"
 #include "mounts.h"
 
@@ -51,7 +52,7 @@ _Noreturn void child_main(struct context *context) {
     prctl(PR_SET_PDEATHSIG, 0);
     signal(SIGPIPE, SIG_DFL);
     setsid();
-    if (place_streams(context) == 0) run_stage(context, STAGE_CHILD);
+    if (place_streams(context) == 0 && identity_restore_limits(context) == 0) run_stage(context, STAGE_CHILD);
     report(context);
 }
 
@@ -169,12 +170,6 @@ int child_rlimit(struct context *context, const struct step *step) {
     char name[16];
     snprintf(name, sizeof name, "%d", resource);
     return errno = error, fail(context, "setrlimit", name);
-}
-
-int child_oom_score(struct context *context, const struct step *step) {
-    const struct field *value = &step->fields[0];
-    int result = write_file(context, "/proc/self/oom_score_adj", value->string, value->length);
-    return step->fields[1].number ? 0 : result;
 }
 
 int child_keyring(struct context *context, const struct step *step) {

@@ -20,7 +20,6 @@ int child_await_host(struct context *context);
 int child_terminal(struct context *context, const struct step *step);
 int child_name_server(struct context *context, const struct step *step);
 int child_rlimit(struct context *context, const struct step *step);
-int child_oom_score(struct context *context, const struct step *step);
 int child_keyring(struct context *context, const struct step *step);
 int child_no_new_privileges(struct context *context);
 int child_seccomp(struct context *context, const struct step *step);

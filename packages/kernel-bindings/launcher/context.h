@@ -3,11 +3,18 @@
 #define TSD_CONTEXT_H
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "plan.h"
 
 #define BIND_SLOTS 256
+/* Kinds of namespaces. */
+#define NAMESPACES_MAX 8
+/* More control group hierarchies than there are. */
+#define CGROUP_FILES 32
+/* Resource limits that are counted for a user namespace as a whole. */
+#define COUNTED_LIMITS 4
 /* Where netlink messages find the container's network namespace (IFLA_NET_NS_FD). */
 #define NETWORK_NAMESPACE_FD 100
 
@@ -37,6 +44,7 @@ struct context {
 
     /* stdio */
     bool terminal, open_stdin, stdin_once;
+    uid_t stdio_owner;
     uint16_t columns, rows;
     int stdio[3]; /* the child's ends of its streams (-1: /dev/null, or the terminal to come) */
 
@@ -46,9 +54,23 @@ struct context {
     struct child_report *last_word; /* in shared memory: a child that may make no call any more can still leave it there */
     int sync; /* one end each of a SOCK_SEQPACKET pair; in the child it closes at execve */
 
-    /* what the child has opened so far (descriptors, or -1) */
+    /* namespaces of others that the clone joins: their paths, or NULL */
+    const char *pid_namespace, *joined_user_namespace;
+
+    /* the container's user namespace (a descriptor, or -1) and the host's ids of its root */
+    int user_namespace;
+    uid_t root_user;
+    gid_t root_group;
+    struct rlimit limits[COUNTED_LIMITS]; /* the child's own, while ours are raised */
+    bool limits_raised;
+
+    /* detached trees that the monitor has opened, and the child after it (descriptors, or -1) */
     int root;
     int slots[BIND_SLOTS];
+
+    /* the files by which the child enters its control groups, opened by who may */
+    int cgroup_files[CGROUP_FILES];
+    size_t cgroup_count;
 
     /* places, as the plan named them; empty when it did not */
     const char *socket_path, *exit_path, *log_path, *trace_path;

@@ -42,6 +42,7 @@ static inline pid_t kernel_clone3(struct clone_args *arguments) {
 static inline int kernel_bpf(int command, union bpf_attr *attributes) {
     return (int)syscall(SYS_bpf, command, attributes, sizeof *attributes);
 }
+static inline int kernel_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 static inline int kernel_pidfd_send_signal(int pidfd, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }

@@ -12,6 +12,7 @@
 #include <sys/xattr.h>
 
 #include "kernel.h"
+#include "trees.h"
 
 #define SELINUX_ATTRIBUTE "security.selinux"
 /* Each level holds a descriptor; what is deeper is refused by name. */
@@ -94,20 +95,9 @@ static bool is_forbidden(const struct stat *place, const struct field *forbidden
     return false;
 }
 
-static int open_tree_of(struct context *context, const struct step *step) {
-    const char *source = step->fields[0].string, *subpath = step->fields[2].string;
-    int place = kernel_openat2(AT_FDCWD, source, O_PATH, step->fields[1].number ? RESOLVE_NO_SYMLINKS : 0);
-    if (place < 0) return fail(context, "openat2", source);
-    if (!*subpath) return place;
-    int inside = kernel_openat2(place, subpath, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
-    if (inside < 0) fail(context, "openat2", subpath);
-    close(place);
-    return inside;
-}
-
 int host_relabel(struct context *context, const struct step *step) {
     const char *source = step->fields[0].string, *label = step->fields[3].string;
-    int place = open_tree_of(context, step), result = -1;
+    int place = tree_open_source(context, source, step->fields[1].number != 0, step->fields[2].string), result = -1;
     if (place < 0) return -1;
     struct stat status;
     if (fstat(place, &status) < 0) fail(context, "fstat", source);

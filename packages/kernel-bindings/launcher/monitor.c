@@ -158,12 +158,14 @@ static void open_streams(struct monitor *monitor, int *child) {
         monitor->streams.outputs[i] = pair[0];
         child[i + 1] = pair[1];
         check(monitor, fcntl(pair[0], F_SETFL, O_NONBLOCK), "fcntl", "output");
+        check(monitor, fchown(pair[1], context->stdio_owner, (gid_t)-1), "fchown", "output");
     }
     if (!context->open_stdin) return;
     check(monitor, pipe2(pair, O_CLOEXEC), "pipe2", "input");
     child[0] = pair[0];
     monitor->streams.input = pair[1];
     check(monitor, fcntl(pair[1], F_SETFL, O_NONBLOCK), "fcntl", "input");
+    check(monitor, fchown(pair[0], context->stdio_owner, (gid_t)-1), "fchown", "input");
 }
 
 static void take_terminal(struct monitor *monitor, int master) {
@@ -272,6 +274,7 @@ static void launch(struct monitor *monitor) {
         if (size == sizeof report && report.kind == CHILD_FAILED) context->failure = report.failure;
         give_up(monitor);
     }
+    if (context->user_namespace >= 0) close(context->user_namespace);
     (void)!send(context->sync, "", 1, MSG_NOSIGNAL);
     await_execve(monitor);
     monitor->started = now();
@@ -427,7 +430,7 @@ _Noreturn void monitor_main(const struct launch_request *request, const int *des
     signal(SIGCHLD, SIG_DFL);
     setsid();
     monitor.listener = -1;
-    monitor.context = (struct context){.root = -1, .sync = -1, .pidfd = -1};
+    monitor.context = (struct context){.root = -1, .sync = -1, .pidfd = -1, .user_namespace = -1};
     for (size_t i = 0; i < BIND_SLOTS; i++) monitor.context.slots[i] = -1;
     add_connection(&monitor, descriptors[1], true);
     open_plan(&monitor, descriptors[0]);

@@ -66,6 +66,8 @@ static int make_directory(int root, const char *path, mode_t mode, int depth) {
 
 int open_directory_inside(int root, const char *path, mode_t mode) { return make_directory(root, path, mode, 0); }
 
+int open_parent_inside(int root, const char *path, char *buffer, const char **name) { return open_parent(root, path, buffer, name, 0); }
+
 /* Opens (O_PATH) the file `path` below `root`, making an empty one if nothing is there. */
 static int open_file_inside(int root, const char *path) {
     int found = open_inside(root, path, 0);
@@ -79,54 +81,6 @@ static int open_file_inside(int root, const char *path) {
     if (made < 0) return -1;
     close(made);
     return open_inside(root, path, 0);
-}
-
-/* The place that a bind's source names; with a subpath, what that leads to without leaving the source. */
-static int open_source(struct context *context, const struct step *step) {
-    const char *source = step->fields[1].string, *subpath = step->fields[4].string;
-    int place = kernel_openat2(AT_FDCWD, source, O_PATH, step->fields[3].number ? RESOLVE_NO_SYMLINKS : 0);
-    if (place < 0) return fail(context, "openat2", source);
-    if (!*subpath) return place;
-    int inside = kernel_openat2(place, subpath, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
-    if (inside < 0) fail(context, "openat2", subpath);
-    close(place);
-    return inside;
-}
-
-int mount_bind_open(struct context *context, const struct step *step) {
-    uint64_t slot = step->fields[0].number;
-    const char *source = step->fields[1].string;
-    if (slot >= BIND_SLOTS || context->slots[slot] >= 0) return errno = EINVAL, fail(context, "slot", source);
-    unsigned flags = OPEN_TREE_CLONE | (step->fields[2].number ? AT_RECURSIVE : 0);
-    if (!step->fields[3].number && !*step->fields[4].string) {
-        context->slots[slot] = kernel_open_tree(AT_FDCWD, source, flags);
-        return context->slots[slot] < 0 ? fail(context, "open_tree", source) : 0;
-    }
-    int place = open_source(context, step);
-    if (place < 0) return -1;
-    context->slots[slot] = kernel_open_tree(place, "", flags | AT_EMPTY_PATH);
-    if (context->slots[slot] < 0) fail(context, "open_tree", source);
-    close(place);
-    return context->slots[slot] < 0 ? -1 : 0;
-}
-
-/* Mounts can be copied only by who is in their namespace, so this process visits it for the one call. */
-int mount_bind_open_in(struct context *context, const struct step *step) {
-    uint64_t slot = step->fields[0].number;
-    const char *namespace = step->fields[1].string, *source = step->fields[2].string;
-    if (slot >= BIND_SLOTS || context->slots[slot] >= 0) return errno = EINVAL, fail(context, "slot", source);
-    int own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), other = open(namespace, O_RDONLY | O_CLOEXEC), tree = -1;
-    if (own < 0 || other < 0 || setns(other, CLONE_NEWNS) < 0) {
-        fail(context, "setns", namespace);
-    } else {
-        tree = kernel_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW);
-        if (tree < 0) fail(context, "open_tree", source);
-        if (setns(own, CLONE_NEWNS) < 0) _exit(125); /* nothing may be done in the wrong place */
-    }
-    if (own >= 0) close(own);
-    if (other >= 0) close(other);
-    context->slots[slot] = tree;
-    return tree < 0 ? -1 : 0;
 }
 
 int mount_propagation(struct context *context, const struct step *step) {
@@ -147,60 +101,25 @@ static int configure(int fs, const char *option) {
     return kernel_fsconfig(fs, FSCONFIG_SET_STRING, key, equals + 1, 0);
 }
 
-static int configure_all(struct context *context, int fs, const struct field *options) {
+int configure_all(struct context *context, int fs, const struct field *options) {
     for (size_t i = 0; i < options->length; i++)
         if (configure(fs, options->list[i]) < 0) return fail(context, "fsconfig", options->list[i]);
     return 0;
 }
 
-/* Kernels before 6.5 have no "lowerdir+": there the layers go in one colon-separated string. */
-static int configure_layers(int fs, const struct field *layers) {
-    size_t i = 0;
-    for (; i < layers->length; i++)
-        if (kernel_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", layers->list[i], 0) < 0) break;
-    if (i == layers->length) return 0;
-    if (i > 0 || errno != EINVAL) return -1;
-    char joined[256] = "";
-    for (i = 0; i < layers->length; i++) {
-        size_t used = strlen(joined);
-        if (snprintf(joined + used, sizeof joined - used, "%s%s", i ? ":" : "", layers->list[i]) >=
-            (int)(sizeof joined - used))
-            return errno = ENAMETOOLONG, -1;
-    }
-    return kernel_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", joined, 0);
-}
-
-static int create_mount(struct context *context, int fs, uint64_t attributes, const char *name) {
+int create_mount(struct context *context, int fs, uint64_t attributes, const char *name) {
     if (kernel_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) return fail(context, "fsconfig", name);
     int tree = kernel_fsmount(fs, attributes);
     return tree < 0 ? fail(context, "fsmount", name) : tree;
 }
 
-int mount_root_overlay(struct context *context, const struct step *step) {
-    const char *staging = step->fields[0].string, *upper = step->fields[2].string, *work = step->fields[3].string;
-    int fs = kernel_fsopen("overlay");
-    if (fs < 0) return fail(context, "fsopen", "overlay");
-    int tree = -1, place = -1, result = -1;
-    if (kernel_fsconfig(fs, FSCONFIG_SET_STRING, "source", "overlay", 0) < 0) { fail(context, "fsconfig", "source"); goto out; }
-    if (configure_layers(fs, &step->fields[1]) < 0) { fail(context, "fsconfig", "lowerdir"); goto out; }
-    if (*upper && (kernel_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", upper, 0) < 0 ||
-                   kernel_fsconfig(fs, FSCONFIG_SET_STRING, "workdir", work, 0) < 0)) {
-        fail(context, "fsconfig", upper);
-        goto out;
-    }
-    if (configure_all(context, fs, &step->fields[4]) < 0) goto out;
-    tree = create_mount(context, fs, 0, "overlay");
-    if (tree < 0) goto out;
-    place = open(staging, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (place < 0) { fail(context, "open", staging); goto out; }
-    if (kernel_move_mount(tree, place) < 0) { fail(context, "move_mount", staging); goto out; }
-    context->root = tree;
-    tree = -1;
-    result = 0;
-out:
-    if (tree >= 0) close(tree);
-    if (place >= 0) close(place);
-    close(fs);
+/* The root that the monitor made, where it can be pivoted to. */
+int mount_root_attach(struct context *context, const struct step *step) {
+    const char *staging = step->fields[0].string;
+    int place = open(staging, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (place < 0) return fail(context, "open", staging);
+    int result = kernel_move_mount(context->root, place) < 0 ? fail(context, "move_mount", staging) : 0;
+    close(place);
     return result;
 }
 
@@ -265,21 +184,6 @@ int mount_bind(struct context *context, const struct step *step) {
     close(tree);
     context->slots[slot] = -1;
     return result;
-}
-
-int mount_node(struct context *context, const struct step *step) {
-    const char *path = step->fields[0].string;
-    char buffer[PATH_MAX];
-    const char *name;
-    int parent = open_parent(context->root, path, buffer, &name, 0);
-    if (parent < 0) return fail(context, "openat2", path);
-    mode_t mode = (mode_t)step->fields[1].number;
-    int result = mknodat(parent, name, mode, makedev((unsigned)step->fields[2].number, (unsigned)step->fields[3].number));
-    /* The permissions are the plan's, whatever the umask; the fifth field is the owning group. */
-    if (result == 0) result = fchmodat(parent, name, mode & 07777, 0);
-    if (result == 0) result = fchownat(parent, name, 0, (gid_t)step->fields[4].number, AT_SYMLINK_NOFOLLOW);
-    close(parent);
-    return result < 0 ? fail(context, "mknodat", path) : 0;
 }
 
 int mount_symlink(struct context *context, const struct step *step) {

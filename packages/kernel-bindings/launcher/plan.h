@@ -20,31 +20,42 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
 /* X(code, identifier, name, stage, schema): the whole vocabulary. */
 #define STEP_VOCABULARY(X) \
     X(1, SERVE, "serve", STAGE_MONITOR, "ss") \
-    X(2, STDIO, "stdio", STAGE_MONITOR, "uuuuu") \
+    X(2, STDIO, "stdio", STAGE_MONITOR, "uuuuuu") \
     X(3, LOG, "log", STAGE_MONITOR, "suu") \
     X(8, LOG_FORWARD, "log.forward", STAGE_MONITOR, "uussul") \
     X(9, CGROUP_DEVICES, "cgroup.devices", STAGE_MONITOR, "sb") \
     X(4, DIRECTORY, "directory", STAGE_MONITOR, "su") \
     X(5, WRITE, "write", STAGE_MONITOR, "ss") \
     X(6, PID_NAMESPACE, "pid-namespace.join", STAGE_MONITOR, "s") \
+    X(13, OWNER, "owner", STAGE_MONITOR, "suu") \
+    X(10, USER_NAMESPACE_JOIN, "user-namespace.join", STAGE_MONITOR, "s") \
+    X(11, RLIMIT_RAISE, "rlimit.raise", STAGE_MONITOR, "uuu") \
+    X(12, TIME_NAMESPACE, "time-namespace", STAGE_MONITOR, "s") \
     X(7, CLONE, "clone", STAGE_MONITOR, "u") \
     X(20, NETLINK_HOST, "netlink.host", STAGE_HOST, "b") \
+    X(21, USER_NAMESPACE, "user-namespace", STAGE_HOST, "ssuu") \
+    X(39, BIND_OPEN_IN, "bind.open-in", STAGE_HOST, "uss") \
+    X(40, BIND_OPEN, "bind.open", STAGE_HOST, "usuusu") \
+    X(42, ROOT_OVERLAY, "root.overlay", STAGE_HOST, "lssslus") \
+    X(52, TMPFS_OPEN, "tmpfs.open", STAGE_HOST, "ul") \
+    X(45, NODE, "node", STAGE_HOST, "usuuuuu") \
+    X(22, HAND_OVER, "hand-over", STAGE_HOST, "") \
+    X(61, OOM_SCORE, "oom-score", STAGE_HOST, "su") \
     X(30, CGROUP_ENTER, "cgroup.enter", STAGE_CHILD, "l") \
     X(31, UNSHARE, "unshare", STAGE_CHILD, "u") \
-    X(32, NAMESPACE_JOIN, "namespace.join", STAGE_CHILD, "su") \
+    X(32, NAMESPACES_JOIN, "namespaces.join", STAGE_CHILD, "ln") \
+    X(54, TAKE_OVER, "take-over", STAGE_CHILD, "") \
+    X(55, USER_NAMESPACE_ROOT, "user-namespace.root", STAGE_CHILD, "") \
     X(33, AWAIT_HOST, "await-host", STAGE_CHILD, "") \
     X(34, NETLINK, "netlink", STAGE_CHILD, "b") \
     X(35, SYSCTL, "sysctl", STAGE_CHILD, "ss") \
     X(36, HOSTNAME, "hostname", STAGE_CHILD, "s") \
     X(37, DOMAINNAME, "domainname", STAGE_CHILD, "s") \
     X(38, NETFILTER, "netfilter", STAGE_CHILD, "b") \
-    X(39, BIND_OPEN_IN, "bind.open-in", STAGE_CHILD, "uss") \
-    X(40, BIND_OPEN, "bind.open", STAGE_CHILD, "usuus") \
     X(41, PROPAGATION, "propagation", STAGE_CHILD, "su") \
-    X(42, ROOT_OVERLAY, "root.overlay", STAGE_CHILD, "slssl") \
+    X(53, ROOT_ATTACH, "root.attach", STAGE_CHILD, "s") \
     X(43, MOUNT, "mount", STAGE_CHILD, "sslusu") \
     X(44, BIND, "bind", STAGE_CHILD, "usuuu") \
-    X(45, NODE, "node", STAGE_CHILD, "suuuu") \
     X(46, SYMLINK, "symlink", STAGE_CHILD, "ss") \
     X(47, MASK, "mask", STAGE_CHILD, "s") \
     X(48, READONLY, "readonly", STAGE_CHILD, "s") \
@@ -52,7 +63,6 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(50, TERMINAL, "terminal", STAGE_CHILD, "uuu") \
     X(51, NAME_SERVER, "name-server.listen", STAGE_CHILD, "su") \
     X(60, RLIMIT, "rlimit", STAGE_CHILD, "uuuu") \
-    X(61, OOM_SCORE, "oom-score", STAGE_CHILD, "su") \
     X(62, KEYRING, "keyring", STAGE_CHILD, "s") \
     X(63, NO_NEW_PRIVILEGES, "no-new-privileges", STAGE_CHILD, "") \
     X(64, SECCOMP, "seccomp", STAGE_CHILD, "bu") \

@@ -10,15 +10,18 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "child.h"
 #include "context.h"
 #include "forward.h"
+#include "identity.h"
 #include "kernel.h"
 #include "labels.h"
 #include "landlock.h"
 #include "mounts.h"
 #include "trace.h"
+#include "trees.h"
 
 int fail(struct context *context, const char *call, const char *path) {
     context->failure = (struct failure){.step = context->step, .error = errno};
@@ -90,6 +93,29 @@ static int join_namespace(struct context *context, const char *path, int type) {
     return result;
 }
 
+/* Joins namespaces in their order. All are opened before the first is joined: from within one, others may be out of sight. */
+static int join_namespaces(struct context *context, const struct step *step) {
+    const struct field *paths = &step->fields[0], *types = &step->fields[1];
+    int namespaces[NAMESPACES_MAX], result = 0;
+    size_t opened = 0;
+    if (paths->length != types->length || paths->length > NAMESPACES_MAX) return errno = EINVAL, fail(context, "setns", "paths");
+    for (; opened < paths->length && result == 0; opened++) {
+        namespaces[opened] = open(paths->list[opened], O_RDONLY | O_CLOEXEC);
+        if (namespaces[opened] < 0) result = fail(context, "open", paths->list[opened]);
+    }
+    for (size_t i = 0; i < opened && result == 0; i++)
+        if (setns(namespaces[i], (int)plan_number(types, i)) < 0) result = fail(context, "setns", paths->list[i]);
+    for (size_t i = 0; i < opened; i++)
+        if (namespaces[i] >= 0) close(namespaces[i]);
+    return result;
+}
+
+/* A time namespace for the processes to come, with its clocks' offsets (time_namespaces(7)). */
+static int time_namespace(struct context *context, const struct step *step) {
+    if (unshare(CLONE_NEWTIME) < 0) return fail(context, "unshare", "time");
+    return write_file(context, "/proc/self/timens_offsets", step->fields[0].string, step->fields[0].length);
+}
+
 /* Reads acknowledgements until `expected` came or one is an error, which is reported with its place among them: a batch that
  * is refused as a whole is answered once. */
 static int netlink_acknowledged(struct context *context, int link, size_t expected) {
@@ -147,18 +173,83 @@ static int netlink_host(struct context *context, const struct step *step) {
     return result;
 }
 
+/* Opens the files by which the child will enter its control groups: who opened them is who must be allowed to
+ * (cgroups(7)), and the child may be nobody there. */
+static int open_cgroup_files(struct context *context) {
+    for (uint32_t i = 0; i < context->plan->length; i++) {
+        const struct step *step = &context->plan->steps[i];
+        if (step->entry->op != OP_CGROUP_ENTER) continue;
+        const struct field *files = &step->fields[0];
+        if (files->length > CGROUP_FILES) return errno = EINVAL, fail(context, "open", "control groups");
+        for (size_t at = 0; at < files->length; at++) {
+            int file = open(files->list[at], O_WRONLY | O_CLOEXEC);
+            if (file < 0) return fail(context, "open", files->list[at]);
+            context->cgroup_files[context->cgroup_count++] = file;
+        }
+    }
+    return 0;
+}
+
+static void close_cgroup_files(struct context *context) {
+    while (context->cgroup_count) close(context->cgroup_files[--context->cgroup_count]);
+}
+
+static int enter_cgroups(struct context *context, const struct step *step) {
+    int result = 0;
+    for (size_t i = 0; i < context->cgroup_count && result == 0; i++)
+        if (write(context->cgroup_files[i], "0", 1) != 1) result = fail(context, "write", step->fields[0].list[i]);
+    close_cgroup_files(context);
+    return result;
+}
+
+/* A clone in somebody's user namespace is made by a process that has joined it, and is the monitor's child all the same. */
+static pid_t clone_joined(struct context *context, struct clone_args *arguments) {
+    int told[2];
+    if (pipe2(told, O_CLOEXEC) < 0) return -1;
+    pid_t maker = fork();
+    if (maker == 0) {
+        int32_t answer = -1;
+        arguments->flags |= CLONE_PARENT;
+        arguments->exit_signal = 0; /* the maker's own, which is SIGCHLD */
+        bool joined = (!context->pid_namespace || join_namespace(context, context->pid_namespace, CLONE_NEWPID) == 0) &&
+                      join_namespace(context, context->joined_user_namespace, CLONE_NEWUSER) == 0;
+        if (joined) answer = kernel_clone3(arguments);
+        if (joined && answer == 0) return 0;
+        if (answer < 0) answer = -errno;
+        (void)!write(told[1], &answer, sizeof answer);
+        _exit(0);
+    }
+    int32_t answer = -EAGAIN;
+    close(told[1]);
+    if (maker > 0) {
+        if (read(told[0], &answer, sizeof answer) != sizeof answer) answer = -ECHILD;
+        while (waitpid(maker, NULL, 0) < 0 && errno == EINTR) continue;
+    }
+    close(told[0]);
+    if (answer < 0) return errno = -answer, -1;
+    context->pidfd = kernel_pidfd_open(answer);
+    return answer;
+}
+
+static pid_t clone_process(struct context *context, struct clone_args *arguments) {
+    if (context->joined_user_namespace) return clone_joined(context, arguments);
+    if (context->pid_namespace && join_namespace(context, context->pid_namespace, CLONE_NEWPID) < 0) return -1;
+    arguments->flags |= CLONE_PIDFD;
+    arguments->pidfd = (uint64_t)(uintptr_t)&context->pidfd;
+    return kernel_clone3(arguments);
+}
+
 /* The clone: the new process carries out the child's stage and never returns from here. */
 static int clone_child(struct context *context, const struct step *step) {
     int pair[2];
     context->last_word = mmap(NULL, sizeof *context->last_word, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (context->last_word == MAP_FAILED) return context->last_word = NULL, fail(context, "mmap", "");
+    if (open_cgroup_files(context) < 0) return -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return fail(context, "socketpair", "");
-    struct clone_args arguments = {
-        .flags = step->fields[0].number | CLONE_PIDFD,
-        .pidfd = (uint64_t)(uintptr_t)&context->pidfd,
-        .exit_signal = SIGCHLD,
-    };
-    pid_t child = kernel_clone3(&arguments);
+    struct clone_args arguments = {.flags = step->fields[0].number, .exit_signal = SIGCHLD};
+    if (arguments.flags & CLONE_NEWUSER) identity_raise_limits(context);
+    context->failure = (struct failure){0};
+    pid_t child = clone_process(context, &arguments);
     if (child == 0) {
         close(pair[0]);
         context->sync = pair[1];
@@ -166,13 +257,35 @@ static int clone_child(struct context *context, const struct step *step) {
     }
     int error = errno;
     close(pair[1]);
+    close_cgroup_files(context);
     if (child < 0) {
         close(pair[0]);
-        return errno = error, fail(context, "clone3", "");
+        return context->failure.error ? -1 : (errno = error, fail(context, "clone3", ""));
     }
     context->child = child;
     context->sync = pair[0];
     return 0;
+}
+
+/* The child gets a hard limit that this process may not set in it once it is in a user namespace. */
+static int raise_limit(struct context *context, const struct step *step) {
+    struct rlimit limit;
+    char name[16];
+    int resource = (int)step->fields[0].number;
+    rlim_t wanted = (rlim_t)step->fields[1].number;
+    snprintf(name, sizeof name, "%d", resource);
+    if (getrlimit(resource, &limit) < 0) return fail(context, "getrlimit", name);
+    if (limit.rlim_max >= wanted) return 0;
+    limit.rlim_max = wanted;
+    return setrlimit(resource, &limit) < 0 && !step->fields[2].number ? fail(context, "setrlimit", name) : 0;
+}
+
+static int oom_score(struct context *context, const struct step *step) {
+    const struct field *value = &step->fields[0];
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)context->child);
+    int result = write_file(context, path, value->string, value->length);
+    return step->fields[1].number ? 0 : result;
 }
 
 /* Keeps its own copies: the plan's bytes go once the process runs. */
@@ -211,6 +324,7 @@ int run_monitor_step(struct context *context, const struct step *step) {
         context->stdin_once = fields[2].number;
         context->columns = (uint16_t)fields[3].number;
         context->rows = (uint16_t)fields[4].number;
+        context->stdio_owner = (uid_t)fields[5].number;
         return 0;
     case OP_LOG:
         context->log_path = fields[0].string;
@@ -221,7 +335,11 @@ int run_monitor_step(struct context *context, const struct step *step) {
     case OP_DIRECTORY: return make_directories(context, fields[0].string, (mode_t)fields[1].number);
     case OP_CGROUP_DEVICES: return cgroup_devices(context, step);
     case OP_WRITE: return write_file(context, fields[0].string, fields[1].string, fields[1].length);
-    case OP_PID_NAMESPACE: return join_namespace(context, fields[0].string, CLONE_NEWPID);
+    case OP_OWNER: return chown(fields[0].string, (uid_t)fields[1].number, (gid_t)fields[2].number) < 0 ? fail(context, "chown", fields[0].string) : 0;
+    case OP_PID_NAMESPACE: return context->pid_namespace = fields[0].string, 0;
+    case OP_USER_NAMESPACE_JOIN: return context->joined_user_namespace = fields[0].string, 0;
+    case OP_RLIMIT_RAISE: return raise_limit(context, step);
+    case OP_TIME_NAMESPACE: return time_namespace(context, step);
     case OP_CLONE: return clone_child(context, step);
     case OP_RELABEL: return host_relabel(context, step);
     case OP_SECCOMP_RECORD:
@@ -235,6 +353,14 @@ int run_monitor_step(struct context *context, const struct step *step) {
 int run_host_step(struct context *context, const struct step *step) {
     switch (step->entry->op) {
     case OP_NETLINK_HOST: return netlink_host(context, step);
+    case OP_USER_NAMESPACE: return identity_open(context, step);
+    case OP_BIND_OPEN: return tree_bind_open(context, step);
+    case OP_BIND_OPEN_IN: return tree_bind_open_in(context, step);
+    case OP_ROOT_OVERLAY: return tree_root_overlay(context, step);
+    case OP_TMPFS_OPEN: return tree_tmpfs_open(context, step);
+    case OP_NODE: return tree_node(context, step);
+    case OP_HAND_OVER: return tree_hand_over(context);
+    case OP_OOM_SCORE: return oom_score(context, step);
     case OP_FAIL_HOST: return errno = (int)step->fields[0].number, fail(context, "fault", "host");
     default: return errno = ENOSYS, fail(context, "step", step->entry->name);
     }
@@ -243,25 +369,21 @@ int run_host_step(struct context *context, const struct step *step) {
 int run_child_step(struct context *context, const struct step *step) {
     const struct field *fields = step->fields;
     switch (step->entry->op) {
-    case OP_CGROUP_ENTER:
-        for (size_t i = 0; i < fields[0].length; i++)
-            if (write_file(context, fields[0].list[i], "0", 1) < 0) return -1;
-        return 0;
+    case OP_CGROUP_ENTER: return enter_cgroups(context, step);
     case OP_UNSHARE: return unshare((int)fields[0].number) < 0 ? fail(context, "unshare", "") : 0;
-    case OP_NAMESPACE_JOIN: return join_namespace(context, fields[0].string, (int)fields[1].number);
+    case OP_NAMESPACES_JOIN: return join_namespaces(context, step);
+    case OP_TAKE_OVER: return tree_take_over(context);
+    case OP_USER_NAMESPACE_ROOT: return identity_become_root(context);
     case OP_AWAIT_HOST: return child_await_host(context);
     case OP_NETLINK: return netlink_run(context, NETLINK_ROUTE, &fields[0]);
     case OP_NETFILTER: return netlink_run(context, NETLINK_NETFILTER, &fields[0]);
     case OP_SYSCTL: return write_file(context, fields[0].string, fields[1].string, fields[1].length);
     case OP_HOSTNAME: return sethostname(fields[0].string, fields[0].length) < 0 ? fail(context, "sethostname", fields[0].string) : 0;
     case OP_DOMAINNAME: return setdomainname(fields[0].string, fields[0].length) < 0 ? fail(context, "setdomainname", fields[0].string) : 0;
-    case OP_BIND_OPEN: return mount_bind_open(context, step);
-    case OP_BIND_OPEN_IN: return mount_bind_open_in(context, step);
     case OP_PROPAGATION: return mount_propagation(context, step);
-    case OP_ROOT_OVERLAY: return mount_root_overlay(context, step);
+    case OP_ROOT_ATTACH: return mount_root_attach(context, step);
     case OP_MOUNT: return mount_filesystem(context, step);
     case OP_BIND: return mount_bind(context, step);
-    case OP_NODE: return mount_node(context, step);
     case OP_SYMLINK: return mount_symlink(context, step);
     case OP_MASK: return mount_mask(context, step);
     case OP_READONLY: return mount_readonly(context, step);
@@ -269,7 +391,6 @@ int run_child_step(struct context *context, const struct step *step) {
     case OP_TERMINAL: return child_terminal(context, step);
     case OP_NAME_SERVER: return child_name_server(context, step);
     case OP_RLIMIT: return child_rlimit(context, step);
-    case OP_OOM_SCORE: return child_oom_score(context, step);
     case OP_KEYRING: return child_keyring(context, step);
     case OP_NO_NEW_PRIVILEGES: return child_no_new_privileges(context);
     case OP_SECCOMP: return child_seccomp(context, step);

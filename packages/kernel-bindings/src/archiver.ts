@@ -8,6 +8,8 @@ import { pipeline } from "node:stream/promises";
 export interface ArchivePlace {
   root: number;
   directory: number;
+  /** The /proc/PID/ns/user in which ids are to be read and given; the host's without. */
+  userNamespace?: string | undefined;
   /** The tasks file of a devices control group: what may not be opened there, may not here. */
   devices?: string | undefined;
 }
@@ -67,7 +69,8 @@ export class Archiver {
 
   #spawn(words: readonly string[], place: ArchivePlace): ChildProcess {
     const devices = place.devices ? ["--devices", place.devices] : [];
-    return spawn(this.#program, [...devices, ...words], {
+    const ids = place.userNamespace ? ["--user-namespace", place.userNamespace] : [];
+    return spawn(this.#program, [...devices, ...ids, ...words], {
       stdio: ["pipe", "pipe", "pipe", place.root, place.directory],
       env: {},
     });

@@ -9,6 +9,7 @@ import { bind, mount } from "./mounts.ts";
 import { networks, ports } from "./networks.ts";
 import { cpus, device, deviceRates, restartPolicy, ulimit } from "./resources.ts";
 import { networkShape } from "./shape.ts";
+import { timeOffset } from "./time-offset.ts";
 
 type HostConfig = NonNullable<ContainerCreateRequest["HostConfig"]>;
 
@@ -103,6 +104,8 @@ export function createRequest(
     StorageOpt: keyValues(flags.list("storage-opt")),
     UTSMode: text("uts"),
     UsernsMode: text("userns"),
+    TimeOffset: flags.has("time-offset") ? timeOffset(text("time-offset")) : null,
+    CapAmbient: flags.list("cap-ambient"),
     ShmSize: bytes("shm-size"),
     Sysctls: keyValues(flags.list("sysctl")),
     Runtime: text("runtime"),

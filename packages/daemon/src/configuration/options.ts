@@ -48,6 +48,14 @@ const table = {
     key: "storage-opts",
     text: "size=BYTES: the most each container writes, by default; quota-driver=project|btrfs|ext4 (repeatable)",
   },
+  "userns-remap": {
+    kind: "text",
+    text: "user namespaces of containers that ask for nothing: auto (a range of ids for each; the default), host, or USER[:GROUP] (the subordinate ids of one, for all)",
+  },
+  "userns-pool": {
+    kind: "text",
+    text: "ids for auto: FIRST:COUNT, or whose in /etc/subuid and /etc/subgid (default: tsd's or containers', else from 1879048192 on)",
+  },
   mtu: { kind: "number", text: "MTU of the default network (default 1500)" },
   iptables: { kind: "switch", text: "write firewall rules (default true)" },
   icc: {

@@ -47,6 +47,7 @@ export interface Settings {
   bridge: { name: string; address: string; prefixLength: number };
   cgroupParent: string;
   storage: StorageSettings;
+  userNamespaces: { remap: string; pool: string };
   mtu: number;
   iptables: boolean;
   /** Whether containers of one network reach each other, where the network does not say. */
@@ -174,6 +175,7 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     bridge: { name: bridge, ...parseCidr(given.bip ?? "172.30.0.1/16") },
     cgroupParent: given["cgroup-parent"] ?? "/tsd",
     storage: parseStorageOptions(given["storage-opt"] ?? []),
+    userNamespaces: { remap: given["userns-remap"] ?? "auto", pool: given["userns-pool"] ?? "" },
     mtu,
     iptables: given.iptables ?? true,
     icc: given.icc ?? true,

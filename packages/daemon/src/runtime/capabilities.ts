@@ -30,6 +30,22 @@ function normalise(field: string, names: readonly string[]): (CapabilityName | "
   });
 }
 
+/** Those that a process keeps over execve whoever it is: some of what the container has. */
+export function ambientCapabilities(
+  names: readonly string[],
+  granted: readonly CapabilityName[],
+): CapabilityName[] {
+  return normalise("CapAmbient", names).flatMap((name) => {
+    if (name === "ALL") return [...granted];
+    if (!granted.includes(name))
+      throw new SpecificationError(
+        "invalid",
+        `invalid CapAmbient: "CAP_${name}" is none that the container has`,
+      );
+    return [name];
+  });
+}
+
 /** The set for a container; `available` is what this process can hand on. Asking by name for one that the host lacks
  * is an error; ALL means all that there are. */
 export function containerCapabilities(

@@ -37,6 +37,7 @@ function deviceAt(path: string, target: string): DeviceSpec | undefined {
   const device = status.rdev;
   return {
     path: target,
+    source: path,
     type,
     major: (device >>> 8) & 0xfff,
     minor: (device & 0xff) | ((device >>> 12) & 0xfff00),

@@ -51,7 +51,15 @@ const spec: ContainerSpec = {
   exitRecord: "/run/x/exit",
   log: { path: "/data/log", maximumSize: 0, maximumFiles: 1 },
   streams: { terminal: false, openStdin: true, stdinOnce: true, columns: 0, rows: 0 },
-  namespaces: { pid: own, ipc: own, uts: own, network: own, cgroup: own },
+  namespaces: {
+    user: { kind: "host" },
+    pid: own,
+    ipc: own,
+    uts: own,
+    network: own,
+    cgroup: own,
+    time: undefined,
+  },
   hostname: "box",
   domainname: "",
   cgroups,
@@ -83,8 +91,7 @@ const spec: ContainerSpec = {
   root: {
     staging: "/run/rootfs",
     layers: ["/l/1", "/l/0"],
-    upper: "/data/diff",
-    work: "/data/work",
+    base: "/data",
     readOnly: true,
   },
   files: [{ source: "/data/hosts", target: "/etc/hosts" }],
@@ -125,8 +132,9 @@ describe("a container's plan", () => {
 
   it("takes bind sources before the tree becomes private, and masks before it pivots", () => {
     const order = ops(plan);
-    expect(order.indexOf("bind.open")).toBeLessThan(order.indexOf("propagation"));
-    expect(order.indexOf("propagation")).toBeLessThan(order.indexOf("root.overlay"));
+    expect(order.indexOf("bind.open")).toBeLessThan(order.indexOf("hand-over"));
+    expect(order.indexOf("hand-over")).toBeLessThan(order.indexOf("take-over"));
+    expect(order.indexOf("propagation")).toBeLessThan(order.indexOf("root.attach"));
     expect(order.lastIndexOf("mask")).toBeLessThan(order.indexOf("pivot"));
     expect(find(plan, "pivot").attributes).toBe(1);
   });
@@ -152,7 +160,7 @@ describe("a container's plan", () => {
     const order = plan.map(({ op }) => op);
     const at = (op: Op): number => order.indexOf(op);
     expect(at("relabel")).toBeLessThan(at("clone"));
-    expect(at("label")).toBeLessThan(at("root.overlay"));
+    expect(at("label")).toBeLessThan(at("root.attach"));
     expect(plan.filter(({ op }) => op === "label")).toEqual([
       { op: "label", attributes: ["exec"], value: labels.selinux },
       { op: "label", attributes: ["apparmor/exec", "exec"], value: "exec tsd-default" },
@@ -166,10 +174,17 @@ describe("a container's plan", () => {
     expect(at("seccomp.trace")).toBe(at("seccomp") + 1);
     expect(at("seccomp.record")).toBeLessThan(at("clone"));
     const exec = execPlan({
-      ...{ id: "e", socket: "/s", exitRecord: "/e", streams: spec.streams, pid: 7 },
+      ...{
+        id: "e",
+        socket: "/s",
+        exitRecord: "/e",
+        streams: spec.streams,
+        pid: 7,
+        namespaces: spec.namespaces,
+      },
       ...{ cgroups, cgroup: "/tsd/c", process: own },
     }).map(({ op }) => op);
-    expect(exec.indexOf("label")).toBeLessThan(exec.indexOf("namespace.join"));
+    expect(exec.indexOf("label")).toBeLessThan(exec.indexOf("namespaces.join"));
   });
 
   it("sets the network up by messages for both sides", () => {
@@ -210,6 +225,42 @@ describe("a container's plan", () => {
     expect(ops(joined).indexOf("pid-namespace.join")).toBeLessThan(ops(joined).indexOf("clone"));
   });
 
+  it("in a user namespace of its own opens trees for it on the host, and becomes its root before it touches them", () => {
+    const range = [{ container: 0, host: 700_000, size: 65_536 }];
+    const user = { kind: "private", maps: { uids: range, gids: range } } as const;
+    const limited = { ...process, rlimits: [{ resource: 7, soft: 10n, hard: 20n, tolerated: false }] };
+    const apart = containerPlan({ ...spec, process: limited, namespaces: { ...spec.namespaces, user } });
+    const order = ops(apart);
+    expect(Number(find(apart, "clone").flags) & 0x10000000).not.toBe(0);
+    expect(find(apart, "user-namespace")).toEqual({
+      op: "user-namespace",
+      uidMap: "0 700000 65536\n",
+      gidMap: "0 700000 65536\n",
+      rootUid: 700_000,
+      rootGid: 700_000,
+    });
+    expect(find(apart, "stdio").owner).toBe(701_000);
+    expect(find(apart, "node")).toMatchObject({ path: "/null", uid: 700_000, gid: 700_000 });
+    expect(find(apart, "bind.open").idmapped && find(apart, "root.overlay").idmapped).toBe(true);
+    expect(order.indexOf("rlimit.raise")).toBeLessThan(order.indexOf("clone"));
+    expect(order.indexOf("user-namespace")).toBeLessThan(order.indexOf("bind.open"));
+    expect(order.indexOf("root.attach")).toBeLessThan(order.indexOf("user-namespace.root"));
+    expect(order.indexOf("user-namespace.root")).toBeLessThan(order.indexOf("mount"));
+    expect(ops(plan)).not.toContain("user-namespace.root");
+    expect(find(plan, "root.overlay").idmapped).toBe(false);
+    const stranger = { ...process, user: { uid: 100_000, gid: 0, groups: [] } };
+    expect(() =>
+      containerPlan({ ...spec, process: stranger, namespaces: { ...spec.namespaces, user } }),
+    ).toThrow("user 100000 is none of the container's user namespace");
+  });
+
+  it("has clocks that are ahead only by a namespace of its own", () => {
+    const time = { monotonic: 5, boottime: 7 };
+    const ahead = containerPlan({ ...spec, namespaces: { ...spec.namespaces, time } });
+    expect(find(ahead, "time-namespace").offsets).toBe("monotonic 5 0\nboottime 7 0\n");
+    expect(ops(ahead).indexOf("time-namespace")).toBeLessThan(ops(ahead).indexOf("clone"));
+  });
+
   it("puts the init in front of the command", () => {
     const plan = containerPlan({ ...spec, init: "/lib/init" });
     expect(find(plan, "execute").arguments).toEqual(["/sbin/docker-init", "--", "sh", "-c", "true"]);
@@ -224,12 +275,12 @@ describe("an exec's plan", () => {
       exitRecord: "/e",
       streams: spec.streams,
       pid: 9,
+      namespaces: { user: { kind: "host" }, time: undefined },
       cgroups,
       cgroup: "/tsd/c",
       process,
     });
-    const joins = plan.flatMap((step) => (step.op === "namespace.join" ? [step.path] : []));
-    expect(joins.at(-1)).toBe("/proc/9/ns/mnt");
+    expect(find(plan, "namespaces.join").paths.at(-1)).toBe("/proc/9/ns/mnt");
     expect(find(plan, "clone").flags).toBe(0);
     expect(ops(plan)).not.toContain("mount");
   });

@@ -18,9 +18,10 @@ import {
   removeCgroup,
 } from "@tsd/kernel-bindings";
 import { SecurityModules } from "./modules.ts";
-import { rootPlan } from "./plan.ts";
+import { probePlan, rootPlan } from "./plan.ts";
 import { SeccompCompiler } from "./seccomp/profile.ts";
 import type { RootedSpec } from "./spec.ts";
+import type { IdMaps } from "./user-namespace.ts";
 
 /** Where a container's traces are, all named after its id. */
 export interface ContainerPlaces {
@@ -102,7 +103,19 @@ export class Runtime {
 
   /** Shows the root of a container that does not run, until it is closed; gone with this daemon at the latest. */
   async holdRoot(spec: RootedSpec): Promise<{ pid: number; close: () => Promise<void> }> {
-    const { monitor } = this.launch(rootPlan(spec), []);
+    return this.#hold(rootPlan(spec));
+  }
+
+  /** Throws with the reason when no root can be made in a user namespace here: what is wanted is an empty directory. */
+  async probeUserNamespaces(base: string, layer: string, maps: IdMaps): Promise<void> {
+    for (const name of ["diff", "work"]) mkdirSync(join(base, name), { recursive: true });
+    const root = { staging: this.staging, layers: [layer], base, readOnly: false };
+    const { close } = await this.#hold(probePlan({ root, files: [], mounts: [], init: undefined }, maps));
+    await close();
+  }
+
+  async #hold(plan: Plan): Promise<{ pid: number; close: () => Promise<void> }> {
+    const { monitor } = this.launch(plan, []);
     const { pid } = await monitor.started;
     const close = async (): Promise<void> => {
       monitor.signal(9);

@@ -10,16 +10,26 @@ import type {
   Subtree,
 } from "@tsd/kernel-bindings";
 import type { Shape, Shaper } from "./network/shape.ts";
+import type { UserNamespaceChoice } from "./user-namespace.ts";
 
 /** A namespace of its own, the host's, or that of the process whose /proc/<pid>/ns/<kind> is `path`. */
 export type NamespaceChoice = { kind: "private" } | { kind: "host" } | { kind: "join"; path: string };
 
+/** Seconds that a container's clocks are ahead of the host's (time_namespaces(7)). */
+export interface TimeOffsets {
+  monotonic: number;
+  boottime: number;
+}
+
 export interface NamespaceChoices {
+  user: UserNamespaceChoice;
   pid: NamespaceChoice;
   ipc: NamespaceChoice;
   uts: NamespaceChoice;
   network: NamespaceChoice;
   cgroup: NamespaceChoice;
+  /** Undefined: the host's. */
+  time: TimeOffsets | undefined;
 }
 
 /** A mount that the user asked for; `source` is a path of the host's. */
@@ -75,6 +85,8 @@ export interface InterfaceSpec {
 
 export interface DeviceSpec {
   path: string;
+  /** Where it is on the host; "" for those that every container has. */
+  source: string;
   /** "c" or "b". */
   type: "c" | "b";
   major: number;
@@ -160,7 +172,8 @@ export interface ContainerSpec {
   /** The name server that user-defined networks have. It listens on this port; unless that is 53 itself, nf_tables rules lead
    * port 53 there. */
   nameServer: { port: number } | undefined;
-  root: { staging: string; layers: readonly string[]; upper: string; work: string; readOnly: boolean };
+  /** `base` is the directory with what the container writes. */
+  root: { staging: string; layers: readonly string[]; base: string; readOnly: boolean };
   /** Files of the engine's that appear in /etc, by their targets. */
   files: readonly { source: string; target: string }[];
   /** Files that show the container its own limits in place of the host's, read-only. */
@@ -194,6 +207,8 @@ export interface ExecSpec {
   streams: StreamsSpec;
   /** The container's process 1, as the host numbers it. */
   pid: number;
+  /** Its user and time namespaces; the others are joined in any case. */
+  namespaces: Pick<NamespaceChoices, "user" | "time">;
   cgroups: Cgroups;
   cgroup: string;
   /** The step by which it enters the control groups, where that is not the group's own. */

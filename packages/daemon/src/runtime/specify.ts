@@ -1,8 +1,9 @@
 // From a container's configuration, and what the engine decided for it, to the specification its plan is made from.
+import { existsSync } from "node:fs";
 import type { BlockThrottle, CgroupLimits, Step } from "@tsd/kernel-bindings";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, RLIM_INFINITY, rlimits } from "@tsd/kernel-bindings";
 import type { ContainerConfig, ExecCreate, HostConfig } from "../api/schemas/container-create.ts";
-import { containerCapabilities } from "./capabilities.ts";
+import { ambientCapabilities, containerCapabilities } from "./capabilities.ts";
 import { requestedEdits } from "./cdi.ts";
 import { blockDevice, defaultDeviceRules, hostDevices, requestedDevices } from "./devices.ts";
 import { SpecificationError } from "./errors.ts";
@@ -13,6 +14,7 @@ import { parseSecurityOptions } from "./security.ts";
 import type {
   CapabilitySets,
   ContainerSpec,
+  DeviceSpec,
   ExecSpec,
   InterfaceSpec,
   LogForwardSpec,
@@ -22,6 +24,7 @@ import type {
   RlimitSpec,
 } from "./spec.ts";
 import type { ResolvedUser } from "./user.ts";
+import { checkUser, hostGroup, hostUser, lastGroup } from "./user-namespace.ts";
 
 /** A container as the engine hands it over. */
 export interface ContainerInput {
@@ -79,6 +82,8 @@ export function processEnvironment(
     ? merged
     : [...merged, `HOME=${facts.home || "/"}`];
 }
+
+type BindSpec = Extract<MountSpec, { type: "bind" }>;
 
 const positive = (value: number): number | undefined => (value > 0 ? value : undefined);
 
@@ -152,6 +157,7 @@ function capabilitySets(host: {
   Privileged: boolean;
   CapAdd: readonly string[] | null;
   CapDrop: readonly string[] | null;
+  CapAmbient?: readonly string[] | null | undefined;
 }): CapabilitySets {
   // An init ends its system by reboot(2), which in a PID namespace ends only that.
   const own = host.Type === "system" ? ["SYS_BOOT"] : [];
@@ -160,7 +166,8 @@ function capabilitySets(host: {
     add: [...own, ...(host.CapAdd ?? [])],
     drop: host.CapDrop ?? [],
   });
-  return { bounding: granted, effective: granted, permitted: granted, inheritable: [], ambient: [] };
+  const ambient = ambientCapabilities(host.CapAmbient ?? [], granted);
+  return { bounding: granted, effective: granted, permitted: granted, inheritable: ambient, ambient };
 }
 
 /** Everything about the process of a container, or of an exec with its own user, environment and so on. */
@@ -216,24 +223,44 @@ function withSystemMounts(mounts: readonly MountSpec[]): MountSpec[] {
   return [...own, ...mounts];
 }
 
-/** label=nested: the container sees SELinux, and may label its volumes as far as the policy lets it. */
-const selinuxFilesystem: MountSpec = {
+/** Everybody may use low ports and ping: a container's network is its own. */
+const defaultSysctls = ({ network, user }: NamespaceChoices): Record<string, string> =>
+  network.kind === "private"
+    ? {
+        "net.ipv4.ip_unprivileged_port_start": "0",
+        "net.ipv4.ping_group_range": `0 ${lastGroup(user)}`,
+      }
+    : {};
+
+const inDev = ({ path }: DeviceSpec): boolean => path.startsWith("/dev/");
+
+const hostMount = (source: string, target: string): BindSpec => ({
   type: "bind",
-  source: "/sys/fs/selinux",
+  source,
   namespace: "",
-  target: "/sys/fs/selinux",
+  target,
   readOnly: false,
   readOnlyRecursive: false,
   confined: false,
   subpath: "",
   recursive: false,
   propagation: "private",
-};
+});
 
-const defaultSysctls: Readonly<Record<string, string>> = {
-  "net.ipv4.ip_unprivileged_port_start": "0",
-  "net.ipv4.ping_group_range": "0 2147483647",
-};
+/** File systems of namespaces that belong to another user namespace can't be mounted in one of the container's own: there it gets
+ * the host's. */
+function foreignFilesystems(namespaces: NamespaceChoices, privileged: boolean): MountSpec[] {
+  if (namespaces.user.kind === "host") return [];
+  const readOnly = !privileged;
+  const view = (kind: "pid" | "network" | "cgroup" | "ipc", target: string, more: Partial<BindSpec> = {}) =>
+    namespaces[kind].kind === "host" ? [{ ...hostMount(target, target), recursive: true, ...more }] : [];
+  return [
+    ...view("pid", "/proc"),
+    ...view("network", "/sys", { readOnly, readOnlyRecursive: readOnly }),
+    ...view("cgroup", "/sys/fs/cgroup", { readOnly, readOnlyRecursive: readOnly }),
+    ...(existsSync("/dev/mqueue") ? view("ipc", "/dev/mqueue") : []),
+  ];
+}
 
 export function specifyContainer(runtime: Runtime, input: ContainerInput): ContainerSpec {
   const { config, hostConfig: host, places } = input;
@@ -241,8 +268,19 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
   const asked = requestedDevices(host.Devices);
   const named = requestedEdits(host.DeviceRequests ?? [], runtime.settings.cdiDirectories);
   const hostname = config.Hostname;
-  const nested = security.labels.includes("nested") && input.labels.mount ? [selinuxFilesystem] : [];
-  const mounts = [...input.mounts, ...named.mounts, ...nested];
+  const devices = [...(host.Privileged ? hostDevices() : asked.devices), ...named.devices];
+  const { user } = input.namespaces;
+  checkUser(user, input.user);
+  const mounts = [
+    ...input.mounts,
+    ...named.mounts,
+    // label=nested: it sees SELinux, and may label its volumes as far as the policy lets it.
+    ...(security.labels.includes("nested") && input.labels.mount
+      ? [hostMount("/sys/fs/selinux", "/sys/fs/selinux")]
+      : []),
+    ...devices.filter((device) => !inDev(device)).map(({ source, path }) => hostMount(source, path)),
+    ...foreignFilesystems(input.namespaces, host.Privileged),
+  ];
   return {
     id: input.id,
     socket: places.socket,
@@ -265,14 +303,16 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
     deviceRules: host.Privileged
       ? "all"
       : [...defaultDeviceRules, ...asked.rules, ...named.rules, ...(host.DeviceCgroupRules ?? [])],
-    subtree: host.Type === "system" ? runtime.cgroups.subtree(places.cgroup) : undefined,
+    subtree:
+      host.Type === "system"
+        ? runtime.cgroups.subtree(places.cgroup, { uid: hostUser(user, 0), gid: hostGroup(user, 0) })
+        : undefined,
     interfaces: input.interfaces,
     nameServer: input.nameServer,
     root: {
       staging: runtime.staging,
       layers: input.layers,
-      upper: `${input.layer}/diff`,
-      work: `${input.layer}/work`,
+      base: input.layer,
       readOnly: host.ReadonlyRootfs,
     },
     files: input.files,
@@ -281,12 +321,12 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
     relabel: input.relabel,
     trace: input.trace,
     mounts: host.Type === "system" ? withSystemMounts(mounts) : mounts,
-    devices: [...(host.Privileged ? hostDevices() : asked.devices), ...named.devices],
+    devices: devices.filter(inDev),
     shmSize: host.ShmSize,
     privileged: host.Privileged,
     maskedPaths: security.unconfinedPaths ? [] : (host.MaskedPaths ?? []),
     readonlyPaths: security.unconfinedPaths ? [] : (host.ReadonlyPaths ?? []),
-    sysctls: { ...(input.namespaces.network.kind === "private" ? defaultSysctls : {}), ...host.Sysctls },
+    sysctls: { ...defaultSysctls(input.namespaces), ...host.Sysctls },
     init: host.Init ? runtime.settings.initPath : undefined,
     process: processSpec(runtime, host, {
       arguments: input.command,
@@ -309,6 +349,7 @@ export interface ExecInput {
   id: string;
   request: ExecCreate;
   pid: number;
+  namespaces: ExecSpec["namespaces"];
   config: ContainerConfig;
   hostConfig: HostConfig;
   places: ContainerPlaces;
@@ -320,6 +361,7 @@ export interface ExecInput {
 
 export function specifyExec(runtime: Runtime, input: ExecInput): ExecSpec {
   const { request, config, hostConfig: host } = input;
+  checkUser(input.namespaces.user, input.user);
   const [rows = 0, columns = 0] = request.ConsoleSize ?? [];
   return {
     id: input.id,
@@ -327,9 +369,13 @@ export function specifyExec(runtime: Runtime, input: ExecInput): ExecSpec {
     exitRecord: input.exitRecord,
     streams: { terminal: request.Tty, openStdin: request.AttachStdin, stdinOnce: true, rows, columns },
     pid: input.pid,
+    namespaces: input.namespaces,
     cgroups: runtime.cgroups,
     cgroup: input.places.cgroup,
-    enter: host.Type === "system" ? runtime.cgroups.subtree(input.places.cgroup)?.join(input.pid) : undefined,
+    enter:
+      host.Type === "system"
+        ? runtime.cgroups.subtree(input.places.cgroup, { uid: 0, gid: 0 })?.join(input.pid)
+        : undefined,
     process: processSpec(runtime, host, {
       arguments: request.Cmd ?? [],
       environment: processEnvironment(mergeEnvironment(config.Env ?? [], request.Env ?? []), {

@@ -1,18 +1,21 @@
 /* tsd-archive: packs and unpacks trees for the daemon, locked into the root that is its descriptor 3 before it looks at
  * anything in it. Descriptor 4 is the directory of that root where the work is.
  *
- *   tsd-archive [--devices FILE] pack BASE NAME      a tar of BASE there, called NAME, to standard output
+ *   tsd-archive [CONTAINER] pack BASE NAME           a tar of BASE there, called NAME, to standard output
  *   tsd-archive pack-contents                        a tar of all that is there
  *   tsd-archive pack-layer                           a tar of an overlay's upper directory, as an image's layer
  *   tsd-archive list-layer                           what is in an overlay's upper directory (tree.h)
- *   tsd-archive [--devices FILE] [--owner UID:GID] [--mode OCTAL] [--same-kind] [--top] unpack PATH   (PATH is what
+ *   tsd-archive [CONTAINER] [--owner UID:GID] [--mode OCTAL] [--same-kind] [--top] unpack PATH   (PATH is what
  *                                                    messages say)
  *   tsd-archive [--maximum BYTES] unpack-layer       a layer's tar from standard input; says what is opaque
  *   tsd-archive copy                                 a copy of what is there (outside the root, here) into the root
  *
- * FILE is the tasks file of a devices control group to join: what the container may not open, this may not either. */
+ * CONTAINER is what a running container has: --devices FILE, the tasks file of a devices control group to join (what the
+ * container may not open, this may not either), and --user-namespace FILE, in which ids are read and given. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -39,6 +42,14 @@ static void join_devices(const char *path) {
     close(file);
 }
 
+/* Becomes root of a container's user namespace: outside it is nobody. */
+static void join_user_namespace(const char *path) {
+    int namespace = open(path, O_RDONLY | O_CLOEXEC);
+    if (namespace < 0 || setns(namespace, CLONE_NEWUSER) < 0) give_up("%s: %s", path, strerror(errno));
+    close(namespace);
+    if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) give_up("setresuid: %s", strerror(errno));
+}
+
 static const char *next(int count, char **arguments, int *index) {
     if (++*index >= count) give_up("missing argument after %s", arguments[*index - 1]);
     return arguments[*index];
@@ -47,9 +58,10 @@ static const char *next(int count, char **arguments, int *index) {
 int main(int count, char **arguments) {
     struct unpack_options unpacking = {.place = PLACE, .path = "/"};
     struct pack_options packing = {.place = PLACE};
-    const char *devices = NULL, *mode = NULL, *call = "";
+    const char *devices = NULL, *user_namespace = NULL, *mode = NULL, *call = "";
     for (int i = 1; i < count && !mode; i++) {
         if (strcmp(arguments[i], "--devices") == 0) devices = next(count, arguments, &i);
+        else if (strcmp(arguments[i], "--user-namespace") == 0) user_namespace = next(count, arguments, &i);
         else if (strcmp(arguments[i], "--same-kind") == 0) unpacking.same_kind = true;
         else if (strcmp(arguments[i], "--top") == 0) unpacking.top = true;
         else if (strcmp(arguments[i], "--mode") == 0) {
@@ -74,6 +86,7 @@ int main(int count, char **arguments) {
     bool listing = strcmp(mode, "list-layer") == 0;
     signal(SIGPIPE, SIG_DFL);
     if (devices) join_devices(devices);
+    if (user_namespace) join_user_namespace(user_namespace);
     if (confine(ROOT, packing.layer || listing, &call) < 0) give_up("%s: %s", call, strerror(errno));
     if (listing) list(PLACE);
     else if (strcmp(mode, "copy") == 0) copy(PLACE);

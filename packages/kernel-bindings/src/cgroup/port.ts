@@ -57,8 +57,8 @@ export interface Cgroups {
   create(group: string, limits: CgroupLimits, devices: readonly DeviceRule[] | "all"): Step[];
   enter(group: string): Step;
   /** A subtree of version 2 that a system container may manage itself: it can't reach its own limits from there. Undefined
-   * where the host has no such hierarchy. */
-  subtree(group: string): Subtree | undefined;
+   * where the host has no such hierarchy. `owner` is the system's root, as the host numbers ids. */
+  subtree(group: string, owner: { uid: number; gid: number }): Subtree | undefined;
   /** What the container sees at /sys/fs/cgroup: one directory and link set for version 1, one file system for 2. */
   readonly controllers: readonly { name: string; mountPoint: string }[];
   /** Every directory of the group, for release. */

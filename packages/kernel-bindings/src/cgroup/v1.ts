@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Step } from "../plan/vocabulary.ts";
 import { writeLimit } from "./changes.ts";
+import { delegated } from "./delegation.ts";
 import { descendants, keyedNumbers, numbersIn, readIfThere, subdirectories } from "./files.ts";
 import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
 import { type CgroupStatistics, type CgroupUsage, statisticsV1, usageV1 } from "./statistics.ts";
@@ -104,7 +105,7 @@ export class CgroupsV1 implements Cgroups {
     return this.controllers.map(({ mountPoint }) => join(mountPoint, group));
   }
 
-  subtree(group: string): Subtree | undefined {
+  subtree(group: string, owner: { uid: number; gid: number }): Subtree | undefined {
     if (this.#unified === undefined) return undefined;
     const directory = join(this.#unified, group);
     const enter: Step = {
@@ -112,7 +113,7 @@ export class CgroupsV1 implements Cgroups {
       files: [...this.#tasks(group), join(directory, "cgroup.procs")],
     };
     return {
-      create: [{ op: "directory", path: directory, mode: 0o755 }],
+      create: [{ op: "directory", path: directory, mode: 0o755 }, ...delegated(directory, owner)],
       enter,
       join: () => enter, // without controllers there may be processes beside groups
     };

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { KernelError } from "../errors.ts";
 import type { Step } from "../plan/vocabulary.ts";
 import { writeLimit } from "./changes.ts";
+import { delegated } from "./delegation.ts";
 import { deviceProgram } from "./device-program.ts";
 import { descendants, keyedNumbers, numbersIn, readIfThere, subdirectories } from "./files.ts";
 import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
@@ -31,13 +32,14 @@ export class CgroupsV2 implements Cgroups {
     return [join(this.#root, group)];
   }
 
-  subtree(group: string): Subtree {
+  subtree(group: string, owner: { uid: number; gid: number }): Subtree {
     const own = join(this.#root, group);
     const directory = join(own, "system");
     return {
       create: [
         { op: "directory", path: directory, mode: 0o755 },
         { op: "write", path: join(own, "cgroup.subtree_control"), value: this.#wanted() },
+        ...delegated(directory, owner),
       ],
       enter: { op: "cgroup.enter", files: [join(directory, "cgroup.procs")] },
       // A group with controllers for those below it takes no processes: the first one's own group does.

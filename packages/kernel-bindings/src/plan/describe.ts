@@ -19,6 +19,7 @@ const attributes = (flags: number): string =>
   ["read-only", "nosuid", "nodev", "noexec"].filter((_, bit) => flags & (1 << bit)).join(", ");
 const names = (mask: number | bigint): string => capabilitiesIn(BigInt(mask)).join(" ") || "none";
 const count = (messages: Uint8Array): number => parseMessages(Buffer.from(messages)).length;
+const mapping = (map: string): string => map.trim().split("\n").join(", ") || "none";
 const list = (items: readonly (string | number)[]): string => items.join(" ") || "none";
 
 const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } = {
@@ -31,12 +32,24 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   write: (step) => `write ${JSON.stringify(step.value)} to ${step.path}`,
   "cgroup.devices": (step) =>
     `put a device program of ${step.program.length / 8} instructions on ${step.directory}`,
+  owner: (step) => `give ${step.path} to user ${step.uid}, group ${step.gid}`,
+  "user-namespace.join": (step) => `join user namespace ${step.path}`,
+  "rlimit.raise": (step) => `let resource limit ${step.resource} be as high as ${step.hard}`,
+  "time-namespace": (step) =>
+    `make a time namespace with offsets ${step.offsets.trim().replaceAll("\n", ", ")}`,
   "pid-namespace.join": (step) => `join PID namespace ${step.path}`,
   clone: (step) => `clone the process; new namespaces: ${namespaces(Number(step.flags))}`,
   "netlink.host": (step) => `send ${count(step.messages)} rtnetlink messages on the host`,
+  "user-namespace": (step) =>
+    step.uidMap
+      ? `map users ${mapping(step.uidMap)} and groups ${mapping(step.gidMap)} (in the container, on the host, how many)`
+      : `map ids as the joined user namespace does; its root is user ${step.rootUid} of the host`,
+  "hand-over": () => "give the root and the mounts to the child",
   "cgroup.enter": (step) => `enter control groups by ${list(step.files)}`,
   unshare: (step) => `unshare namespaces: ${namespaces(Number(step.flags))}`,
-  "namespace.join": (step) => `join namespace ${step.path}`,
+  "namespaces.join": (step) => `join namespaces ${list(step.paths)}`,
+  "take-over": () => "take the root and the mounts",
+  "user-namespace.root": () => "become root of the user namespace",
   "await-host": () => "wait for the host's steps",
   netlink: (step) => `send ${count(step.messages)} rtnetlink messages in the container`,
   netfilter: (step) => `send ${count(step.messages)} nf_tables messages in the container`,
@@ -45,15 +58,17 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   domainname: (step) => `set the domain name ${step.name}`,
   "bind.open-in": (step) => `take ${step.source} of mount namespace ${step.namespace} (slot ${step.slot})`,
   "bind.open": (step) =>
-    `take ${step.recursive ? "the tree" : "the mount"} ${step.source}${step.subpath ? `, of it ${step.subpath},` : ""}${step.confined ? ", following no links," : ""} (slot ${step.slot})`,
+    `take ${step.recursive ? "the tree" : "the mount"} ${step.source}${step.subpath ? `, of it ${step.subpath},` : ""}${step.confined ? ", following no links," : ""}${step.idmapped ? " with its ids mapped" : ""} (slot ${step.slot})`,
   propagation: (step) => `set mount propagation 0x${Number(step.flags).toString(16)} on ${step.path}`,
   "root.overlay": (step) =>
-    `make the root: overlay of ${step.lower.length} layers, upper ${step.upper || "none"}`,
+    `make the root: overlay of ${step.lower.length} layers, upper ${step.base ? `${step.base}/${step.upper}` : "none"}${step.idmapped ? ", ids mapped" : ""}`,
+  "root.attach": (step) => `attach the root at ${step.staging}`,
+  "tmpfs.open": (step) => `make a tmpfs (${list(step.options)}; slot ${step.slot})`,
   mount: (step) =>
     `mount ${step.type} at ${step.target} (${[attributes(Number(step.attributes)), ...step.options].filter(Boolean).join(", ")})`,
   bind: (step) =>
     `bind slot ${step.slot} at ${step.target} (${attributes(Number(step.attributes)) || "read-write"})`,
-  node: (step) => `make device ${step.path} ${step.major}:${step.minor}`,
+  node: (step) => `make device ${step.path} ${step.major}:${step.minor} in slot ${step.slot}`,
   symlink: (step) => `link ${step.path} → ${step.target}`,
   mask: (step) => `hide ${step.path}`,
   readonly: (step) => `make ${step.path} read-only`,

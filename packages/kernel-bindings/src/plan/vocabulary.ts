@@ -24,11 +24,19 @@ interface Entry {
 export const vocabulary = {
   /** Where the monitor listens for the daemon, and where it writes the exit status. */
   serve: { code: 1, stage: "monitor", fields: { socket: "string", exit: "string" } },
-  /** The streams: a terminal or pipes; whether stdin is open, and closes with its first client. */
+  /** The streams: a terminal or pipes; whether stdin is open, and closes with its first client; whose pipes are, as the host
+   * numbers users. */
   stdio: {
     code: 2,
     stage: "monitor",
-    fields: { terminal: "flag", openStdin: "flag", stdinOnce: "flag", columns: "number", rows: "number" },
+    fields: {
+      terminal: "flag",
+      openStdin: "flag",
+      stdinOnce: "flag",
+      columns: "number",
+      rows: "number",
+      owner: "number",
+    },
   },
   /** The json-file log; maximumSize in bytes, 0 for no limit; maximumFiles counts the present one. */
   log: {
@@ -55,15 +63,93 @@ export const vocabulary = {
   write: { code: 5, stage: "monitor", fields: { path: "string", value: "string" } },
   /** Puts a BPF program of device rules on a group of version 2; it goes with the group. */
   "cgroup.devices": { code: 9, stage: "monitor", fields: { directory: "string", program: "bytes" } },
+  /** Gives a file of the host's to somebody, as the host numbers users and groups. */
+  owner: { code: 13, stage: "monitor", fields: { path: "string", uid: "number", gid: "number" } },
+  /** What the clone joins: a user namespace (by a process that has joined it), a PID namespace. */
+  "user-namespace.join": { code: 10, stage: "monitor", fields: { path: "string" } },
+  /** Raises a hard resource limit for the child, which may not do that itself in a user namespace. */
+  "rlimit.raise": {
+    code: 11,
+    stage: "monitor",
+    fields: { resource: "number", hard: "number", tolerated: "flag" },
+  },
+  /** A new time namespace for the child, with offsets as /proc/PID/timens_offsets reads them (time_namespaces(7)). */
+  "time-namespace": { code: 12, stage: "monitor", fields: { offsets: "string" } },
   "pid-namespace.join": { code: 6, stage: "monitor", fields: { path: "string" } },
   /** The clone itself, with its CLONE_NEW* flags. */
   clone: { code: 7, stage: "monitor", fields: { flags: "number" } },
   /** rtnetlink messages in the host's network namespace; the container's is descriptor 100 there. */
   "netlink.host": { code: 20, stage: "host", fields: { messages: "bytes" } },
+  /** The maps of the child's user namespace as /proc/PID/uid_map reads them (or "" for one that it joined), and the host's ids of
+   * its root; what is idmapped from here on is so by it. */
+  "user-namespace": {
+    code: 21,
+    stage: "host",
+    fields: { uidMap: "string", gidMap: "string", rootUid: "number", rootGid: "number" },
+  },
+  /** Takes a detached copy of a mount of another mount namespace into a slot. */
+  "bind.open-in": {
+    code: 39,
+    stage: "host",
+    fields: { slot: "number", namespace: "string", source: "string" },
+  },
+  /** Takes a detached copy of a host mount into a slot. A confined one's path may hold no symbolic link. A subpath (or "") leads
+   * to something in the source, and never out of it. An idmapped one shows files with their own ids in the container. */
+  "bind.open": {
+    code: 40,
+    stage: "host",
+    fields: {
+      slot: "number",
+      source: "string",
+      recursive: "flag",
+      confined: "flag",
+      subpath: "string",
+      idmapped: "flag",
+    },
+  },
+  /** The root, detached: an overlay of layers (topmost first) and, unless base is "", a writable upper directory; upper and work
+   * are names in base. Old kernels need a directory to attach idmapped layers at. */
+  "root.overlay": {
+    code: 42,
+    stage: "host",
+    fields: {
+      lower: "strings",
+      base: "string",
+      upper: "string",
+      work: "string",
+      options: "strings",
+      idmapped: "flag",
+      staging: "string",
+    },
+  },
+  /** A detached file system in memory that belongs to the host, so that devices work in it, with its root the container's. */
+  "tmpfs.open": { code: 52, stage: "host", fields: { slot: "number", options: "strings" } },
+  /** A device node in what a slot holds; mode includes its type (S_IFCHR); ids are the host's. */
+  node: {
+    code: 45,
+    stage: "host",
+    fields: {
+      slot: "number",
+      path: "string",
+      mode: "number",
+      major: "number",
+      minor: "number",
+      uid: "number",
+      gid: "number",
+    },
+  },
+  /** Gives the root and what the slots hold to the child. */
+  "hand-over": { code: 22, stage: "host", fields: {} },
+  "oom-score": { code: 61, stage: "host", fields: { value: "string", tolerated: "flag" } },
   /** Joins cgroups by writing 0 to each file (tasks of v1, cgroup.procs of v2). */
   "cgroup.enter": { code: 30, stage: "child", fields: { files: "strings" } },
   unshare: { code: 31, stage: "child", fields: { flags: "number" } },
-  "namespace.join": { code: 32, stage: "child", fields: { path: "string", type: "number" } },
+  /** Joins namespaces in their order; all are opened before the first is joined. */
+  "namespaces.join": { code: 32, stage: "child", fields: { paths: "strings", types: "numbers" } },
+  /** Waits for what "hand-over" gives. */
+  "take-over": { code: 54, stage: "child", fields: {} },
+  /** Becomes root of the user namespace that the process is in. */
+  "user-namespace.root": { code: 55, stage: "child", fields: {} },
   /** Waits until the host's steps are done. */
   "await-host": { code: 33, stage: "child", fields: {} },
   /** rtnetlink messages in the container's network namespace. */
@@ -73,27 +159,10 @@ export const vocabulary = {
   domainname: { code: 37, stage: "child", fields: { name: "string" } },
   /** nf_tables messages in the container's network namespace, as one batch. */
   netfilter: { code: 38, stage: "child", fields: { messages: "bytes" } },
-  /** Takes a detached copy of a mount of another mount namespace into a slot. */
-  "bind.open-in": {
-    code: 39,
-    stage: "child",
-    fields: { slot: "number", namespace: "string", source: "string" },
-  },
-  /** Takes a detached copy of a host mount into a slot, while the host's tree is still in sight. A confined one's path may
-   * hold no symbolic link. A subpath (or "") leads to something in the source, and never out of it. */
-  "bind.open": {
-    code: 40,
-    stage: "child",
-    fields: { slot: "number", source: "string", recursive: "flag", confined: "flag", subpath: "string" },
-  },
   /** mount(2) propagation flags (MS_*) for a mount of the present namespace. */
   propagation: { code: 41, stage: "child", fields: { path: "string", flags: "number" } },
-  /** The root: an overlay of layers (topmost first) and, unless empty, a writable upper directory. */
-  "root.overlay": {
-    code: 42,
-    stage: "child",
-    fields: { staging: "string", lower: "strings", upper: "string", work: "string", options: "strings" },
-  },
+  /** Attaches the root at a directory, so that it can be pivoted to. */
+  "root.attach": { code: 53, stage: "child", fields: { staging: "string" } },
   /** A new file system below the root; attributes are MOUNT_ATTR_*; strict refuses symbolic links on the way. */
   mount: {
     code: 43,
@@ -119,12 +188,6 @@ export const vocabulary = {
       propagation: "number",
     },
   },
-  /** A device node; mode includes its type (S_IFCHR). */
-  node: {
-    code: 45,
-    stage: "child",
-    fields: { path: "string", mode: "number", major: "number", minor: "number", group: "number" },
-  },
   symlink: { code: 46, stage: "child", fields: { target: "string", path: "string" } },
   /** Hides a path if it is there: /dev/null over a file, an empty read-only tmpfs over a directory. */
   mask: { code: 47, stage: "child", fields: { path: "string" } },
@@ -141,7 +204,6 @@ export const vocabulary = {
     stage: "child",
     fields: { resource: "number", soft: "number", hard: "number", tolerated: "flag" },
   },
-  "oom-score": { code: 61, stage: "child", fields: { value: "string", tolerated: "flag" } },
   keyring: { code: 62, stage: "child", fields: { name: "string" } },
   "no-new-privileges": { code: 63, stage: "child", fields: {} },
   /** A classic BPF program, as libseccomp exports it, and SECCOMP_FILTER_FLAG_*. */

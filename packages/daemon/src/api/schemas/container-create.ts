@@ -206,7 +206,15 @@ export const hostConfigSchema = z.object({
   StorageOpt: texts,
   Tmpfs: texts,
   UTSMode: text,
+  /** "", host, and ours: auto, keep-id, container:NAME, CONTAINER-ID:HOST-ID:LENGTH,… */
   UsernsMode: text,
+  /** Ours: seconds that the container's monotonic and boot-time clocks are ahead. */
+  TimeOffset: z
+    .object({ Monotonic: integer, Boottime: integer })
+    .nullish()
+    .transform((value) => value ?? null),
+  /** Ours: capabilities that a user who is not root has from the start, and keeps over execve. */
+  CapAmbient: strings,
   ShmSize: integer,
   Sysctls: texts,
   Runtime: text,

@@ -69,7 +69,10 @@ const hostConfig: { [F in keyof Required<HostConfig>]: Judgement<HostConfig[F]> 
   IpcMode: namespace("ipc"),
   UTSMode: namespace("uts"),
   CgroupnsMode: namespace("cgroup"),
-  UsernsMode: namespace("user"),
+  // Ranges that are named could be anybody's.
+  UsernsMode: (mode, limits) => namespace("user")(/^\d/.test(mode) ? "host" : mode, limits),
+  TimeOffset: "harmless",
+  CapAmbient: "harmless", // of those that it has
   PortBindings: "harmless",
   PublishAllPorts: "harmless",
   RestartPolicy: "harmless",

@@ -94,11 +94,11 @@ export class ContainerArchives {
     path: string,
     send: (stat: PathStat, archive: Readable) => Promise<void>,
   ): Promise<void> {
-    return this.#roots.use(container, async ({ descriptor, devices }) => {
+    return this.#roots.use(container, async ({ descriptor, ...confinement }) => {
       const located = this.#locate(descriptor, reference, path);
       let packing: Packing;
       try {
-        const place = { root: descriptor, directory: located.directory, devices };
+        const place = { root: descriptor, directory: located.directory, ...confinement };
         packing = this.#archiver.pack(place, located.base, located.name);
       } finally {
         closeSync(located.directory);
@@ -117,7 +117,7 @@ export class ContainerArchives {
     options: { sameKind: boolean; userOwned: boolean },
   ): Promise<void> {
     const { definition } = container.record;
-    return this.#roots.use(container, async ({ descriptor, devices }) => {
+    return this.#roots.use(container, async ({ descriptor, ...confinement }) => {
       const directory = this.#extractionPoint(descriptor, reference, path);
       try {
         // Refused before the archive is read, as what the container itself could not write.
@@ -126,7 +126,7 @@ export class ContainerArchives {
           options.userOwned && definition.config.User
             ? resolveUser(definition.config.User, [], readUserFiles({ descriptor }))
             : undefined;
-        const place = { root: descriptor, directory, devices };
+        const place = { root: descriptor, directory, ...confinement };
         await this.#archiver.unpack(place, path, archive, { owner, sameKind: options.sameKind });
       } catch (error) {
         throw error instanceof ArchiveError ? invalid(error.message) : error;

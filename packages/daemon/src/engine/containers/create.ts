@@ -8,6 +8,7 @@ import type { Caller } from "../access/caller.ts";
 import { invalid } from "../errors.ts";
 import type { ImageDefaults, ImageRecord } from "../images/image.ts";
 import { now } from "../timestamps.ts";
+import type { UserNamespaceMode } from "../user-namespaces/mode.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import { resolveMounts } from "./mounts.ts";
 import type { ContainerDefinition } from "./record.ts";
@@ -135,6 +136,7 @@ export interface DefinitionParts {
   name: string;
   networking: Pick<ContainerDefinition, "networks" | "networkIds">;
   volumes: VolumeService;
+  userNamespace: UserNamespaceMode;
   /** Containers that exist for the caller. */
   look: (reference: string) => Container | undefined;
   caller: Caller;
@@ -145,11 +147,14 @@ export interface DefinitionParts {
 /** A container's whole definition. Makes what volumes and bind sources it names; nothing else. The volumes are reserved for it
  * until it is there (VolumeService.settle). */
 export async function defineContainer(parts: DefinitionParts): Promise<ContainerDefinition> {
-  const { request, image, layers, name, volumes, look, caller, shmSize } = parts;
+  const { request, image, layers, name, volumes, userNamespace, look, caller, shmSize } = parts;
   const { HostConfig, NetworkingConfig, ...own } = request;
   const { networks, networkIds } = parts.networking;
   const id = randomBytes(32).toString("hex");
-  const merged = mergeImageDefaults(own, image.config.config ?? {});
+  // Who keeps their id wants to work under it.
+  const User =
+    own.User || (userNamespace.kind === "keep-id" ? `${userNamespace.uid}:${userNamespace.gid}` : "");
+  const merged = mergeImageDefaults({ ...own, User }, image.config.config ?? {});
   const asked = {
     command: Boolean(own.Cmd?.length || own.Entrypoint?.length),
     stopSignal: Boolean(own.StopSignal),
@@ -173,5 +178,6 @@ export async function defineContainer(parts: DefinitionParts): Promise<Container
     networks,
     networkIds,
     mounts,
+    userNamespace,
   };
 }

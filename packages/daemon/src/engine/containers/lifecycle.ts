@@ -13,6 +13,7 @@ import type { Names } from "../networks/names.ts";
 import type { NetworkService } from "../networks/service.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
 import { formatNanoseconds, milliseconds, now } from "../timestamps.ts";
+import type { UserNamespaces } from "../user-namespaces/service.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import { initialHealth } from "./health.ts";
 import { describeLaunchFailure } from "./launch-error.ts";
@@ -30,6 +31,7 @@ export interface LifecycleParts {
   memberships: Memberships;
   names: Names;
   volumes: VolumeService;
+  userNamespaces: UserNamespaces;
   layers: WritableLayers;
   events: EventSink;
   /** Where containers keep their directories, and removed ones wait for deletion. */
@@ -115,6 +117,7 @@ export class ContainerLifecycle {
         ...initialState,
         endpoints: container.state.endpoints,
         ports: container.state.ports,
+        userNamespace: container.state.userNamespace,
         linkEnvironment: container.state.linkEnvironment,
         restartCount: automatic ? container.state.restartCount + 1 : 0,
         finishedAt: container.state.finishedAt,
@@ -154,6 +157,7 @@ export class ContainerLifecycle {
   async adopt(container: Container): Promise<boolean> {
     const { runtime, memberships, report } = this.parts;
     memberships.takeUp(this.starter.member(container), container.state, report);
+    this.#takeUpIds(container);
     const monitor = runtime.adopt(runtime.places(container.id).socket);
     const alive = await monitor.started.then(
       () => true,
@@ -161,6 +165,11 @@ export class ContainerLifecycle {
     );
     if (alive) this.#follow(container, monitor);
     return alive;
+  }
+
+  /** The ids that an earlier daemon gave it are nobody else's. */
+  #takeUpIds({ id, state }: Container): void {
+    if (state.userNamespace?.exclusive) this.parts.userNamespaces.takeUp(id, state.userNamespace.maps);
   }
 
   /** Finds out what became of a start that an earlier daemon did not live to tell of; false when nothing did. */
@@ -171,12 +180,14 @@ export class ContainerLifecycle {
     const running = await monitor.started.catch(() => undefined);
     const exit = running ? undefined : await runtime.exitRecord(places.exitRecord);
     if (!running && !exit) return false;
-    const { endpoints, ports, linkEnvironment } = container.state;
+    const { endpoints, ports, linkEnvironment, userNamespace } = container.state;
     this.parts.memberships.takeUp(this.starter.member(container), { endpoints, ports }, this.parts.report);
+    this.#takeUpIds(container);
     container.note({
       ...initialState,
       endpoints,
       ports,
+      userNamespace,
       linkEnvironment,
       status: "running",
       pid: running?.pid ?? 0,

@@ -1,7 +1,9 @@
 // A container as the engine knows it, and where records are kept.
 import type { ContainerConfig, EndpointRequest, HostConfig } from "../../api/schemas/container-create.ts";
 import type { SecurityLabels } from "../../runtime/specify.ts";
+import type { IdMaps } from "../../runtime/user-namespace.ts";
 import type { EndpointState, PublishedPort } from "../networks/record.ts";
+import type { UserNamespaceMode } from "../user-namespaces/mode.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "exited" | "dead";
 
@@ -34,6 +36,8 @@ export interface ContainerState {
   endpoints: Record<string, EndpointState>;
   /** The host's ports that lead to it while it runs. */
   ports: PublishedPort[];
+  /** The ids behind its own while it runs; undefined in the host's user namespace. Exclusive ones are held for it. */
+  userNamespace?: { maps: IdMaps; exclusive: boolean } | undefined;
   /** What links add to its environment, as name=value. */
   linkEnvironment: string[];
   /** How often its restart policy has started it since somebody did. */
@@ -86,6 +90,8 @@ export interface ContainerDefinition {
   mounts: ContainerMount[];
   /** What security modules know it by; missing in records of before there was this. */
   labels?: SecurityLabels;
+  /** Whose ids it has; undefined in records of before there was a choice: the host's. */
+  userNamespace?: UserNamespaceMode;
   /** A step of a build: the next daemon removes it, whatever became of it. */
   temporary?: boolean;
 }

@@ -11,8 +11,9 @@ import { type ContainerStarter, mountSpec, volumeNames } from "./starter.ts";
 /** An open root. */
 export interface OpenRoot {
   descriptor: number;
-  /** The tasks file of its device rules, while it runs. */
+  /** While it runs: the tasks file of its device rules, and its user namespace if it has one of its own. */
   devices: string | undefined;
+  userNamespace: string | undefined;
 }
 
 const openRoot = (pid: number): number => openSync(`/proc/${pid}/root`, O_PATH | constants.O_DIRECTORY);
@@ -57,15 +58,12 @@ export class ContainerRoots {
   async use<T>(container: Container, work: (root: OpenRoot) => Promise<T>): Promise<T> {
     const descriptor = await openRunning(container);
     if (descriptor !== undefined) {
-      const { cgroup } = this.#runtime.places(
-        container.id,
-        container.record.definition.hostConfig.CgroupParent,
-      );
-      return this.#with(descriptor, this.#runtime.cgroups.deviceTasks(cgroup), work);
+      return this.#with({ descriptor, ...this.#confinement(container) }, work);
     }
     return container.exclusively(async () => {
       const running = await openRunning(container);
-      if (running !== undefined) return this.#with(running, undefined, work);
+      if (running !== undefined)
+        return this.#with({ descriptor: running, ...this.#confinement(container) }, work);
       if (container.removing) throw conflict(`container ${container.id} is marked for removal`);
       const volumes = volumeNames(container);
       const holder = `files of ${container.id}`;
@@ -75,7 +73,8 @@ export class ContainerRoots {
         throw error;
       });
       try {
-        return await this.#with(openRoot(held.pid), undefined, work);
+        const descriptor = openRoot(held.pid);
+        return await this.#with({ descriptor, devices: undefined, userNamespace: undefined }, work);
       } finally {
         await held.close();
         this.#volumes.release(volumes, holder);
@@ -83,16 +82,23 @@ export class ContainerRoots {
     });
   }
 
+  /** What holds for whoever works in the root of a container that runs. */
+  #confinement({ id, record, state }: Container): Omit<OpenRoot, "descriptor"> {
+    const { cgroup } = this.#runtime.places(id, record.definition.hostConfig.CgroupParent);
+    return {
+      devices: this.#runtime.cgroups.deviceTasks(cgroup),
+      userNamespace: state.userNamespace && `/proc/${state.pid}/ns/user`,
+    };
+  }
+
   /** A process that keeps the root of a container that does not run. */
   #hold(container: Container): ReturnType<Runtime["holdRoot"]> {
     const { definition } = container.record;
-    const [upper = "", ...layers] = this.layers(container);
     return this.#runtime.holdRoot({
       root: {
         staging: this.#runtime.staging,
-        layers,
-        upper,
-        work: `${this.#starter.layer(container.id)}/work`,
+        layers: this.#starter.layersBelow(container),
+        base: this.#starter.layer(container.id),
         readOnly: definition.hostConfig.ReadonlyRootfs,
       },
       files: [],
@@ -102,15 +108,11 @@ export class ContainerRoots {
   }
 
   /** Closes the descriptor in the end. */
-  async #with<T>(
-    descriptor: number,
-    devices: string | undefined,
-    work: (root: OpenRoot) => Promise<T>,
-  ): Promise<T> {
+  async #with<T>(root: OpenRoot, work: (root: OpenRoot) => Promise<T>): Promise<T> {
     try {
-      return await work({ descriptor, devices });
+      return await work(root);
     } finally {
-      closeSync(descriptor);
+      closeSync(root.descriptor);
     }
   }
 

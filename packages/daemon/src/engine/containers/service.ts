@@ -99,6 +99,7 @@ export class ContainerService {
     if (bare) this.registry.checkNameFree(bare, caller);
     const resolved = { ...request, HostConfig: this.#resolvePartners(request.HostConfig, caller) };
     const links = this.#resolveLinks(resolved.HostConfig.Links ?? [], caller);
+    const { mode: userNamespace, warnings } = this.#parts.userNamespaces.decide(resolved.HostConfig, caller);
     const size = this.#limitSize(resolved.HostConfig);
     const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const layers = images.layerDirectories(image);
@@ -109,6 +110,7 @@ export class ContainerService {
       name: chosen,
       networking: asked,
       volumes,
+      userNamespace,
       look: (reference) => this.registry.look(reference, caller),
       caller,
       shmSize: this.#parts.runtime.settings.defaults.shmSize,
@@ -131,7 +133,7 @@ export class ContainerService {
       forgetMounts(definition.mounts, { volumes, id: definition.id });
       throw error;
     }
-    return { id: definition.id, warnings: [...asked.warnings, ...missing] };
+    return { id: definition.id, warnings: [...asked.warnings, ...warnings, ...missing] };
   }
 
   /** Throws for security options that this host can't fulfil; returns what is to be known of the others. */
@@ -177,6 +179,7 @@ export class ContainerService {
       PidMode: resolve(host.PidMode, true),
       IpcMode: resolve(host.IpcMode, true),
       NetworkMode: resolve(host.NetworkMode, false),
+      UsernsMode: resolve(host.UsernsMode, true),
     };
   }
 

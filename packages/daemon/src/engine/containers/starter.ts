@@ -3,13 +3,15 @@ import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { type Launch, type Plan, removeLink, setSelinuxLabel } from "@tsd/kernel-bindings";
+import type { HostConfig } from "../../api/schemas/container-create.ts";
 import { parseTmpfs } from "../../runtime/mounts.ts";
 import { containerPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import type { MountSpec, NamespaceChoice, NamespaceChoices } from "../../runtime/spec.ts";
+import type { MountSpec, NamespaceChoice, NamespaceChoices, TimeOffsets } from "../../runtime/spec.ts";
 import { type SecurityLabels, specifyContainer } from "../../runtime/specify.ts";
 import { type ResolvedUser, resolveUser } from "../../runtime/user.ts";
+import type { UserNamespaceChoice } from "../../runtime/user-namespace.ts";
 import { everything } from "../access/caller.ts";
 import { conflict, invalid } from "../errors.ts";
 import type { ImageSource } from "../images/image.ts";
@@ -19,6 +21,8 @@ import { requestedPorts } from "../networks/ports.ts";
 import type { NetworkService } from "../networks/service.ts";
 import { labelsOf } from "../policies/labels.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
+import { partners } from "../user-namespaces/mode.ts";
+import type { Partner, UserNamespaces } from "../user-namespaces/service.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
@@ -37,6 +41,7 @@ export interface StarterParts {
   memberships: Memberships;
   names: Names;
   volumes: VolumeService;
+  userNamespaces: UserNamespaces;
   registry: ContainerRegistry;
   /** Where containers keep their directories, and what they write. */
   root: string;
@@ -111,13 +116,13 @@ export class ContainerStarter {
     const { definition } = container.record;
     const { hostConfig } = definition;
     const config = { ...definition.config, Hostname: this.#hostname(container) };
-    const namespaces = this.#namespaces(container);
     const layers = images.layerDirectories(images.get(definition.imageId, everything));
     const directory = this.directory(container.id);
     const user = this.#user(container, layers);
+    const namespaces = this.#namespaces(container, user);
     const links = this.#links(container);
     const linkEnvironment = links.flatMap(({ environment }) => environment);
-    const { interfaces } = this.#join(container, linkEnvironment);
+    const { interfaces } = this.#join(container, linkEnvironment, namespaces.user);
     const nameServer = this.#parts.names.settings(container);
     const places = runtime.places(container.id, hostConfig.CgroupParent);
     mkdirSync(places.directory, { recursive: true, mode: 0o700 });
@@ -175,15 +180,16 @@ export class ContainerStarter {
 
   /** Takes back whatever a start has made, however far it came; also after an ordinary end. */
   async release(container: Container): Promise<void> {
-    const { runtime, memberships, volumes } = this.#parts;
+    const { runtime, memberships, volumes, userNamespaces } = this.#parts;
     volumes.release(volumeNames(container), container.id);
     await runtime.release(runtime.places(container.id, container.record.definition.hostConfig.CgroupParent));
     const shapers = Object.values(container.state.endpoints).flatMap(({ shaper }) => shaper ?? []);
     memberships.leave(container.id, container.state);
+    userNamespaces.release(container.id);
     // All others go with the container's namespace.
     await Promise.all(shapers.map(({ name }) => removeLink(name)));
     // Written down with what else the caller has to say.
-    Object.assign(container.record.state, { endpoints: {}, ports: [] });
+    Object.assign(container.record.state, { endpoints: {}, ports: [], userNamespace: undefined });
   }
 
   /** A container as networks know it. */
@@ -204,15 +210,24 @@ export class ContainerStarter {
     };
   }
 
-  /** Gives the container its places in networks. Written down at once: whoever takes this start up must know what it
-   * holds. */
-  #join(container: Container, linkEnvironment: string[]): Pick<Joined, "interfaces"> {
-    if (container.record.definition.hostConfig.NetworkMode.startsWith("container:"))
+  /** Gives the container its places in networks. Written down at once, with the ids it has: whoever takes this start up must
+   * know what it holds. */
+  #join(
+    container: Container,
+    linkEnvironment: string[],
+    user: UserNamespaceChoice,
+  ): Pick<Joined, "interfaces"> {
+    const { hostConfig, userNamespace: mode } = container.record.definition;
+    const exclusive = user.kind === "private" && !(mode?.kind === "maps" && mode.shared);
+    const userNamespace = user.kind === "host" ? undefined : { maps: user.maps, exclusive };
+    if (hostConfig.NetworkMode.startsWith("container:")) {
+      container.change({ userNamespace });
       return { interfaces: [] };
+    }
     const { memberships } = this.#parts;
     const { endpoints, ports, interfaces } = memberships.join(this.member(container));
     try {
-      container.change({ endpoints, ports, linkEnvironment });
+      container.change({ endpoints, ports, linkEnvironment, userNamespace });
     } catch (error) {
       memberships.leave(container.id, { endpoints, ports });
       throw error;
@@ -290,21 +305,33 @@ export class ContainerStarter {
     return partner ? this.#partner(container, partner).record.definition.config.Hostname : hostname();
   }
 
-  #namespaces(container: Container): NamespaceChoices {
-    const { hostConfig } = container.record.definition;
+  #namespaces(container: Container, { uid, gid, groups }: ResolvedUser): NamespaceChoices {
+    const { hostConfig, userNamespace } = container.record.definition;
     const choose = (mode: string, name: string): NamespaceChoice => {
       if (mode === "host") return { kind: "host" };
       const reference = /^container:(.+)$/.exec(mode)?.[1];
       if (!reference) return { kind: "private" };
       return { kind: "join", path: `/proc/${this.#partner(container, reference).state.pid}/ns/${name}` };
     };
-    return {
+    const choices = {
       pid: choose(hostConfig.PidMode, "pid"),
       ipc: choose(hostConfig.IpcMode, "ipc"),
       uts: choose(hostConfig.UTSMode, "uts"),
       network: choose(hostConfig.NetworkMode, "net"),
       cgroup: choose(hostConfig.CgroupnsMode, "cgroup"),
+      time: timeOffsets(hostConfig),
     };
+    const shared = userNamespace?.kind === "container" ? [userNamespace.id, ...partners(hostConfig)] : [];
+    const user = this.#parts.userNamespaces.choose(
+      container.id,
+      userNamespace,
+      { uids: [uid], gids: [gid, ...groups] },
+      [...new Set(shared)].map((reference): Partner => {
+        const { id, state } = this.#partner(container, reference);
+        return { id, pid: state.pid, maps: state.userNamespace?.maps };
+      }),
+    );
+    return { ...choices, user };
   }
 
   /** /dev/shm belongs to the IPC namespace, so sharing one means sharing the other. */
@@ -327,6 +354,10 @@ export class ContainerStarter {
     ];
   }
 }
+
+/** How far ahead a container's clocks are; undefined where they are the host's. */
+export const timeOffsets = ({ TimeOffset }: HostConfig): TimeOffsets | undefined =>
+  TimeOffset ? { monotonic: TimeOffset.Monotonic, boottime: TimeOffset.Boottime } : undefined;
 
 /** The volumes among a container's mounts. */
 export const volumeNames = (container: Container): string[] =>

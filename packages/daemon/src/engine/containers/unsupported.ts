@@ -6,7 +6,6 @@ type Check = readonly [field: string, isDefault: (host: HostConfig) => boolean];
 
 const notBuilt: readonly Check[] = [
   ["Cgroup", (host) => host.Cgroup === ""],
-  ["UsernsMode", (host) => host.UsernsMode === "" || host.UsernsMode === "host"],
   ["Isolation", (host) => ["", "default"].includes(host.Isolation)],
   ["CpuCount", (host) => host.CpuCount === 0],
   ["CpuPercent", (host) => host.CpuPercent === 0],

@@ -1,7 +1,8 @@
 // What dockerd checks of a create request before anything is made, with its words.
-import { availableParallelism } from "node:os";
+import { existsSync } from "node:fs";
+import { availableParallelism, uptime } from "node:os";
 import type { ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
-import { containerCapabilities } from "../../runtime/capabilities.ts";
+import { ambientCapabilities, containerCapabilities } from "../../runtime/capabilities.ts";
 import { isDeviceRule } from "../../runtime/devices.ts";
 import { SpecificationError } from "../../runtime/errors.ts";
 import { parseSecurityOptions } from "../../runtime/security.ts";
@@ -143,20 +144,39 @@ export function validateCreate(request: ContainerCreate): void {
   if (!["", "host"].includes(host.UTSMode)) throw invalid(`invalid UTS mode: ${host.UTSMode}`);
   if (!["", "private", "host"].includes(host.CgroupnsMode))
     throw invalid(`invalid cgroup namespace mode: ${host.CgroupnsMode}`);
-  if (!["", "host"].includes(host.UsernsMode))
-    throw invalid(`invalid user namespace mode: ${host.UsernsMode}`);
+  checkTimeOffset(host.TimeOffset);
   if (!["", "application", "system"].includes(host.Type))
     throw invalid(`invalid HostConfig.Type: ${host.Type}: neither application nor system`);
   validateHealthcheck(request.Healthcheck);
   checkResources(host);
   checkRestartPolicy(host);
   specifying(() => {
-    containerCapabilities({ privileged: false, add: host.CapAdd ?? [], drop: host.CapDrop ?? [] });
+    ambientCapabilities(
+      host.CapAmbient ?? [],
+      containerCapabilities({
+        privileged: host.Privileged,
+        add: host.CapAdd ?? [],
+        drop: host.CapDrop ?? [],
+      }),
+    );
     parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged);
   });
   checkSysctls(host);
   for (const rule of host.DeviceCgroupRules ?? [])
     if (!isDeviceRule(rule)) throw invalid(`invalid device cgroup rule format: '${rule}'`);
+}
+
+/** What the kernel takes is far more; nobody is ahead by more than a century. */
+const MAXIMUM_OFFSET = 100 * 366 * 86_400;
+
+function checkTimeOffset(offset: HostConfig["TimeOffset"]): void {
+  if (!offset) return;
+  if (!existsSync("/proc/self/ns/time")) throw invalid("TimeOffset: this kernel has no time namespaces");
+  for (const [clock, seconds] of Object.entries(offset))
+    if (seconds > MAXIMUM_OFFSET || seconds < -uptime())
+      throw invalid(
+        `invalid TimeOffset.${clock}: ${seconds}: from -${Math.floor(uptime())} (a clock can't be before its start) to ${MAXIMUM_OFFSET} seconds`,
+      );
 }
 
 const ipcSysctls = [

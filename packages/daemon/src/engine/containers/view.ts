@@ -1,6 +1,7 @@
 // Containers as the API shows them: inspect, and the list's summaries.
 import type { QuotaUsage } from "@tsd/kernel-bindings";
 import { checkTarget } from "../../runtime/mounts.ts";
+import type { IdRange } from "../../runtime/user-namespace.ts";
 import type { ImageRecord } from "../images/image.ts";
 import { networksView, portSummaries, portsView } from "../networks/view.ts";
 import { milliseconds, zeroTime } from "../timestamps.ts";
@@ -82,6 +83,17 @@ function shownMounts(container: Container): object[] {
 /** No limit is shown as none, in whatever way it was asked for. */
 const shownLimit = (limit: number | null): number | null => (limit !== null && limit > 0 ? limit : null);
 
+/** Ours: whose ids it has, and which of the host's are behind them while it runs. */
+function userNamespaceView({ record, state }: Container): object {
+  const line = ({ container, host, size }: IdRange): string => `${container}:${host}:${size}`;
+  const maps = state.userNamespace?.maps;
+  return {
+    Mode: record.definition.userNamespace?.kind ?? "host",
+    UidMap: maps ? maps.uids.map(line) : null,
+    GidMap: maps ? maps.gids.map(line) : null,
+  };
+}
+
 /** The body of GET /containers/{id}/json. */
 export function inspectView(container: Container, context: ViewContext): Record<string, unknown> {
   const { definition, state } = container.record;
@@ -123,6 +135,7 @@ export function inspectView(container: Container, context: ViewContext): Record<
     ProcessLabel: definition.labels?.process ?? "",
     AppArmorProfile: definition.labels?.appArmor ?? "",
     ExecIDs: container.execIds.size > 0 ? [...container.execIds] : null,
+    UserNamespace: userNamespaceView(container),
     HostConfig: { ...hostConfig, PidsLimit: shownLimit(hostConfig.PidsLimit) },
     ...context.sizes,
     GraphDriver: {

@@ -18,6 +18,7 @@ import { describeLaunchFailure } from "../containers/launch-error.ts";
 import type { LifecycleObserver } from "../containers/lifecycle.ts";
 import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
+import { timeOffsets } from "../containers/starter.ts";
 import { conflict, invalid, notFound } from "../errors.ts";
 import type { ExecRecord, ExecStore } from "./store.ts";
 import { removeExecTraces } from "./traces.ts";
@@ -232,6 +233,10 @@ export class ExecService implements LifecycleObserver {
         id: record.id,
         request: sized,
         pid: state.pid,
+        namespaces: {
+          user: state.userNamespace ? { kind: "private", maps: state.userNamespace.maps } : { kind: "host" },
+          time: timeOffsets(definition.hostConfig),
+        },
         config: withLinks(container),
         hostConfig: definition.hostConfig,
         places,

@@ -10,6 +10,7 @@ import { logDrivers } from "../containers/validate.ts";
 import type { ImageService } from "../images/service.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
 import { now } from "../timestamps.ts";
+import type { UserNamespaces } from "../user-namespaces/service.ts";
 
 export const API_VERSION = "1.51";
 export const MINIMUM_API_VERSION = "1.24";
@@ -73,6 +74,7 @@ export interface InfoParts {
   containers: ContainerService;
   images: ImageService;
   layers: WritableLayers;
+  userNamespaces: UserNamespaces;
   labels(): readonly string[];
   registries(): RegistrySettings;
 }
@@ -185,6 +187,7 @@ export function infoView(parts: InfoParts, sight: Sight): object {
       "name=seccomp,profile=builtin",
       ...(parts.runtime.modules.selinux ? ["name=selinux"] : []),
       "name=cgroupns",
+      ...(parts.userNamespaces.usual ? ["name=userns"] : []),
     ],
     DockerRootDir: parts.dataRoot,
     Warnings: null,

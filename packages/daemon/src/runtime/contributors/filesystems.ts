@@ -4,12 +4,15 @@ import {
   MOUNT_ATTR_NOEXEC,
   MOUNT_ATTR_NOSUID,
   MOUNT_ATTR_RDONLY,
+  MS_PRIVATE,
   S_IFBLK,
   S_IFCHR,
   type Step,
 } from "@tsd/kernel-bindings";
 import type { ContainerSpec, DeviceSpec } from "../spec.ts";
+import { hostGroup, hostUser } from "../user-namespace.ts";
 import { contextOption } from "./labels.ts";
+import { slotAfterBinds } from "./rootfs.ts";
 
 const guarded = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV;
 
@@ -39,6 +42,7 @@ export const defaultDevices: readonly DeviceSpec[] = [
   ["/dev/tty", 5, 0],
 ].map(([path, major, minor]) => ({
   path: String(path),
+  source: "",
   type: "c",
   major: Number(major),
   minor: Number(minor),
@@ -55,6 +59,35 @@ const links: readonly [path: string, target: string][] = [
   ["/dev/ptmx", "pts/ptmx"],
 ];
 
+/** /dev is made on the host: devices don't work in what is mounted in a user namespace. */
+export function deviceTreeSteps(spec: ContainerSpec): Step[] {
+  if (spec.mounts.some(({ target }) => target === "/dev")) return [];
+  const slot = slotAfterBinds(spec);
+  const { user } = spec.namespaces;
+  const node = (device: DeviceSpec): Step => ({
+    op: "node",
+    slot,
+    path: device.path.replace(/^\/dev/, ""),
+    mode: (device.type === "c" ? S_IFCHR : S_IFBLK) | device.mode,
+    major: device.major,
+    minor: device.minor,
+    uid: hostUser(user, 0),
+    gid: groupOf(user, device.group),
+  });
+  return [
+    { op: "tmpfs.open", slot, options: ["mode=755", "size=65536k", ...contextOption(spec.mountLabel)] },
+    ...[...defaultDevices, ...spec.devices].map(node),
+  ];
+}
+
+/** A group that the container has none of stays out of it. */
+const groupOf = (user: ContainerSpec["namespaces"]["user"], group: number): number => {
+  const known =
+    user.kind === "host" ||
+    user.maps.gids.some(({ container, size }) => group >= container && group < container + size);
+  return hostGroup(user, known ? group : 0);
+};
+
 export function filesystemSteps(spec: ContainerSpec): Step[] {
   const taken = new Set(spec.mounts.map(({ target }) => target));
   const free = (target: string, ...steps: Step[]): Step[] => (taken.has(target) ? [] : steps);
@@ -65,19 +98,23 @@ export function filesystemSteps(spec: ContainerSpec): Step[] {
     ...free(
       "/sys",
       filesystem("sysfs", "/sys", { attributes: guarded | readOnly, strict: true }),
-      ...cgroupSteps(spec, readOnly),
+      ...free("/sys/fs/cgroup", ...cgroupSteps(spec, readOnly)),
     ),
   ];
 }
 
 function deviceSteps(spec: ContainerSpec, free: (target: string, ...steps: Step[]) => Step[]): Step[] {
+  const { namespaces } = spec;
   const label = contextOption(spec.mountLabel);
   return [
-    filesystem("tmpfs", "/dev", {
-      options: ["mode=755", "size=65536k", ...label],
+    {
+      op: "bind",
+      slot: slotAfterBinds(spec),
+      target: "/dev",
       attributes: MOUNT_ATTR_NOSUID,
-    }),
-    ...[...defaultDevices, ...spec.devices].map(nodeStep),
+      recursive: false,
+      propagation: MS_PRIVATE,
+    },
     ...free(
       "/dev/pts",
       filesystem("devpts", "/dev/pts", {
@@ -86,19 +123,12 @@ function deviceSteps(spec: ContainerSpec, free: (target: string, ...steps: Step[
       }),
     ),
     ...free("/dev/shm", ...shmSteps(spec)),
-    ...free("/dev/mqueue", filesystem("mqueue", "/dev/mqueue")),
+    ...(namespaces.ipc.kind === "host" && namespaces.user.kind !== "host"
+      ? [] // it belongs to another user namespace
+      : free("/dev/mqueue", filesystem("mqueue", "/dev/mqueue"))),
     ...links.map(([path, target]): Step => ({ op: "symlink", target, path })),
   ];
 }
-
-const nodeStep = (device: DeviceSpec): Step => ({
-  op: "node",
-  path: device.path,
-  mode: (device.type === "c" ? S_IFCHR : S_IFBLK) | device.mode,
-  major: device.major,
-  minor: device.minor,
-  group: device.group,
-});
 
 /** Shared memory follows the IPC namespace: whoever joins another's sees the same /dev/shm (a bind, see mounts). */
 const shmSteps = (spec: ContainerSpec): Step[] =>

@@ -1,10 +1,20 @@
 // Monitor: where it listens, the streams it holds, the log it writes.
 import type { Step } from "@tsd/kernel-bindings";
-import type { ContainerSpec, StreamsSpec } from "../spec.ts";
+import type { ContainerSpec, NamespaceChoices, ProcessSpec, StreamsSpec } from "../spec.ts";
+import { hostUser } from "../user-namespace.ts";
 
-export const serveSteps = (spec: { socket: string; exitRecord: string; streams: StreamsSpec }): Step[] => [
+interface Served {
+  socket: string;
+  exitRecord: string;
+  streams: StreamsSpec;
+  namespaces: Pick<NamespaceChoices, "user">;
+  process: Pick<ProcessSpec, "user">;
+}
+
+/** The streams are the user's, who may open /dev/stdout again. */
+export const serveSteps = (spec: Served): Step[] => [
   { op: "serve", socket: spec.socket, exit: spec.exitRecord },
-  { op: "stdio", ...spec.streams },
+  { op: "stdio", ...spec.streams, owner: hostUser(spec.namespaces.user, spec.process.user.uid) },
 ];
 
 /** The numbers of launcher/forward.h. */

@@ -1,19 +1,35 @@
 // Process: limits, user, capabilities, system call filter, and at last the command.
 import { capabilityMask, type Step } from "@tsd/kernel-bindings";
 import type { ProcessSpec, StreamsSpec } from "../spec.ts";
+import type { UserNamespaceChoice } from "../user-namespace.ts";
 
-export const limitSteps = (process: ProcessSpec): Step[] => [
-  ...(process.oomScoreAdj
+export const limitSteps = (process: ProcessSpec): Step[] =>
+  process.rlimits.map((limit): Step => ({ op: "rlimit", ...limit }));
+
+/** In a user namespace nobody may raise a hard limit, so the process is born with one that is high enough. */
+export const raisedLimitSteps = (process: ProcessSpec, user: UserNamespaceChoice): Step[] =>
+  user.kind === "host"
+    ? []
+    : process.rlimits.map(
+        ({ resource, hard, tolerated }): Step => ({
+          op: "rlimit.raise",
+          resource,
+          hard,
+          tolerated,
+        }),
+      );
+
+/** Written from outside: who is in a user namespace may not. */
+export const oomSteps = (process: ProcessSpec): Step[] =>
+  process.oomScoreAdj
     ? [
         {
           op: "oom-score",
           value: String(process.oomScoreAdj.value),
           tolerated: process.oomScoreAdj.tolerated,
-        } as const,
+        },
       ]
-    : []),
-  ...process.rlimits.map((limit): Step => ({ op: "rlimit", ...limit })),
-];
+    : [];
 
 export const terminalSteps = (streams: StreamsSpec, console: boolean): Step[] =>
   streams.terminal ? [{ op: "terminal", columns: streams.columns, rows: streams.rows, console }] : [];

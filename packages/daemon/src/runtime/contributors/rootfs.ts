@@ -6,6 +6,9 @@ import { contextOption } from "./labels.ts";
 type BindMount = Extract<MountSpec, { type: "bind" }>;
 const propagations = { private: MS_PRIVATE, slave: MS_SLAVE, shared: MS_SHARED } as const;
 const INIT_TARGET = "/sbin/docker-init";
+/** What overlayfs needs of a writable layer's directory. */
+const UPPER = "diff";
+const WORK = "work";
 
 /** Everything bound into the container, shallow targets first so that deeper ones land on top of them. */
 function binds(spec: RootedSpec): BindMount[] {
@@ -36,9 +39,10 @@ function binds(spec: RootedSpec): BindMount[] {
 const depth = (target: string): number => target.split("/").filter(Boolean).length;
 const byDepth = (a: { target: string }, b: { target: string }): number => depth(a.target) - depth(b.target);
 
-/** Sources are taken while the host's tree, and its propagation, are still as they were. */
-export const bindSourceSteps = (spec: RootedSpec): Step[] =>
-  binds(spec).map(
+/** Sources and the root, as detached trees: taken in the host's mount namespace, with its propagation. `idmapped` ones show
+ * their files with their own ids in the container's user namespace. */
+export const treeSteps = (spec: RootedSpec, idmapped: boolean): Step[] => [
+  ...binds(spec).map(
     (bind, slot): Step =>
       bind.namespace
         ? { op: "bind.open-in", slot, namespace: bind.namespace, source: bind.source }
@@ -49,20 +53,29 @@ export const bindSourceSteps = (spec: RootedSpec): Step[] =>
             recursive: bind.recursive,
             confined: bind.confined,
             subpath: bind.subpath,
+            idmapped,
           },
-  );
+  ),
+  {
+    op: "root.overlay",
+    lower: spec.root.layers,
+    base: spec.root.base,
+    upper: UPPER,
+    work: WORK,
+    options: contextOption(spec.mountLabel),
+    idmapped,
+    staging: spec.root.staging,
+  },
+];
+
+/** The first slot that no bind takes. */
+export const slotAfterBinds = (spec: RootedSpec): number => binds(spec).length;
 
 /** From here on nothing that is mounted reaches the host. */
 export const rootSteps = (spec: RootedSpec): Step[] => [
+  { op: "take-over" },
   { op: "propagation", path: "/", flags: MS_REC | MS_PRIVATE },
-  {
-    op: "root.overlay",
-    staging: spec.root.staging,
-    lower: spec.root.layers,
-    upper: spec.root.upper,
-    work: spec.root.work,
-    options: contextOption(spec.mountLabel),
-  },
+  { op: "root.attach", staging: spec.root.staging },
 ];
 
 export function mountSteps(spec: RootedSpec): Step[] {
