@@ -167,9 +167,10 @@ describe("a container's plan", () => {
       { op: "label", attributes: ["keycreate"], value: labels.selinux },
     ]);
     const mounts = plan.flatMap((step) => (step.op === "mount" ? [step] : []));
-    for (const target of ["/dev", "/dev/pts", "/dev/shm"])
+    for (const target of ["/dev/pts", "/dev/shm"])
       expect(mounts.find((mount) => mount.target === target)?.options).toContain(`context=${label}`);
     expect(plan.find(({ op }) => op === "root.overlay")).toMatchObject({ options: [`context=${label}`] });
+    expect(find(plan, "tmpfs.open").options).toContain(`context=${label}`);
     expect(at("landlock")).toBeLessThan(at("seccomp"));
     expect(at("seccomp.trace")).toBe(at("seccomp") + 1);
     expect(at("seccomp.record")).toBeLessThan(at("clone"));
