@@ -28,6 +28,7 @@ GET /tsd/verify v o s
 GET /tsd/audit-config - - -
 GET /tsd/containers/:id/namespaces v o s
 GET /tsd/namespaces v o s
+GET /tsd/containers/:id/seccomp-trace v o s
 GET /tsd/containers/:id/shape v o s
 POST /tsd/images/:name/verify - o -
 POST /tsd/images/:name/signature - o -

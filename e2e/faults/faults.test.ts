@@ -1,6 +1,7 @@
 // A failure injected before every single step of a start, and of an exec: nothing is left behind, and the next start works.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { landlockVersion } from "@tsd/kernel-bindings";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { repository, TestDaemon } from "../harness/daemon.ts";
@@ -57,7 +58,8 @@ function fullRequest(): object {
       OomScoreAdj: 100,
       ReadonlyRootfs: false,
       Ulimits: [{ Name: "nofile", Soft: 100, Hard: 100 }],
-      SecurityOpt: ["no-new-privileges"],
+      SecurityOpt: ["no-new-privileges", ...(landlockVersion() > 0 ? ["landlock=rw:/"] : [])],
+      SeccompTrace: true,
       Devices: [{ PathOnHost: "/dev/null", PathInContainer: "/dev/other", CgroupPermissions: "r" }],
     },
   };

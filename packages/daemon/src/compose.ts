@@ -1,9 +1,16 @@
 // Wires the daemon together; the only file that sees all of its parts.
 import { randomBytes, randomUUID } from "node:crypto";
-import { mkdirSync, realpathSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, realpathSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { Archiver, Launcher, type Plan, quotaDrivers } from "@tsd/kernel-bindings";
+import {
+  Archiver,
+  Launcher,
+  type Plan,
+  quotaDrivers,
+  selinuxContext,
+  setSelinuxLabel,
+} from "@tsd/kernel-bindings";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import { auditedSettings } from "./configuration/audited.ts";
@@ -68,12 +75,15 @@ import type { Engine } from "./http/engine.ts";
 import { engineMetrics, type Metrics } from "./http/metrics.ts";
 import { Connections } from "./listen/connections.ts";
 import { Registries } from "./registry/registries.ts";
+import { findLxcfs } from "./runtime/lxcfs.ts";
+import { SecurityModules } from "./runtime/modules.ts";
 import { ChainTables } from "./runtime/network/chain-tables.ts";
 import { Firewall } from "./runtime/network/firewall.ts";
 import { FloodTables } from "./runtime/network/flood-tables.ts";
 import { HostTables } from "./runtime/network/host-tables.ts";
 import { PolicyTables } from "./runtime/network/policy-tables.ts";
 import { Runtime } from "./runtime/runtime.ts";
+import type { ContainerContexts } from "./runtime/selinux.ts";
 import { checkpointMemory, openAuditStore } from "./state/audit.ts";
 import { chainStore } from "./state/chains.ts";
 import { containerStore } from "./state/containers.ts";
@@ -116,6 +126,15 @@ export interface DaemonParts {
   transform?: (plan: Plan) => Plan;
 }
 
+/** A copy of the init program that confined containers may execute. */
+function labelledInit(program: string, execRoot: string, { file }: ContainerContexts): string {
+  const copy = join(execRoot, "init");
+  rmSync(copy, { force: true });
+  copyFileSync(program, copy);
+  setSelinuxLabel(copy, selinuxContext(file));
+  return copy;
+}
+
 /** Builds the daemon and takes up what an earlier one left. */
 export async function compose(parts: DaemonParts): Promise<Daemon> {
   const { settings, programs, policy, imagePolicy, logger, end, transform } = parts;
@@ -128,17 +147,23 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   mkdirSync(execRoot, { recursive: true, mode: 0o711 });
   const report = (problem: unknown, what: string): void => logger.error({ err: problem }, what);
   const db = openDatabase(join(dataRoot, "tsd.db"));
+  const modules = await SecurityModules.find(
+    { selinux: settings.selinux, lxcfs: findLxcfs(settings.lxcfs) },
+    (message) => logger.warn(message),
+  );
+  const initPath = modules.selinux ? labelledInit(programs.init, execRoot, modules.selinux) : programs.init;
   const launcher = new Launcher(programs.launcher, (message) => logger.error(message));
   const runtime = new Runtime(
     launcher,
     {
       execRoot,
       cgroupParent: settings.cgroupParent,
-      initPath: programs.init,
+      initPath,
       cdiDirectories: settings.cdiDirectories,
       defaults: settings.defaults,
     },
     transform,
+    modules,
   );
   const events = new EventBus(eventStore(db), report);
   const archiver = new Archiver(programs.archiver);

@@ -37,6 +37,7 @@ struct failure {
 };
 
 struct forward;
+struct child_report;
 
 struct context {
     const struct plan *plan;
@@ -52,6 +53,7 @@ struct context {
     /* the child and the channel to it */
     pid_t child;
     int pidfd;
+    struct child_report *last_word; /* in shared memory: a child that may make no call any more can still leave it there */
     int sync; /* one end each of a SOCK_SEQPACKET pair; in the child it closes at execve */
 
     /* namespaces of others that the clone joins: their paths, or NULL */
@@ -73,7 +75,7 @@ struct context {
     size_t cgroup_count;
 
     /* places, as the plan named them; empty when it did not */
-    const char *socket_path, *exit_path, *log_path;
+    const char *socket_path, *exit_path, *log_path, *trace_path;
     uint64_t log_size, log_files;
     struct forward *forward;
 };

@@ -24,6 +24,7 @@
 #include "context.h"
 #include "kernel.h"
 #include "streams.h"
+#include "trace.h"
 
 /* A connection on which frames come and go, or one that has not said yet what it is. */
 struct connection {
@@ -47,6 +48,7 @@ struct monitor {
     struct connection *connections;
     uint64_t started;
     bool running, name_server;
+    struct trace *trace; /* NULL unless calls are traced */
 };
 
 static uint64_t now(void) {
@@ -204,10 +206,21 @@ static void take_descriptors(struct monitor *monitor, uint32_t kind, struct msgh
         for (size_t i = 0; i < count; i++) close(descriptors[i]);
 }
 
+/* Waits until the child has said something, letting its calls go on meanwhile where they are traced. */
+static void await_word(struct monitor *monitor) {
+    while (monitor->trace) {
+        struct pollfd polls[] = {{.fd = monitor->context.sync, .events = POLLIN}, {.fd = trace_listener(monitor->trace), .events = POLLIN}};
+        if (poll(polls, 2, -1) < 0) continue;
+        if (polls[1].revents & POLLIN && !trace_answer(monitor->trace)) return;
+        if (polls[0].revents || polls[1].revents & (POLLHUP | POLLERR)) return;
+    }
+}
+
 /* Listens to the child until its execve closes the channel, or it fails. */
 static void await_execve(struct monitor *monitor) {
     struct child_report report;
     for (;;) {
+        await_word(monitor);
         union { char bytes[CMSG_SPACE(sizeof(int) * CHILD_MAX_DESCRIPTORS)]; struct cmsghdr align; } control = {0};
         struct iovec part = {&report, sizeof report};
         struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
@@ -220,7 +233,17 @@ static void await_execve(struct monitor *monitor) {
             monitor->context.failure = report.failure;
             give_up(monitor);
         }
+        if (size == sizeof report && report.kind == CHILD_TRACE) {
+            monitor->trace = trace_start(&monitor->context, report.failure.step);
+            /* Without a listener the child says itself what was wrong, or is lost. */
+            if (!monitor->trace && errno != ECANCELED) check(monitor, -1, "pidfd_getfd", "trace");
+        }
     }
+    if (monitor->context.last_word->kind == CHILD_FAILED) {
+        monitor->context.failure = monitor->context.last_word->failure;
+        give_up(monitor);
+    }
+    munmap(monitor->context.last_word, sizeof *monitor->context.last_word);
     close(monitor->context.sync);
 }
 
@@ -284,6 +307,8 @@ static void reap(struct monitor *monitor) {
     monitor->running = false;
     drop_name_server(monitor);
     streams_drain(&monitor->streams);
+    trace_end(monitor->trace);
+    monitor->trace = NULL;
     record_exit(monitor, status, end);
     if (monitor->socket_path) unlink(monitor->socket_path);
     uint8_t payload[12];
@@ -365,7 +390,7 @@ static void accept_connection(struct monitor *monitor) {
 }
 
 static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_t *room) {
-    size_t needed = 2 + streams_count(&monitor->streams), used = 0;
+    size_t needed = 3 + streams_count(&monitor->streams), used = 0;
     for (const struct connection *connection = monitor->connections; connection; connection = connection->next) needed++;
     if (needed > *room) {
         struct pollfd *grown = realloc(*polls, needed * sizeof **polls);
@@ -373,7 +398,11 @@ static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_
         *polls = grown;
         *room = needed;
     }
-    struct pollfd *child = NULL, *listener = NULL;
+    struct pollfd *child = NULL, *listener = NULL, *calls = NULL;
+    if (trace_listener(monitor->trace) >= 0) {
+        (*polls)[used] = (struct pollfd){.fd = trace_listener(monitor->trace), .events = POLLIN};
+        calls = &(*polls)[used++];
+    }
     if (monitor->running) {
         (*polls)[used] = (struct pollfd){.fd = monitor->context.pidfd, .events = POLLIN};
         child = &(*polls)[used++];
@@ -388,6 +417,7 @@ static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_
     }
     used += streams_poll(&monitor->streams, *polls + used);
     if (poll(*polls, used, streams_timeout(&monitor->streams)) < 0) return;
+    if (calls && calls->revents && (!(calls->revents & POLLIN) || !trace_answer(monitor->trace))) trace_stop(monitor->trace);
     streams_move(&monitor->streams);
     serve_connections(monitor);
     if (listener && listener->revents) accept_connection(monitor);

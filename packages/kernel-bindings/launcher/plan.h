@@ -72,6 +72,12 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(68, WORKING_DIRECTORY, "working-directory", STAGE_CHILD, "su") \
     X(69, EXECUTE, "execute", STAGE_CHILD, "sll") \
     X(70, HOLD, "hold", STAGE_CHILD, "") \
+    X(80, LABEL, "label", STAGE_CHILD, "ls") \
+    X(81, MOUNT_LABEL, "mount.label", STAGE_CHILD, "ss") \
+    X(82, RELABEL, "relabel", STAGE_MONITOR, "sussl") \
+    X(83, SECCOMP_RECORD, "seccomp.record", STAGE_MONITOR, "s") \
+    X(84, SECCOMP_TRACE, "seccomp.trace", STAGE_CHILD, "") \
+    X(85, LANDLOCK, "landlock", STAGE_CHILD, "uuulnnn") \
     X(90, FAIL_MONITOR, "fail.monitor", STAGE_MONITOR, "u") \
     X(91, FAIL_HOST, "fail.host", STAGE_HOST, "u") \
     X(92, FAIL_CHILD, "fail.child", STAGE_CHILD, "u")

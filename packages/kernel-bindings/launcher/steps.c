@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -16,7 +17,10 @@
 #include "forward.h"
 #include "identity.h"
 #include "kernel.h"
+#include "labels.h"
+#include "landlock.h"
 #include "mounts.h"
+#include "trace.h"
 #include "trees.h"
 
 int fail(struct context *context, const char *call, const char *path) {
@@ -238,6 +242,8 @@ static pid_t clone_process(struct context *context, struct clone_args *arguments
 /* The clone: the new process carries out the child's stage and never returns from here. */
 static int clone_child(struct context *context, const struct step *step) {
     int pair[2];
+    context->last_word = mmap(NULL, sizeof *context->last_word, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (context->last_word == MAP_FAILED) return context->last_word = NULL, fail(context, "mmap", "");
     if (open_cgroup_files(context) < 0) return -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return fail(context, "socketpair", "");
     struct clone_args arguments = {.flags = step->fields[0].number, .exit_signal = SIGCHLD};
@@ -335,6 +341,10 @@ int run_monitor_step(struct context *context, const struct step *step) {
     case OP_RLIMIT_RAISE: return raise_limit(context, step);
     case OP_TIME_NAMESPACE: return time_namespace(context, step);
     case OP_CLONE: return clone_child(context, step);
+    case OP_RELABEL: return host_relabel(context, step);
+    case OP_SECCOMP_RECORD:
+        context->trace_path = fields[0].string;
+        return 0;
     case OP_FAIL_MONITOR: return errno = (int)fields[0].number, fail(context, "fault", "monitor");
     default: return errno = ENOSYS, fail(context, "step", step->entry->name);
     }
@@ -389,6 +399,10 @@ int run_child_step(struct context *context, const struct step *step) {
     case OP_CAPABILITIES: return child_capabilities(context, step);
     case OP_WORKING_DIRECTORY: return child_working_directory(context, step);
     case OP_EXECUTE: return child_execute(context, step);
+    case OP_LABEL: return child_label(context, step);
+    case OP_MOUNT_LABEL: return mount_label(context, step);
+    case OP_SECCOMP_TRACE: return child_seccomp_trace(context);
+    case OP_LANDLOCK: return child_landlock(context, step);
     case OP_HOLD: child_hold(context);
     case OP_FAIL_CHILD: return errno = (int)fields[0].number, fail(context, "fault", "child");
     default: return errno = ENOSYS, fail(context, "step", step->entry->name);

@@ -78,10 +78,8 @@ static int map_bind(struct context *context, int tree, const char *source, bool 
     return 0;
 }
 
-/* The place that a bind's source names; with a subpath, what that leads to without leaving the source. */
-static int open_source(struct context *context, const struct step *step) {
-    const char *source = step->fields[1].string, *subpath = step->fields[4].string;
-    int place = kernel_openat2(AT_FDCWD, source, O_PATH, step->fields[3].number ? RESOLVE_NO_SYMLINKS : 0);
+int tree_open_source(struct context *context, const char *source, bool confined, const char *subpath) {
+    int place = kernel_openat2(AT_FDCWD, source, O_PATH, confined ? RESOLVE_NO_SYMLINKS : 0);
     if (place < 0) return fail(context, "openat2", source);
     if (!*subpath) return place;
     int inside = kernel_openat2(place, subpath, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
@@ -97,7 +95,7 @@ static int clone_source(struct context *context, const struct step *step) {
     if (!step->fields[3].number && !*step->fields[4].string) {
         tree = kernel_open_tree(AT_FDCWD, source, flags);
     } else {
-        int place = open_source(context, step);
+        int place = tree_open_source(context, source, step->fields[3].number != 0, step->fields[4].string);
         if (place < 0) return -1;
         tree = kernel_open_tree(place, "", flags | AT_EMPTY_PATH);
         int error = errno;

@@ -2,8 +2,13 @@
  * container's process. */
 #ifndef TSD_TREES_H
 #define TSD_TREES_H
+#include <stdbool.h>
+
 #include "context.h"
 
+/* Opens (O_PATH) the place that a source names, with no link in its path if it is confined; with a subpath, what that leads to
+ * without leaving the source. */
+int tree_open_source(struct context *context, const char *source, bool confined, const char *subpath);
 int tree_bind_open(struct context *context, const struct step *step);
 int tree_bind_open_in(struct context *context, const struct step *step);
 int tree_root_overlay(struct context *context, const struct step *step);

@@ -1,5 +1,6 @@
 // The public face of the kernel bindings.
 export * from "./addresses.ts";
+export * from "./apparmor.ts";
 export * from "./archiver.ts";
 export * from "./capabilities.ts";
 export * from "./cgroup/cgroups.ts";
@@ -9,6 +10,7 @@ export * from "./cgroup/port.ts";
 export * from "./cgroup/statistics.ts";
 export * from "./constants.ts";
 export * from "./errors.ts";
+export * from "./landlock.ts";
 export * from "./later.ts";
 export * from "./launcher.ts";
 export * from "./libc.ts";
@@ -35,6 +37,7 @@ export * from "./proc/mountinfo.ts";
 export * from "./proc/process.ts";
 export * from "./quota/index.ts";
 export * from "./seccomp/compile.ts";
+export * from "./selinux.ts";
 export * from "./sockets.ts";
 export * from "./watch/executions.ts";
 export * from "./watch/process-events.ts";

@@ -65,6 +65,9 @@ const native = {
   lsetxattr: libc.func(
     "int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)",
   ),
+  setxattr: libc.func(
+    "int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)",
+  ),
   syscall: libc.func(
     "long syscall(long number, int directory, const char *path, const void *how, size_t size)",
   ),
@@ -331,6 +334,12 @@ export const inNetworkNamespace = <T>(path: string, action: () => T): T => inNam
 /** Sets an extended attribute on the file itself, not on what it links to (lsetxattr(2)). */
 export function setAttribute(path: string, name: string, value: Uint8Array): void {
   check(native.lsetxattr(path, name, value, value.length, 0), "lsetxattr", path);
+}
+
+/** Sets an extended attribute on what a descriptor, O_PATH too, stands for; a symbolic link's own. */
+export function setAttributeOf(descriptor: number, name: string, value: Uint8Array): void {
+  const path = `/proc/self/fd/${descriptor}`;
+  check(native.setxattr(path, name, value, value.length, 0), "setxattr", descriptorPath(descriptor));
 }
 
 /** The path a descriptor stands for, as the kernel shows it. */

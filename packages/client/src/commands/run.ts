@@ -1,5 +1,6 @@
 // tsctl run, tsctl create.
 import { existsSync, writeFileSync } from "node:fs";
+import type { ContainerCreateRequest } from "@tsd/daemon/api";
 import type { Command, Context } from "../context.ts";
 import { errorText, print } from "../context.ts";
 import { createFlags } from "../create/flags.ts";
@@ -9,6 +10,8 @@ import { interact } from "../interact.ts";
 import { ApiError } from "../sdk/errors.ts";
 import { followWindow, proxySignals, rawTerminal, windowSize } from "../terminal.ts";
 import { pullImage } from "./registry.ts";
+
+type HostConfigRequest = NonNullable<ContainerCreateRequest["HostConfig"]>;
 
 export const runFlags: FlagTable = {
   ...createFlags,
@@ -59,6 +62,7 @@ async function createContainer(
   flags: ParsedFlags,
   context: Context,
   attached: { stdin: boolean; stdout: boolean; stderr: boolean },
+  extra: Partial<HostConfigRequest> = {},
 ): Promise<string> {
   const [image = "", ...command] = flags.args;
   const cidFile = flags.text("cidfile");
@@ -67,6 +71,7 @@ async function createContainer(
       `container ID file found, make sure the other container isn't running or delete ${cidFile}`,
     );
   const body = createRequest(flags, image, command, attached, windowSize());
+  if (body.HostConfig) Object.assign(body.HostConfig, extra);
   const { Id, Warnings } = await createPulling(flags, context, image, () =>
     context.client.containers.create(body, flags.text("name"), flags.text("platform")),
   );
@@ -85,6 +90,16 @@ export const create: Command = async (words, context) => {
 export const run: Command = async (words, context) => {
   const flags = parseFlags(words, runFlags, true);
   expectArguments(flags, "run", 1);
+  return runWithFlags(flags, context);
+};
+
+/** Runs a container as its flags say; `made` hears its id before it starts. */
+export async function runWithFlags(
+  flags: ParsedFlags,
+  context: Context,
+  extra: Partial<HostConfigRequest> = {},
+  made: (id: string) => void = () => undefined,
+): Promise<number> {
   const detached = flags.bool("detach");
   if (detached && flags.has("attach"))
     throw new UsageError("conflicting options: cannot specify both --attach and --detach", 1);
@@ -94,13 +109,14 @@ export const run: Command = async (words, context) => {
     throw new UsageError("the input device is not a TTY", 1);
   let id: string;
   try {
-    id = await createContainer(flags, context, attached);
+    id = await createContainer(flags, context, attached, extra);
+    made(id);
   } catch (error) {
     context.fail(`tsctl: ${errorText(error)}\n\nRun 'tsctl --help' for more information`);
     return 125;
   }
   return detached ? runDetached(id, context) : runAttached(id, flags, context, attached, terminal);
-};
+}
 
 async function runDetached(id: string, context: Context): Promise<number> {
   try {

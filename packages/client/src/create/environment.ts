@@ -41,7 +41,7 @@ export function readFile(path: string): string {
 /** seccomp=FILE is read here: the engine may be elsewhere. */
 export function securityOption(option: string): string {
   const match = /^seccomp[=:](.+)$/.exec(option);
-  if (!match?.[1] || match[1] === "unconfined" || match[1] === "builtin") return option;
+  if (!match?.[1] || ["unconfined", "builtin", "log"].includes(match[1])) return option;
   let text: string;
   try {
     text = readFileSync(match[1], "utf8");
@@ -51,7 +51,9 @@ export function securityOption(option: string): string {
     );
   }
   try {
-    return `seccomp=${JSON.stringify(JSON.parse(text))}`;
+    JSON.parse(text);
+    // As it stands: its numbers may be longer than JavaScript's.
+    return `seccomp=${text.trim()}`;
   } catch (error) {
     throw new UsageError(
       `compacting json for seccomp profile (${match[1]}) failed: ${(error as Error).message}`,

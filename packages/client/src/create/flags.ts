@@ -85,6 +85,7 @@ export const createFlags: FlagTable = {
   pull: ["text"],
   quiet: ["bool", "q"],
   "read-only": ["bool"],
+  "seccomp-trace": ["bool"],
   restart: ["text"],
   rm: ["bool"],
   runtime: ["text"],

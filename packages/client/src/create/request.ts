@@ -113,6 +113,7 @@ export function createRequest(
     ReadonlyRootfs: flags.bool("read-only"),
     SecurityOpt: security.filter((option) => option !== "systempaths=unconfined").map(securityOption),
     ...(unconfined ? { MaskedPaths: [], ReadonlyPaths: [] } : {}),
+    SeccompTrace: flags.bool("seccomp-trace"),
     StorageOpt: keyValues(flags.list("storage-opt")),
     UTSMode: text("uts"),
     UsernsMode: text("userns"),

@@ -11,6 +11,7 @@ import type {
   PathStat,
   PortChange,
   PortMap,
+  SeccompTrace,
   UsageHistory,
 } from "@tsd/daemon/api";
 import type { AttachedStream, Channel } from "./channel.ts";
@@ -76,6 +77,11 @@ export class Containers {
       path: withQuery("/containers/create", { name, platform }),
       body,
     });
+  }
+
+  /** The system calls of a container that was made with SeccompTrace and has ended. */
+  seccompTrace(id: string): Promise<SeccompTrace> {
+    return this.#channel.json({ path: `/tsd${containerPath(id, "/seccomp-trace")}` });
   }
 
   /** How a running container's traffic is shaped, interface by interface. */

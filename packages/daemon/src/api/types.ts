@@ -266,6 +266,19 @@ export interface SystemInfo {
 }
 
 /** A container's place in the host's control groups (ours). */
+/** The system calls of a container that was created with SeccompTrace, and the profile that lets just them through. */
+export interface SeccompTrace {
+  Calls: {
+    /** "" for one that profiles can't name. */
+    Name: string;
+    Number: number;
+    Architecture: string;
+    Count: number;
+  }[];
+  /** In Docker's format. */
+  Profile: object;
+}
+
 export interface CgroupPlace {
   Version: 1 | 2;
   Group: string;

@@ -92,6 +92,14 @@ const table = {
     reloadable: true,
     text: "off, report, pause or kill: what is done where a container runs a file that it wrote itself, or rises above its rights (default off)",
   },
+  "selinux-enabled": {
+    kind: "switch",
+    text: "label containers and their files; needs a kernel with SELinux and a policy (docs/security-modules.md)",
+  },
+  lxcfs: {
+    kind: "text",
+    text: "where lxcfs is mounted, which shows containers their own limits in /proc: PATH, off, or auto (default)",
+  },
   "init-path": { kind: "text", text: "init program for --init" },
   "registry-mirror": {
     kind: "list",

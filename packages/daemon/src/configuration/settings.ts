@@ -60,6 +60,10 @@ export interface Settings {
   isolation: IsolationSettings;
   cdiDirectories: string[];
   initPath: string | undefined;
+  /** Whether containers get SELinux labels. */
+  selinux: boolean;
+  /** auto, off, or where lxcfs is mounted. */
+  lxcfs: string;
   registries: RegistrySettings;
   collection: CollectionSettings;
   /** Files of the image policy and of the key that signed it. */
@@ -186,6 +190,8 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     isolation: parseIsolation(given["verify-interval"], given.defence),
     cdiDirectories: given["cdi-spec-dir"] ?? ["/etc/cdi", "/var/run/cdi"],
     initPath: given["init-path"] || undefined,
+    selinux: given["selinux-enabled"] ?? false,
+    lxcfs: given.lxcfs || "auto",
     imagePolicy: imagePolicyFiles(given),
     imageKeyDirectory: given["image-key-dir"] ?? "/etc/tsd/image-keys",
     maximumLayerSize: parseSize("max-layer-size", given["max-layer-size"] ?? "64g"),

@@ -164,6 +164,13 @@ describe("limits and security options", () => {
     });
     expect(parseSecurityOptions([], true)).toMatchObject({ seccomp: "unconfined", unconfinedPaths: true });
     expect(() => parseSecurityOptions(["foo"], false)).toThrow('invalid --security-opt 1: "foo"');
-    expect(() => parseSecurityOptions(["apparmor=strict"], false)).toThrow("not built yet");
+    expect(
+      parseSecurityOptions(["apparmor=strict", "label=type:my_t", "label:level:s0:c1,c2"], false),
+    ).toMatchObject({ appArmor: "strict", labels: ["type:my_t", "level:s0:c1,c2"] });
+    expect(parseSecurityOptions(["label=disable"], false).labels).toEqual(["disable"]);
+    expect(() => parseSecurityOptions(["label=typ:x"], false)).toThrow('bad label option "typ"');
+    expect(() => parseSecurityOptions(["label=x"], false)).toThrow('bad label option "x"');
+    expect(() => parseSecurityOptions(["label=type:a b"], false)).toThrow("not a SELinux type");
+    expect(() => parseSecurityOptions(["apparmor="], false)).toThrow("not the name of a profile");
   });
 });

@@ -39,7 +39,7 @@ const process: ProcessSpec = {
     inheritable: [],
     ambient: [],
   },
-  seccomp: Buffer.alloc(8),
+  seccomp: { program: Buffer.alloc(8), flags: 0 },
   noNewPrivileges: false,
   rlimits: [],
   oomScoreAdj: undefined,
@@ -145,6 +145,47 @@ describe("a container's plan", () => {
     const strict = ops(containerPlan({ ...spec, process: { ...process, noNewPrivileges: true } }));
     expect(strict.indexOf("seccomp")).toBe(strict.length - 2);
     expect(strict.indexOf("no-new-privileges")).toBeLessThan(strict.indexOf("seccomp"));
+  });
+
+  it("labels by the host's /proc, before anything of the container's is mounted, and traces above the filter", () => {
+    const label = "system_u:object_r:container_file_t:s0:c1,c2";
+    const labels = { selinux: "system_u:system_r:container_t:s0:c1,c2", appArmor: "tsd-default" };
+    const relabel: Step = { op: "relabel", source: "/a", confined: false, subpath: "", label, forbidden: [] };
+    const landlock: Step = {
+      ...{ op: "landlock", fileSystem: 1, network: 0, scoped: 0 },
+      ...{ paths: ["/bin"], access: [1], ports: [], portAccess: [] },
+    };
+    const own = { ...process, labels, traced: true, landlock };
+    const plan = containerPlan({ ...spec, process: own, mountLabel: label, relabel: [relabel], trace: "/t" });
+    const order = plan.map(({ op }) => op);
+    const at = (op: Op): number => order.indexOf(op);
+    expect(at("relabel")).toBeLessThan(at("clone"));
+    expect(at("label")).toBeLessThan(at("root.attach"));
+    expect(plan.filter(({ op }) => op === "label")).toEqual([
+      { op: "label", attributes: ["exec"], value: labels.selinux },
+      { op: "label", attributes: ["apparmor/exec", "exec"], value: "exec tsd-default" },
+      { op: "label", attributes: ["keycreate"], value: labels.selinux },
+    ]);
+    const mounts = plan.flatMap((step) => (step.op === "mount" ? [step] : []));
+    for (const target of ["/dev/pts", "/dev/shm"])
+      expect(mounts.find((mount) => mount.target === target)?.options).toContain(`context=${label}`);
+    expect(plan.find(({ op }) => op === "root.overlay")).toMatchObject({ options: [`context=${label}`] });
+    expect(find(plan, "tmpfs.open").options).toContain(`context=${label}`);
+    expect(at("landlock")).toBe(at("seccomp") - 1);
+    expect(at("seccomp.trace")).toBe(at("seccomp") + 1);
+    expect(at("seccomp.record")).toBeLessThan(at("clone"));
+    const exec = execPlan({
+      ...{
+        id: "e",
+        socket: "/s",
+        exitRecord: "/e",
+        streams: spec.streams,
+        pid: 7,
+        namespaces: spec.namespaces,
+      },
+      ...{ cgroups, cgroup: "/tsd/c", process: own },
+    }).map(({ op }) => op);
+    expect(exec.indexOf("label")).toBeLessThan(exec.indexOf("namespaces.join"));
   });
 
   it("sets the network up by messages for both sides", () => {

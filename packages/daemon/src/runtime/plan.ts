@@ -11,6 +11,7 @@ import {
   type Step,
 } from "@tsd/kernel-bindings";
 import { deviceTreeSteps, filesystemSteps } from "./contributors/filesystems.ts";
+import { keyringSteps, labelSteps, queueLabelSteps, traceSteps } from "./contributors/labels.ts";
 import { logSteps, serveSteps } from "./contributors/monitor.ts";
 import { nameServerSteps } from "./contributors/names.ts";
 import {
@@ -44,6 +45,8 @@ export function containerPlan(spec: ContainerSpec): Plan {
     ...logSteps(spec),
     ...spec.cgroups.create(spec.cgroup, spec.limits, spec.deviceRules),
     ...(spec.subtree?.create ?? []),
+    ...(spec.relabel ?? []),
+    ...traceSteps(spec),
     ...raisedLimitSteps(spec.process, user),
     ...cloneSteps(spec),
     ...userNamespaceSteps(spec),
@@ -55,9 +58,12 @@ export function containerPlan(spec: ContainerSpec): Plan {
     spec.subtree?.enter ?? spec.cgroups.enter(spec.cgroup),
     ...joinSteps(spec),
     ...utsSteps(spec),
+    ...labelSteps(spec.process),
+    ...keyringSteps(spec.process),
     ...rootSteps(spec),
     ...userRootSteps(spec),
     ...filesystemSteps(spec),
+    ...queueLabelSteps(spec),
     ...mountSteps(spec),
     ...networkSteps(spec),
     ...nameServerSteps(spec),
@@ -100,6 +106,7 @@ export function execPlan(spec: ExecSpec): Plan {
     ...oomSteps(spec.process),
     spec.enter ?? spec.cgroups.enter(spec.cgroup),
     ...limitSteps(spec.process),
+    ...labelSteps(spec.process),
     {
       op: "namespaces.join",
       paths: kinds.map(([name]) => `/proc/${spec.pid}/ns/${name}`),

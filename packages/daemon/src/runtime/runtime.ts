@@ -17,6 +17,7 @@ import {
   parseExitRecord,
   removeCgroup,
 } from "@tsd/kernel-bindings";
+import { SecurityModules } from "./modules.ts";
 import { probePlan, rootPlan } from "./plan.ts";
 import { SeccompCompiler } from "./seccomp/profile.ts";
 import type { RootedSpec } from "./spec.ts";
@@ -51,6 +52,7 @@ export class Runtime {
   readonly cgroups: Cgroups;
   readonly seccomp = new SeccompCompiler();
   readonly settings: RuntimeSettings;
+  readonly modules: SecurityModules;
   /** The directory roots are mounted on, each in a mount namespace of its own. */
   readonly staging: string;
   readonly #launcher: PlanLauncher;
@@ -61,7 +63,9 @@ export class Runtime {
     launcher: PlanLauncher,
     settings: RuntimeSettings,
     transform: (plan: Plan) => Plan = (plan) => plan,
+    modules = new SecurityModules(),
   ) {
+    this.modules = modules;
     this.#launcher = launcher;
     this.settings = settings;
     this.#transform = transform;

@@ -118,8 +118,14 @@ export interface ProcessSpec {
   workingDirectory: string;
   user: { uid: number; gid: number; groups: readonly number[] };
   capabilities: CapabilitySets;
-  /** A compiled filter, or none. */
-  seccomp: Buffer | undefined;
+  /** A compiled filter with its SECCOMP_FILTER_FLAG_*, or none. */
+  seccomp: { program: Buffer; flags: number } | undefined;
+  /** Its calls are asked for and counted. */
+  traced?: boolean;
+  /** The step of Landlock rules, where there are any. */
+  landlock?: Step | undefined;
+  /** What security modules know the process by; "" for whatever its parent is known by. */
+  labels?: { selinux: string; appArmor: string };
   noNewPrivileges: boolean;
   rlimits: readonly RlimitSpec[];
   oomScoreAdj: { value: number; tolerated: boolean } | undefined;
@@ -170,6 +176,14 @@ export interface ContainerSpec {
   root: { staging: string; layers: readonly string[]; base: string; readOnly: boolean };
   /** Files of the engine's that appear in /etc, by their targets. */
   files: readonly { source: string; target: string }[];
+  /** Files that show the container its own limits in place of the host's, read-only. */
+  views?: readonly { source: string; target: string }[];
+  /** The SELinux label of the container's files; "" for none. */
+  mountLabel?: string;
+  /** Steps that label what is bound. */
+  relabel?: readonly Step[];
+  /** Where the trace of its calls is written down. */
+  trace?: string | undefined;
   mounts: readonly MountSpec[];
   devices: readonly DeviceSpec[];
   shmSize: number;
@@ -183,7 +197,7 @@ export interface ContainerSpec {
 }
 
 /** The part of a specification that makes a root. */
-export type RootedSpec = Pick<ContainerSpec, "root" | "files" | "mounts" | "init">;
+export type RootedSpec = Pick<ContainerSpec, "root" | "files" | "mounts" | "init" | "views" | "mountLabel">;
 
 /** An exec: a process in the namespaces of a running container. */
 export interface ExecSpec {

@@ -1,12 +1,14 @@
 // From a container's configuration, and what the engine decided for it, to the specification its plan is made from.
 import { existsSync } from "node:fs";
-import type { BlockThrottle, CgroupLimits } from "@tsd/kernel-bindings";
+import type { BlockThrottle, CgroupLimits, Step } from "@tsd/kernel-bindings";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, RLIM_INFINITY, rlimits } from "@tsd/kernel-bindings";
 import type { ContainerConfig, ExecCreate, HostConfig } from "../api/schemas/container-create.ts";
 import { ambientCapabilities, containerCapabilities } from "./capabilities.ts";
 import { requestedEdits } from "./cdi.ts";
 import { blockDevice, defaultDeviceRules, hostDevices, requestedDevices } from "./devices.ts";
 import { SpecificationError } from "./errors.ts";
+import { landlockStep } from "./landlock.ts";
+import { lxcfsFiles } from "./lxcfs.ts";
 import type { ContainerPlaces, Runtime } from "./runtime.ts";
 import { parseSecurityOptions } from "./security.ts";
 import type {
@@ -42,6 +44,18 @@ export interface ContainerInput {
   files: readonly { source: string; target: string }[];
   log: { path: string; maximumSize: number; maximumFiles: number } | undefined;
   forward: LogForwardSpec | undefined;
+  labels: SecurityLabels;
+  /** Steps that label what is bound into it. */
+  relabel: readonly Step[];
+  /** Where the trace of its calls goes, where they are traced. */
+  trace: string | undefined;
+}
+
+/** What security modules know a container by; "" for none. */
+export interface SecurityLabels {
+  process: string;
+  mount: string;
+  appArmor: string;
 }
 
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -166,6 +180,8 @@ function processSpec(
     workingDirectory: string;
     user: ResolvedUser;
     privileged: boolean;
+    labels: SecurityLabels;
+    traced: boolean;
   },
 ): ProcessSpec {
   const security = parseSecurityOptions(host.SecurityOpt ?? [], own.privileged);
@@ -178,6 +194,9 @@ function processSpec(
     capabilities,
     seccomp: runtime.seccomp.filter(security.seccomp, capabilities.bounding),
     noNewPrivileges: security.noNewPrivileges,
+    traced: own.traced,
+    landlock: security.landlock && landlockStep(security.landlock, runtime.modules.landlock),
+    labels: { selinux: own.labels.process, appArmor: own.labels.appArmor },
     rlimits: ulimits(host, runtime.settings.defaults.ulimits),
     oomScoreAdj: host.OomScoreAdj ? { value: host.OomScoreAdj, tolerated: false } : undefined,
   };
@@ -255,6 +274,10 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
   const mounts = [
     ...input.mounts,
     ...named.mounts,
+    // label=nested: it sees SELinux, and may label its volumes as far as the policy lets it.
+    ...(security.labels.includes("nested") && input.labels.mount
+      ? [hostMount("/sys/fs/selinux", "/sys/fs/selinux")]
+      : []),
     ...devices.filter((device) => !inDev(device)).map(({ source, path }) => hostMount(source, path)),
     ...foreignFilesystems(input.namespaces, host.Privileged),
   ];
@@ -293,6 +316,10 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
       readOnly: host.ReadonlyRootfs,
     },
     files: input.files,
+    views: lxcfsFiles(runtime.modules.lxcfs),
+    mountLabel: input.labels.mount,
+    relabel: input.relabel,
+    trace: input.trace,
     mounts: host.Type === "system" ? withSystemMounts(mounts) : mounts,
     devices: devices.filter(inDev),
     shmSize: host.ShmSize,
@@ -311,6 +338,8 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
       workingDirectory: config.WorkingDir || "/",
       user: input.user,
       privileged: host.Privileged,
+      labels: input.labels,
+      traced: input.trace !== undefined,
     }),
   };
 }
@@ -327,6 +356,7 @@ export interface ExecInput {
   user: ResolvedUser;
   socket: string;
   exitRecord: string;
+  labels: SecurityLabels;
 }
 
 export function specifyExec(runtime: Runtime, input: ExecInput): ExecSpec {
@@ -356,6 +386,8 @@ export function specifyExec(runtime: Runtime, input: ExecInput): ExecSpec {
       workingDirectory: request.WorkingDir || config.WorkingDir || "/",
       user: input.user,
       privileged: request.Privileged || host.Privileged,
+      labels: input.labels,
+      traced: false,
     }),
   };
 }

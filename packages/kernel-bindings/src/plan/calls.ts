@@ -53,6 +53,19 @@ const calls: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string[] }
     step.uidMap || step.gidMap
       ? ["open(/proc/PID/uid_map)", "write", "open(/proc/PID/gid_map)", "write"]
       : ["open"],
+  label: () => newFile,
+  "mount.label": () => [inRoot, 'fsetxattr("security.selinux")'],
+  relabel: () => ["openat2(RESOLVE_NO_SYMLINKS)", 'lsetxattr("security.selinux")'],
+  "seccomp.record": () => ["open(O_CREAT)"],
+  "seccomp.trace": () => ["seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER)"],
+  landlock: (step) => [
+    "landlock_create_ruleset",
+    ...(step.paths.length > 0
+      ? [`landlock_add_rule(LANDLOCK_RULE_PATH_BENEATH) × ${step.paths.length}`]
+      : []),
+    ...(step.ports.length > 0 ? [`landlock_add_rule(LANDLOCK_RULE_NET_PORT) × ${step.ports.length}`] : []),
+    "landlock_restrict_self",
+  ],
   "tmpfs.open": () => ['fsopen("tmpfs")', "fsconfig", "fsmount"],
   "hand-over": () => ["sendmsg(SCM_RIGHTS)"],
   "take-over": () => ["recvmsg(SCM_RIGHTS)"],

@@ -89,6 +89,14 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   execute: (step) =>
     `execute ${[step.file, ...step.arguments.slice(1)].map((word) => JSON.stringify(word)).join(" ")}`,
   hold: () => "stay, so that the namespaces can be looked into",
+  label: (step) => `set the process attribute ${step.attributes[0] ?? ""} to ${step.value}`,
+  "mount.label": (step) => `label ${step.path} ${step.label}`,
+  relabel: (step) =>
+    `label ${step.source}${step.subpath ? `, of it ${step.subpath},` : ""} and all below ${step.label}`,
+  "seccomp.record": (step) => `write traced calls down to ${step.path}`,
+  "seccomp.trace": () => "ask the monitor before each system call, which counts it",
+  landlock: (step) =>
+    `restrict by Landlock to ${list(step.paths)}${step.network ? `, ports ${list(step.ports)}` : ""}${step.scoped ? ", and to its own processes" : ""}`,
   "fail.monitor": (step) => `fail with errno ${step.errno} (a test)`,
   "fail.host": (step) => `fail with errno ${step.errno} (a test)`,
   "fail.child": (step) => `fail with errno ${step.errno} (a test)`,

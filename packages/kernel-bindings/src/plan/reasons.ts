@@ -45,6 +45,13 @@ const reasons: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string }
   "rlimit.raise": () => "in a user namespace a process may not raise limits itself",
   "time-namespace": () => "--time-offset asked for it",
   "user-namespace": () => "root in the container is an ordinary user of the host's, and nobody else's",
+  label: () => "SELinux or AppArmor holds it where every other wall has failed",
+  "mount.label": () =>
+    "its files carry its own label: another container may not open them even as the same user",
+  relabel: () => ":z or :Z asked for it: the container's label may use these files",
+  "seccomp.record": () => "a trace was asked for: the calls that it makes are written down",
+  "seccomp.trace": () => "a trace was asked for: the tightest filter can be made of it",
+  landlock: () => "paths and ports beyond what was granted are refused, whoever it becomes",
   "tmpfs.open": () =>
     "devices work only in a file system of the host's: its own user namespace may make none",
   "hand-over": () => "what only the host may make is given to the container's process as open files",

@@ -229,6 +229,36 @@ export const vocabulary = {
   },
   /** Instead of a command: stays until its monitor ends it, so that its namespaces can be looked into. */
   hold: { code: 70, stage: "child", fields: {} },
+  /** Writes a value to the first of these attributes of the process (proc_pid_attr(5)) that there is: the label of what it
+   * executes next, or of its keys. */
+  label: { code: 80, stage: "child", fields: { attributes: "strings", value: "string" } },
+  /** A SELinux label for a path below the root, where its file system has labels. */
+  "mount.label": { code: 81, stage: "child", fields: { path: "string", label: "string" } },
+  /** A SELinux label for a tree of the host's, following no link below its source; never for one of the forbidden
+   * directories itself. Source, confined and subpath are those of bind.open. */
+  relabel: {
+    code: 82,
+    stage: "monitor",
+    fields: { source: "string", confined: "flag", subpath: "string", label: "string", forbidden: "strings" },
+  },
+  /** Where the monitor writes down what "seccomp.trace" lets it count: lines of AUDIT_ARCH, number, count. */
+  "seccomp.record": { code: 83, stage: "monitor", fields: { path: "string" } },
+  /** From here on the monitor is asked before each call of the process and its children; it counts, and lets all through. */
+  "seccomp.trace": { code: 84, stage: "child", fields: {} },
+  /** landlock(7): the rights that are handled, and those that are granted below paths (access, one for each) and on ports. */
+  landlock: {
+    code: 85,
+    stage: "child",
+    fields: {
+      fileSystem: "number",
+      network: "number",
+      scoped: "number",
+      paths: "strings",
+      access: "numbers",
+      ports: "numbers",
+      portAccess: "numbers",
+    },
+  },
   /** Fail with an errno where they stand: the tests' way to see that a broken start leaves nothing behind. */
   "fail.monitor": { code: 90, stage: "monitor", fields: { errno: "number" } },
   "fail.host": { code: 91, stage: "host", fields: { errno: "number" } },

@@ -63,6 +63,7 @@ const SCMP_FLTATR_CTL_OPTIMIZE = 8;
 const SCMP_FLTATR_ACT_BADARCH = 2;
 const EPERM = 1;
 const EEXIST = 17;
+const ENOSYS = 38;
 
 function library() {
   const seccomp = koffi.load("libseccomp.so.2");
@@ -74,12 +75,17 @@ function library() {
     archResolve: seccomp.func("uint32_t seccomp_arch_resolve_name(const char *name)"),
     archAdd: seccomp.func("int seccomp_arch_add(void *context, uint32_t arch)"),
     resolve: seccomp.func("int seccomp_syscall_resolve_name(const char *name)"),
+    resolveOn: seccomp.func("int seccomp_syscall_resolve_name_arch(uint32_t arch, const char *name)"),
+    nameOn: seccomp.func("void *seccomp_syscall_resolve_num_arch(uint32_t arch, int number)"),
+    native: seccomp.func("uint32_t seccomp_arch_native()"),
     ruleAdd: seccomp.func(
       "int seccomp_rule_add_array(void *context, uint32_t action, int syscall, uint count, const scmp_arg_cmp *arguments)",
     ),
     exportBpf: seccomp.func("int seccomp_export_bpf(void *context, int descriptor)"),
   };
 }
+
+const free = koffi.load("libc.so.6").func("void free(void *pointer)");
 
 // Loaded on first use: a daemon that only serves reads never needs it.
 let loaded: ReturnType<typeof library> | undefined;
@@ -113,16 +119,14 @@ export function compileSeccomp(filter: SeccompFilter): Buffer {
       "badarch",
     );
     for (const architecture of filter.architectures) {
-      const token = api.archResolve(architecture.replace(/^SCMP_ARCH_/, "").toLowerCase()) as number;
-      if (!token) throw new RangeError(`unknown seccomp architecture ${architecture}`);
-      const result = api.archAdd(context, token) as number;
+      const result = api.archAdd(context, architectureToken(api, architecture)) as number;
       if (result !== -EEXIST) check(result, "seccomp_arch_add", architecture);
     }
     for (const rule of filter.rules) addRule(api, context, rule, defaultAction);
     check(api.exportBpf(context, memory), "seccomp_export_bpf", "");
     const program = Buffer.alloc(fstatSync(memory).size);
     readSync(memory, program, 0, program.length, 0);
-    return program;
+    return withNewCalls(api, filter, program);
   } finally {
     closeSync(memory);
     api.release(context);
@@ -136,6 +140,9 @@ function addRule(
   defaultAction: number,
 ): void {
   const action = actionNumber(rule.action, rule.errnoRet);
+  for (const { index, op } of rule.args ?? [])
+    if (index < 0 || index > 5 || !(op in operators))
+      throw new RangeError(`argument ${index} of ${rule.names[0] ?? "a rule"}: ${op} is no comparison`);
   if (action === defaultAction) return; // libseccomp refuses a rule that changes nothing
   const compares = (rule.args ?? []).map((argument) => ({
     arg: argument.index,
@@ -154,3 +161,78 @@ function addRule(
     }
   }
 }
+
+const BPF = { load: 0x20, jumpEqual: 0x15, jumpGreater: 0x25, jumpSet: 0x45, return: 0x06 };
+const NUMBER_OFFSET = 0;
+const ARCHITECTURE_OFFSET = 4;
+const X32_BIT = 0x40000000;
+const X32 = 0x4000003e | 0;
+const MOST_ARCHITECTURES = 32;
+
+/** Puts in front of a filter that denies by default: calls that are newer than all that the profile names do not exist
+ * (ENOSYS), so that programs fall back to those they know of old. runc does the same. */
+function withNewCalls(api: ReturnType<typeof library>, filter: SeccompFilter, program: Buffer): Buffer {
+  const denies = !["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"].includes(filter.defaultAction);
+  if (!denies || filter.defaultErrnoRet === ENOSYS) return program;
+  const tokens = new Set<number>([
+    api.native() as number,
+    ...filter.architectures.map((name) => architectureToken(api, name)),
+  ]);
+  const names = filter.rules.flatMap((rule) => rule.names);
+  const blocks: Buffer[] = [];
+  for (const token of [...tokens].slice(0, MOST_ARCHITECTURES)) {
+    if ((token | 0) === X32) continue; // the same architecture to the kernel as x86-64, told apart by a bit
+    const newest = Math.max(...names.map((name) => api.resolveOn(token, name) as number));
+    if (newest >= 0) blocks.push(newCallsBlock(token, newest));
+  }
+  return Buffer.concat([...blocks, program]);
+}
+
+const instruction = (code: number, value: number, yes = 0, no = 0): Buffer => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt16LE(code, 0);
+  bytes.writeUInt8(yes, 2);
+  bytes.writeUInt8(no, 3);
+  bytes.writeUInt32LE(value >>> 0, 4);
+  return bytes;
+};
+
+/** If it is this architecture, not x32, and the number beyond the newest: ENOSYS. */
+const newCallsBlock = (token: number, newest: number): Buffer =>
+  Buffer.concat([
+    instruction(BPF.load, ARCHITECTURE_OFFSET),
+    instruction(BPF.jumpEqual, token, 0, 4),
+    instruction(BPF.load, NUMBER_OFFSET),
+    instruction(BPF.jumpSet, X32_BIT, 2, 0),
+    instruction(BPF.jumpGreater, newest, 0, 1),
+    instruction(BPF.return, actionNumber("SCMP_ACT_ERRNO", ENOSYS)),
+  ]);
+
+function architectureToken(api: ReturnType<typeof library>, architecture: string): number {
+  const token = api.archResolve(architecture.replace(/^SCMP_ARCH_/, "").toLowerCase()) as number;
+  if (!token) throw new RangeError(`unknown seccomp architecture ${architecture}`);
+  return token;
+}
+
+/** The name of a call by its number on an architecture (AUDIT_ARCH_*); undefined for one that libseccomp does not know. */
+export function systemCallName(architecture: number, number: number): string | undefined {
+  loaded ??= library();
+  const isX32 = architecture === 0xc000003e && (number & X32_BIT) !== 0;
+  const text = loaded.nameOn(isX32 ? X32 >>> 0 : architecture, number) as unknown;
+  if (!text) return undefined;
+  try {
+    return koffi.decode(text, "char", -1) as string;
+  } finally {
+    free(text);
+  }
+}
+
+/** SCMP_ARCH_* of an AUDIT_ARCH_*, of those that programs of this machine may have; undefined for others. */
+export const seccompArchitectures: Readonly<Record<number, string>> = {
+  3221225534: "SCMP_ARCH_X86_64",
+  1073741827: "SCMP_ARCH_X86",
+  3221225655: "SCMP_ARCH_AARCH64",
+  1073741864: "SCMP_ARCH_ARM",
+  3221225715: "SCMP_ARCH_RISCV64",
+  2147483670: "SCMP_ARCH_S390X",
+};

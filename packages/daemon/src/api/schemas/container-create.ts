@@ -207,6 +207,8 @@ export const hostConfigSchema = z.object({
   PublishAllPorts: flag,
   ReadonlyRootfs: flag,
   SecurityOpt: strings,
+  /** Ours: the calls that its processes make are recorded. */
+  SeccompTrace: flag,
   StorageOpt: texts,
   Tmpfs: texts,
   UTSMode: text,

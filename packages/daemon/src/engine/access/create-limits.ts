@@ -100,7 +100,10 @@ const hostConfig: { [F in keyof Required<HostConfig>]: Judgement<HostConfig[F]> 
   Privileged: onlyPrivileged((value) => !value),
   ReadonlyRootfs: "harmless",
   SecurityOpt: (list, limits) =>
-    (list ?? []).every((option) => harmlessOptions.has(option)) ? undefined : securityOption(list, limits),
+    (list ?? []).every((option) => harmlessOptions.has(option) || option.startsWith("landlock="))
+      ? undefined
+      : securityOption(list, limits),
+  SeccompTrace: "harmless",
   StorageOpt: "harmless",
   ShmSize: "harmless",
   Sysctls: "harmless", // only those of the container's own namespaces are taken at all

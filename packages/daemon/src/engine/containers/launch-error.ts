@@ -74,6 +74,17 @@ export function describeLaunchFailure(
         : `cannot access path ${path}: lstat ${path}: ${message(cause.errno)}`;
     return { error: new EngineError("system", text, { cause }), exitCode: 128 };
   }
+  if (step?.op === "relabel") {
+    const reason =
+      cause.call === "relabel"
+        ? `SELinux relabeling of ${step.source} is not allowed`
+        : `${cause.call} ${cause.path}: ${message(cause.errno)}`;
+    const text = `error setting label on mount source '${step.source}': ${reason}`;
+    return {
+      error: new EngineError(cause.call === "relabel" ? "invalid" : "system", text, { cause }),
+      exitCode: 128,
+    };
+  }
   if (step?.op === "bind") {
     const text = `${prefix}error during container init: error mounting to rootfs at "${step.target}": ${cause.call}: ${message(cause.errno)}: unknown: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type`;
     return {

@@ -4,6 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { applyLimits, KernelError } from "@tsd/kernel-bindings";
 import type { ContainerUpdate, HostConfig } from "../../api/schemas/container-create.ts";
+import type { SeccompTrace } from "../../api/types.ts";
 import { SpecificationError } from "../../runtime/errors.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { cgroupLimits } from "../../runtime/specify.ts";
@@ -20,6 +21,7 @@ import { cgroupView } from "./cgroup-view.ts";
 import { checkName } from "./create.ts";
 import { type Filters, matchesLabels } from "./list.ts";
 import type { Container } from "./registry.ts";
+import { readTrace } from "./seccomp-trace.ts";
 import type { ContainerService } from "./service.ts";
 import { type StatsSources, singleStats, streamStats } from "./stats.ts";
 import { checkResources, checkRestartPolicy } from "./validate.ts";
@@ -64,6 +66,11 @@ export class ContainerOperations {
 
   #cgroup(container: Container): string {
     return this.#runtime.places(container.id, container.record.definition.hostConfig.CgroupParent).cgroup;
+  }
+
+  /** What its processes have called in its last life, where that was recorded. */
+  seccompTrace(container: Container): Promise<SeccompTrace> {
+    return readTrace(container, this.#containers.starter.tracePath(container.id));
   }
 
   rename(container: Container, name: string | undefined, sight: Sight): void {

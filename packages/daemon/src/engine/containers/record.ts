@@ -1,5 +1,6 @@
 // A container as the engine knows it, and where records are kept.
 import type { ContainerConfig, EndpointRequest, HostConfig } from "../../api/schemas/container-create.ts";
+import type { SecurityLabels } from "../../runtime/specify.ts";
 import type { IdMaps } from "../../runtime/user-namespace.ts";
 import type { EndpointState, PublishedPort } from "../networks/record.ts";
 import type { UserNamespaceMode } from "../user-namespaces/mode.ts";
@@ -87,6 +88,8 @@ export interface ContainerDefinition {
   /** Which networks these are, for those who may not be in just any that comes by the name later. */
   networkIds: Record<string, string>;
   mounts: ContainerMount[];
+  /** What security modules know it by; missing in records of before there was this. */
+  labels?: SecurityLabels;
   /** Whose ids it has; undefined in records of before there was a choice: the host's. */
   userNamespace?: UserNamespaceMode;
   /** A step of a build: the next daemon removes it, whatever became of it. */

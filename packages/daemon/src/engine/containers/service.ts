@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { AttachStreams } from "@tsd/kernel-bindings";
 import type { ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
+import { parseSecurityOptions } from "../../runtime/security.ts";
 import type { Caller, Sight } from "../access/caller.ts";
 import { checkCreate } from "../access/create-limits.ts";
 import { conflict, invalid, notModified } from "../errors.ts";
@@ -15,6 +16,7 @@ import { checkName, defineContainer, inventName } from "./create.ts";
 import { Demultiplexer } from "./demultiplex.ts";
 import { parseDetachKeys } from "./detach-keys.ts";
 import { killAndWait } from "./kill.ts";
+import { assignLabels } from "./labels.ts";
 import { ContainerLifecycle, type LifecycleParts } from "./lifecycle.ts";
 import { type Link, linkText, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
@@ -25,7 +27,7 @@ import { type ContainerDefinition, type ContainerMount, initialState } from "./r
 import type { Container, ContainerRegistry } from "./registry.ts";
 import type { ContainerStarter } from "./starter.ts";
 import { refuseUnsupported } from "./unsupported.ts";
-import { validateCreate } from "./validate.ts";
+import { specifying, validateCreate } from "./validate.ts";
 
 /** Throws for log options that can't be, before anything is made. */
 function checkLogConfig(request: ContainerCreate): void {
@@ -82,7 +84,9 @@ export class ContainerService {
     name: string | undefined,
     caller: Caller,
   ): Promise<ContainerDefinition> {
-    return (await this.#define(request, name, caller, undefined, true)).definition;
+    const { definition } = await this.#define(request, name, caller, undefined, true);
+    assignLabels(definition, { modules: this.#parts.runtime.modules, registry: this.registry });
+    return definition;
   }
 
   /** A definition for a request, if its caller's role allows all of it. */
@@ -101,6 +105,7 @@ export class ContainerService {
     const bare = name ? checkName(name) : undefined;
     validateCreate(request);
     checkCreate(caller, request);
+    const missing = this.#checkModules(request.HostConfig);
     refuseUnsupported(request);
     checkLogConfig(request);
     if (!request.Image) throw invalid("config cannot be empty in order to create a container");
@@ -134,7 +139,7 @@ export class ContainerService {
       definition.temporary = own.temporary;
     }
     if (links.length > 0) definition.hostConfig.Links = links.map((link) => linkText(link, definition.name));
-    return { definition, image, size, warnings: [...asked.warnings, ...warnings] };
+    return { definition, image, size, warnings: [...asked.warnings, ...warnings, ...missing] };
   }
 
   /** Creates a container, if its caller's role allows all of it; nothing is left of one that can't be. */
@@ -149,6 +154,7 @@ export class ContainerService {
     try {
       await this.starter.prepare(definition.id, size);
       images.noteUse(image);
+      assignLabels(definition, { modules: this.#parts.runtime.modules, registry: this.registry });
       const container = this.registry.add({ definition, state: { ...initialState } });
       volumes.settle(definition.id);
       this.announce(container, "create");
@@ -159,6 +165,12 @@ export class ContainerService {
       throw error;
     }
     return { id: definition.id, warnings };
+  }
+
+  /** Throws for security options that this host can't fulfil; returns what is to be known of the others. */
+  #checkModules(host: HostConfig): string[] {
+    const security = parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged);
+    return specifying(() => this.#parts.runtime.modules.check(security));
   }
 
   /** Links lead to containers that exist for the caller, by their names. */

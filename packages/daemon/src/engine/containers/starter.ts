@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { type Launch, type Plan, removeLink } from "@tsd/kernel-bindings";
+import { type Launch, type Plan, removeLink, setSelinuxLabel } from "@tsd/kernel-bindings";
 import type { HostConfig } from "../../api/schemas/container-create.ts";
 import { parseTmpfs } from "../../runtime/mounts.ts";
 import { containerPlan } from "../../runtime/plan.ts";
@@ -15,7 +15,7 @@ import type {
   NamespaceChoices,
   TimeOffsets,
 } from "../../runtime/spec.ts";
-import { specifyContainer } from "../../runtime/specify.ts";
+import { type SecurityLabels, specifyContainer } from "../../runtime/specify.ts";
 import { type ResolvedUser, resolveUser } from "../../runtime/user.ts";
 import type { UserNamespaceChoice } from "../../runtime/user-namespace.ts";
 import { everything } from "../access/caller.ts";
@@ -33,6 +33,7 @@ import type { VolumeService } from "../volumes/service.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
 import { type EtcFile, endpointAddresses, etcFiles, writeEtcFiles } from "./etc-files.ts";
+import { assignLabels, labelsInForce, lacksLabels, relabelSteps } from "./labels.ts";
 import { linkEnvironment, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
@@ -91,6 +92,11 @@ export class ContainerStarter {
     return join(this.directory(id), `${id}-json.log`);
   }
 
+  /** Where a traced container's calls are written down. */
+  tracePath(id: string): string {
+    return join(this.directory(id), "calls");
+  }
+
   /** Makes the container's own directories, at create; `size` limits what it may write. */
   async prepare(id: string, size: number | undefined): Promise<void> {
     mkdirSync(this.directory(id), { mode: 0o710 });
@@ -111,20 +117,23 @@ export class ContainerStarter {
     ];
   }
 
-  /** Resolves when the container's image is fit to be started from; undefined where that is known already. */
+  /** Resolves when the container's image is fit to be started from, and its profile loaded; undefined where that is known already. */
   ready(container: Container): Promise<void> | undefined {
-    const { images } = this.#parts;
-    return images.ready(images.get(container.record.definition.imageId, everything));
+    const { images, runtime } = this.#parts;
+    const image = images.ready(images.get(container.record.definition.imageId, everything));
+    const profile = runtime.modules.ensureProfile(container.record.definition.labels?.appArmor ?? "");
+    return profile ? profile.then(() => image) : image;
   }
 
   /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */
   start(container: Container): Start {
     const { runtime } = this.#parts;
-    const { spec, files, places } = this.#specify(container, (linkEnvironment, user) =>
+    const { spec, files, places, labels } = this.#specify(container, (linkEnvironment, user) =>
       this.#join(container, linkEnvironment, user),
     );
     mkdirSync(places.directory, { recursive: true, mode: 0o700 });
     writeEtcFiles(files);
+    if (labels.mount) for (const { source } of files) setSelinuxLabel(source, labels.mount);
     const clients = [...container.waitingClients].filter(({ gone }) => !gone).slice(0, LAUNCH_CLIENTS);
     const launch = runtime.launch(
       containerPlan(spec),
@@ -161,7 +170,7 @@ export class ContainerStarter {
     container: Container,
     join: (linkEnvironment: string[], user: UserNamespaceChoice) => Pick<Joined, "interfaces">,
     holder = container.id,
-  ): { spec: ContainerSpec; files: EtcFile[]; places: ContainerPlaces } {
+  ): { spec: ContainerSpec; files: EtcFile[]; places: ContainerPlaces; labels: SecurityLabels } {
     const { runtime, images, networks } = this.#parts;
     const { definition } = container.record;
     const { hostConfig } = definition;
@@ -184,6 +193,7 @@ export class ContainerStarter {
       names: hostConfig.NetworkMode === "host" ? "host" : nameServer ? "served" : "own",
     });
     const log = logSettings(hostConfig.LogConfig);
+    const labels = this.#labels(container);
     const spec = specifyContainer(runtime, {
       id: container.id,
       config: { ...config, Env: [...linkEnvironment, ...(config.Env ?? [])] },
@@ -198,6 +208,9 @@ export class ContainerStarter {
       nameServer,
       mounts: [...definition.mounts.map(mountSpec), ...this.#sharedMemory(namespaces.ipc)],
       files,
+      labels,
+      relabel: relabelSteps(definition.mounts, labels),
+      trace: hostConfig.SeccompTrace ? this.tracePath(container.id) : undefined,
       log: log && { path: this.logPath(container.id), ...log },
       forward: logForward(hostConfig.LogConfig.Type, hostConfig.LogConfig.Config, {
         id: container.id,
@@ -208,7 +221,7 @@ export class ContainerStarter {
         environment: config.Env ?? [],
       }),
     });
-    return { spec, files, places };
+    return { spec, files, places, labels };
   }
 
   /** Joins a client to a running container's streams. */
@@ -314,6 +327,18 @@ export class ContainerStarter {
     if (this.#users.size >= 256) this.#users.clear();
     this.#users.set(key, user);
     return user;
+  }
+
+  /** What the container is known by; of before this daemon had a security module, it gets that now. */
+  #labels(container: Container): SecurityLabels {
+    const { runtime, registry } = this.#parts;
+    const { definition } = container.record;
+    const { modules } = runtime;
+    if (lacksLabels(definition, modules)) {
+      assignLabels(definition, { modules, registry });
+      registry.redefine(container, {});
+    }
+    return labelsInForce(definition, modules);
   }
 
   /** The running container that another one's namespace is to be shared with. */

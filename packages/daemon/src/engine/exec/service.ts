@@ -13,6 +13,7 @@ import { everything, type Sight } from "../access/caller.ts";
 import { Attachment } from "../containers/attachment.ts";
 import { Demultiplexer } from "../containers/demultiplex.ts";
 import { parseDetachKeys } from "../containers/detach-keys.ts";
+import { labelsInForce } from "../containers/labels.ts";
 import { describeLaunchFailure } from "../containers/launch-error.ts";
 import type { LifecycleObserver } from "../containers/lifecycle.ts";
 import type { Container } from "../containers/registry.ts";
@@ -260,6 +261,7 @@ export class ExecService implements LifecycleObserver {
         hostConfig: definition.hostConfig,
         places,
         user,
+        labels: labelsInForce(definition, runtime.modules),
         ...runtime.execPlaces(container.id, record.id),
       }),
     );

@@ -55,12 +55,15 @@ interface Chosen {
   words: readonly [string, string][];
   /** Users and groups of the host's that the engine chose for the container's. */
   ids: readonly IdRange[];
+  /** The categories of SELinux labels are the engine's choice, too. */
+  categories: boolean;
 }
 
 /** A step's text as it would be for any container that is alike. */
-function alike(text: string, { words, ids }: Chosen): string {
+function alike(text: string, { words, ids, categories }: Chosen): string {
   let result = text.replace(/\/proc\/\d+\//g, "/proc/PID/");
   for (const [own, word] of words) result = result.replaceAll(own, word);
+  if (categories) result = result.replace(/:c\d+,c\d+\b/g, ":CATEGORIES");
   return ids.length === 0
     ? result
     : result.replace(/\d{4,}/g, (number) => {
@@ -93,6 +96,7 @@ function view(
   const chosen = {
     words: chosenByEngine(definition, endpoints),
     ids: definition.userNamespace?.kind === "maps" || !maps ? [] : [...maps.uids, ...maps.gids],
+    categories: !definition.hostConfig.SecurityOpt?.some((option) => /^label[=:]level/.test(option)),
   };
   return {
     Id: of === "would-be" ? "" : definition.id,

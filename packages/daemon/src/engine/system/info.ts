@@ -183,7 +183,9 @@ export function infoView(parts: InfoParts, sight: Sight): object {
     RuncCommit: { ID: "" },
     InitCommit: { ID: "" },
     SecurityOptions: [
+      ...(parts.runtime.modules.appArmor ? ["name=apparmor"] : []),
       "name=seccomp,profile=builtin",
+      ...(parts.runtime.modules.selinux ? ["name=selinux"] : []),
       "name=cgroupns",
       ...(parts.userNamespaces.usual ? ["name=userns"] : []),
     ],

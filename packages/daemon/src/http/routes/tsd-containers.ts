@@ -17,6 +17,13 @@ export const tsdContainerRoutes: FastifyPluginAsync<{ engine: Engine }> = async 
   route(app, "GET", "/tsd/containers/:id/cgroup", { permission: "container:inspect", target }, (call) =>
     engine.operations.cgroup(call.target),
   );
+  route(
+    app,
+    "GET",
+    "/tsd/containers/:id/seccomp-trace",
+    { permission: "container:inspect", target },
+    (call) => engine.operations.seccompTrace(call.target),
+  );
   route(app, "GET", "/tsd/containers/:id/shape", { permission: "container:inspect", target }, (call) =>
     engine.operations.shape(call.target),
   );

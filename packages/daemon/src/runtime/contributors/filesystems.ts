@@ -11,6 +11,7 @@ import {
 } from "@tsd/kernel-bindings";
 import type { ContainerSpec, DeviceSpec } from "../spec.ts";
 import { hostGroup, hostUser } from "../user-namespace.ts";
+import { contextOption } from "./labels.ts";
 import { slotAfterBinds } from "./rootfs.ts";
 
 const guarded = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV;
@@ -74,7 +75,7 @@ export function deviceTreeSteps(spec: ContainerSpec): Step[] {
     gid: groupOf(user, device.group),
   });
   return [
-    { op: "tmpfs.open", slot, options: ["mode=755", "size=65536k"] },
+    { op: "tmpfs.open", slot, options: ["mode=755", "size=65536k", ...contextOption(spec.mountLabel)] },
     ...[...defaultDevices, ...spec.devices].map(node),
   ];
 }
@@ -104,6 +105,7 @@ export function filesystemSteps(spec: ContainerSpec): Step[] {
 
 function deviceSteps(spec: ContainerSpec, free: (target: string, ...steps: Step[]) => Step[]): Step[] {
   const { namespaces } = spec;
+  const label = contextOption(spec.mountLabel);
   return [
     {
       op: "bind",
@@ -116,7 +118,7 @@ function deviceSteps(spec: ContainerSpec, free: (target: string, ...steps: Step[
     ...free(
       "/dev/pts",
       filesystem("devpts", "/dev/pts", {
-        options: ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        options: ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5", ...label],
         attributes: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
       }),
     ),
@@ -131,7 +133,11 @@ function deviceSteps(spec: ContainerSpec, free: (target: string, ...steps: Step[
 /** Shared memory follows the IPC namespace: whoever joins another's sees the same /dev/shm (a bind, see mounts). */
 const shmSteps = (spec: ContainerSpec): Step[] =>
   spec.namespaces.ipc.kind === "private"
-    ? [filesystem("tmpfs", "/dev/shm", { options: ["mode=1777", `size=${spec.shmSize}`] })]
+    ? [
+        filesystem("tmpfs", "/dev/shm", {
+          options: ["mode=1777", `size=${spec.shmSize}`, ...contextOption(spec.mountLabel)],
+        }),
+      ]
     : [];
 
 /** The control groups as the container's cgroup namespace shows them. */

@@ -37,7 +37,14 @@ export const terminalSteps = (streams: StreamsSpec, console: boolean): Step[] =>
 /** Loading a filter needs CAP_SYS_ADMIN or no_new_privs, so without the latter it comes before the capabilities go. */
 export function privilegeSteps(process: ProcessSpec): Step[] {
   const { capabilities } = process;
-  const filter: Step[] = process.seccomp ? [{ op: "seccomp", filter: process.seccomp, flags: 0 }] : [];
+  const filter: Step[] = [
+    ...(process.landlock ? [process.landlock] : []),
+    ...(process.seccomp
+      ? [{ op: "seccomp", filter: process.seccomp.program, flags: process.seccomp.flags } as const]
+      : []),
+    // Above the filter: what that denies is no call of the workload's.
+    ...(process.traced ? [{ op: "seccomp.trace" } as const] : []),
+  ];
   const drop: Step[] = [
     { op: "capabilities.bounding", keep: capabilityMask(capabilities.bounding) },
     { op: "user", uid: process.user.uid, gid: process.user.gid, groups: process.user.groups, umask: 0o022 },

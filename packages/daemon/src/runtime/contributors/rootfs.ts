@@ -1,6 +1,7 @@
 // Root: the overlay of the image's layers and the container's own, the mounts on it, and the change of root.
 import { MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, type Step } from "@tsd/kernel-bindings";
 import type { ContainerSpec, MountSpec, RootedSpec } from "../spec.ts";
+import { contextOption } from "./labels.ts";
 
 type BindMount = Extract<MountSpec, { type: "bind" }>;
 const propagations = { private: MS_PRIVATE, slave: MS_SLAVE, shared: MS_SHARED } as const;
@@ -29,7 +30,10 @@ function binds(spec: RootedSpec): BindMount[] {
     .filter(({ target }) => !taken.has(target))
     .map(({ source, target }) => own(source, target, false));
   const init = spec.init ? [own(spec.init, INIT_TARGET, true)] : [];
-  return [...files, ...init, ...asked];
+  const views = (spec.views ?? [])
+    .filter(({ target }) => !taken.has(target))
+    .map(({ source, target }) => own(source, target, true));
+  return [...files, ...init, ...views, ...asked];
 }
 
 const depth = (target: string): number => target.split("/").filter(Boolean).length;
@@ -58,7 +62,7 @@ export const treeSteps = (spec: RootedSpec, idmapped: boolean): Step[] => [
     base: spec.root.base,
     upper: UPPER,
     work: WORK,
-    options: [],
+    options: contextOption(spec.mountLabel),
     idmapped,
     staging: spec.root.staging,
   },
@@ -77,7 +81,7 @@ export const rootSteps = (spec: RootedSpec): Step[] => [
 export function mountSteps(spec: RootedSpec): Step[] {
   const attached = binds(spec).map((bind, slot) => ({ target: bind.target, step: bindStep(bind, slot) }));
   const tmpfs = spec.mounts.flatMap((mount) =>
-    mount.type === "tmpfs" ? [{ target: mount.target, step: tmpfsStep(mount) }] : [],
+    mount.type === "tmpfs" ? [{ target: mount.target, step: tmpfsStep(mount, spec.mountLabel) }] : [],
   );
   return [...tmpfs, ...attached].sort(byDepth).map(({ step }) => step);
 }
@@ -91,11 +95,11 @@ const bindStep = (bind: BindMount, slot: number): Step => ({
   propagation: propagations[bind.propagation],
 });
 
-const tmpfsStep = (mount: Extract<MountSpec, { type: "tmpfs" }>): Step => ({
+const tmpfsStep = (mount: Extract<MountSpec, { type: "tmpfs" }>, label: string | undefined): Step => ({
   op: "mount",
   type: "tmpfs",
   target: mount.target,
-  options: mount.options,
+  options: [...mount.options, ...contextOption(label)],
   attributes: mount.attributes,
   source: "tmpfs",
   strict: false,

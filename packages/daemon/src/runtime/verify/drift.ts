@@ -12,6 +12,7 @@ export const subjects = [
   "device rule",
   "process",
   "capability",
+  "label",
   "resource limit",
   "kernel parameter",
   "host name",

@@ -49,6 +49,8 @@ export interface Expectation {
   user: { uid: number; gid: number } | undefined;
   noNewPrivileges: boolean;
   seccomp: boolean;
+  /** Of the security module, as what is executed gets it. */
+  label: { attributes: readonly string[]; value: string } | undefined;
   /** Of its own user namespace, as /proc/PID/uid_map and gid_map read them. */
   idMaps: { uid: string; gid: string } | undefined;
   /** Trees among the slots of binds, by slot. */
@@ -123,6 +125,16 @@ const expectations: { readonly [K in Op]: Entry<K> } = {
   "user-namespace": ({ uidMap, gidMap }, expectation) => {
     if (uidMap || gidMap) expectation.idMaps = { uid: uidMap, gid: gidMap };
   },
+  label: ({ attributes, value }, expectation) => {
+    if (attributes.some((name) => name.endsWith("exec"))) expectation.label = { attributes, value };
+  },
+  "mount.label": { notVerified: "whose label files have, the policy decides at each access" },
+  relabel: { notVerified: "files of the host's may be labelled anew by who owns them" },
+  "seccomp.record": { notVerified: "it is the monitor's" },
+  "seccomp.trace": (_step, expectation) => {
+    expectation.seccomp = true;
+  },
+  landlock: { notVerified: "the kernel shows nobody the rules of another process" },
   "tmpfs.open": { notVerified: "it is, where it is attached" },
   "hand-over": { notVerified: "it only hands on what others have opened" },
   "take-over": { notVerified: "it only takes what others have opened" },
@@ -232,6 +244,7 @@ export function expectationOf(plan: Plan): Expectation {
     user: undefined,
     noNewPrivileges: false,
     seccomp: false,
+    label: undefined,
     idMaps: undefined,
     trees: new Set(),
   };

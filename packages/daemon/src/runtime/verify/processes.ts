@@ -166,6 +166,19 @@ function limitDrifts(
 const maximum = (a: bigint | undefined, b: bigint | undefined): bigint | undefined =>
   a === undefined ? b : b === undefined || a > b ? a : b;
 
+/** The label of process 1: SELinux has "user:role:type:level", AppArmor "profile (mode)" for what was set as "exec profile". */
+function labelDrifts({ expectation }: LiveContainer, { pid, name }: Looked): Drift[] {
+  if (!expectation.label) return [];
+  const { attributes, value } = expectation.label;
+  const found = attributes
+    .map((attribute) => readProcess(pid, `attr/${attribute.replace(/exec$/, "current")}`))
+    .find((text) => text !== undefined);
+  if (found === undefined) return [];
+  const wanted = value.replace(/^exec /, "");
+  const has = found.replace(/[\0\n]+$/, "").replace(/ \(\w+\)$/, "");
+  return has === wanted ? [] : [drift("label", `label of process ${name}`, wanted, has, "high")];
+}
+
 /** What holds for process 1 alone. */
 function firstDrifts(live: LiveContainer, { pid, status, name }: Looked): Drift[] {
   const { expectation } = live;
@@ -255,7 +268,7 @@ export async function verifyProcesses(live: LiveContainer): Promise<Drift[]> {
     drifts.push(...placeDrifts(live, process));
     if (one !== pid && !nested) drifts.push(...namespaceDrifts(live, own, process));
     drifts.push(...limitDrifts(live, one === pid, base, process));
-    if (one === pid) drifts.push(...firstDrifts(live, process));
+    if (one === pid) drifts.push(...firstDrifts(live, process), ...labelDrifts(live, process));
   }
   return drifts;
 }
