@@ -190,6 +190,8 @@ describe.each([
     await inside(target, "id; ls; sleep 0.1");
     await inside(target, "id", "-u", "1000");
     await inside(target, "mount -t tmpfs none /tmp", "--privileged");
+    for (let copies = 0; copies < 5; copies++)
+      await daemon.tsctl("cp", initProgram, `${target.name}:/copied`);
     await new Promise((resolve) => setTimeout(resolve, 6000));
     expect(await told(target)).toEqual([]);
     expect(await status(target)).toBe("running");

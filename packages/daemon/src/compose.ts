@@ -326,6 +326,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     firewall,
     images,
     operations,
+    archiver: realpathSync(programs.archiver),
     audited: () => ({ ...auditedSettings(present.settings), policyWarnings: present.policy.warnings }),
     report,
   });

@@ -30,6 +30,8 @@ export interface DefenceParts {
   operations: ContainerOperations;
   execs: ExecService;
   verifier: Verifier;
+  /** The program that copies files for the engine. While it does, it is in the container's user namespace and device rules. */
+  archiver: string;
   report: (problem: unknown, what: string) => void;
 }
 
@@ -59,6 +61,7 @@ export class Defence implements LifecycleObserver {
   readonly #parts: DefenceParts;
   readonly #guarded = new Map<string, Guarded>();
   readonly #mounts = new Map<number, { guarded: Guarded; image: boolean }>();
+  readonly #host = namespaceInodes(process.pid);
   #default: Reaction = "off";
   #executions: ExecutionWatch | undefined;
   #events: ProcessEvents | undefined;
@@ -230,12 +233,14 @@ export class Defence implements LifecycleObserver {
     const status = processStatus(pid);
     // The launcher itself, on its way to a command.
     if (!status || program.startsWith("/memfd:tsd-")) return;
+    const own = namespaceInodes(pid);
+    // In the host's mount namespace a path is what it says: nobody inside can have this one.
+    if (program === this.#parts.archiver && own.mnt === this.#host.mnt) return;
     const name = `${status.name} (${status.innerPid})`;
     if (program.startsWith("/memfd:"))
       this.#tell(guarded, "executable", program, pid, "executed from memory, without a file");
     const expectation = this.#parts.verifier.expectation(container);
     if (!expectation || comesFrom(pid, this.#parts.execs.privilegedProcesses(container))) return;
-    const own = namespaceInodes(pid);
     // In a user namespace of its own it is root over nothing.
     if (
       own.user === namespaces.user &&

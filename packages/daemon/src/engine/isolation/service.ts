@@ -12,6 +12,8 @@ export type IsolationParts = Omit<VerifierParts, "explanations"> & {
   images: AuditorParts["images"];
   audited: AuditorParts["settings"];
   operations: ContainerOperations;
+  /** The real path of the program that copies files. */
+  archiver: string;
 };
 
 export class IsolationService {
