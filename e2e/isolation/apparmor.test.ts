@@ -63,7 +63,7 @@ describe.skipIf(!enabled)("AppArmor", () => {
   });
 
   it("denies mounts, the machine's own switches, and looks into processes outside, and logs it", async () => {
-    const rights = ["--cap-add", "ALL", "--security-opt", "seccomp=unconfined"];
+    const rights = ["--userns", "host", "--cap-add", "ALL", "--security-opt", "seccomp=unconfined"];
     const open = [...rights, "--security-opt", "systempaths=unconfined"];
     const before = (await denials()).length;
     const [mount, freeMount] = await both(

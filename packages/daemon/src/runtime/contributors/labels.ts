@@ -18,9 +18,12 @@ export function labelSteps({ labels }: ProcessSpec): Step[] {
 export const keyringSteps = ({ labels }: ProcessSpec): Step[] =>
   labels?.selinux ? [{ op: "label", attributes: ["keycreate"], value: labels.selinux }] : [];
 
-/** Message queues' file system takes no context as an option. */
+/** Message queues' file system takes no context as an option; in a user namespace of the container's own the kernel labels it
+ * by the policy, and lets nobody change that. */
 export const queueLabelSteps = (spec: ContainerSpec): Step[] =>
-  spec.mountLabel ? [{ op: "mount.label", path: "/dev/mqueue", label: spec.mountLabel }] : [];
+  spec.mountLabel && spec.namespaces.user.kind === "host"
+    ? [{ op: "mount.label", path: "/dev/mqueue", label: spec.mountLabel }]
+    : [];
 
 /** The option that labels a whole mount; the files below keep what labels they have. */
 export const contextOption = (label: string | undefined): string[] => (label ? [`context=${label}`] : []);
