@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 
 #include "identity.h"
 #include "kernel.h"
@@ -247,14 +248,22 @@ static int make_overlay_attached(struct context *context, const struct layers *l
     return tree;
 }
 
+/* Whether an overlay takes layers that are mounted nowhere; trying it would leave a complaint in the kernel's log each time. */
+static bool takes_detached(void) {
+    struct utsname system;
+    unsigned major = 0, minor = 0;
+    if (uname(&system) < 0 || sscanf(system.release, "%u.%u", &major, &minor) != 2) return false;
+    return major > 6 || (major == 6 && minor >= 15);
+}
+
 int tree_root_overlay(struct context *context, const struct step *step) {
     const struct field *fields = step->fields, *options = &fields[4];
     struct layers layers = {.lower = &fields[0], .base = fields[1].string, .upper = fields[2].string, .work = fields[3].string, .mapped = fields[5].number != 0};
     int result = -1;
     if (open_layers(context, &layers) == 0 && identity_assume(context) == 0) {
-        context->root = make_overlay(context, &layers, options, "");
-        if (context->root < 0 && layers.mapped && context->failure.error == EINVAL)
-            context->root = make_overlay_attached(context, &layers, options, fields[6].string);
+        context->root = layers.mapped && !takes_detached()
+                            ? make_overlay_attached(context, &layers, options, fields[6].string)
+                            : make_overlay(context, &layers, options, "");
         result = context->root < 0 ? -1 : 0;
         identity_leave(context);
     }
