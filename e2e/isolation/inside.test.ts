@@ -21,7 +21,8 @@ async function inside(script: string, ...flags: string[]): Promise<string> {
     "-c",
     script,
   );
-  expect(`${stderr}${status}`).toBe("0");
+  // Of what privileges open there is a warning.
+  expect(`${stderr.replace(/^WARNING: Privileged.*\n/, "")}${status}`).toBe("0");
   return stdout.trim();
 }
 
@@ -170,6 +171,29 @@ describe("files", () => {
 });
 
 describe("--privileged", () => {
+  it("is warned of, by the names of what it opens", async () => {
+    const { stderr } = await daemon.tsctl("run", "--rm", "--privileged", "busybox", "true");
+    expect(stderr).toMatch(/WARNING: Privileged: all capabilities, all devices .* root on this machine\n/);
+    const apart = await daemon.tsctl("run", "--rm", "--privileged", "--userns", "auto", "busybox", "true");
+    expect(apart.stderr).toContain("in a user namespace of its own");
+  });
+
+  it("has every device of the host's, by its numbers", async () => {
+    const list = "find /dev -type b -o -type c | grep -v -e ^/dev/pts/ -e /console | sort | xargs ls -ld";
+    const numbers = (text: string): string[] =>
+      text.split("\n").flatMap((line) => {
+        const [, type, major, minor, path] = /^([bc])\S+.* (\d+), *(\d+) .* (\/dev\/\S+)$/.exec(line) ?? [];
+        return path ? [`${path} ${type} ${major}:${minor}`] : [];
+      });
+    const host = numbers((await daemon.cli("sh", ["-c", list])).stdout).filter(
+      (device) => !device.startsWith("/dev/ptmx "),
+    );
+    const found = new Set(numbers(await inside(list, "--privileged")));
+    expect(host.length).toBeGreaterThan(10);
+    expect(host.filter((device) => !found.has(device))).toEqual([]);
+    expect((await inside(list)).split("\n").length).toBeLessThan(10);
+  });
+
   it("has every capability of the host's, its devices, and no filter", async () => {
     const bounding = await daemon.cli("grep", ["CapBnd", "/proc/self/status"]);
     const found = await capabilities("--privileged");

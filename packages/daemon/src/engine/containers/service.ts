@@ -11,6 +11,7 @@ import { conflict, invalid, notModified } from "../errors.ts";
 import type { ImageRecord } from "../images/image.ts";
 import { signalNumber } from "../signals.ts";
 import { requestedSize } from "../storage/options.ts";
+import { privilegedWarning } from "../user-namespaces/service.ts";
 import { Attachment } from "./attachment.ts";
 import { checkName, defineContainer, inventName } from "./create.ts";
 import { Demultiplexer } from "./demultiplex.ts";
@@ -139,7 +140,8 @@ export class ContainerService {
       definition.temporary = own.temporary;
     }
     if (links.length > 0) definition.hostConfig.Links = links.map((link) => linkText(link, definition.name));
-    return { definition, image, size, warnings: [...asked.warnings, ...warnings, ...missing] };
+    const opened = resolved.HostConfig.Privileged ? [privilegedWarning(userNamespace)] : [];
+    return { definition, image, size, warnings: [...asked.warnings, ...warnings, ...opened, ...missing] };
   }
 
   /** Creates a container, if its caller's role allows all of it; nothing is left of one that can't be. */

@@ -125,6 +125,10 @@ export class UserNamespaces {
   }
 }
 
+/** What a privileged container opens, for whoever did not mean all of it. */
+export const privilegedWarning = (mode: UserNamespaceMode): string =>
+  `Privileged: all capabilities${mode.kind === "host" ? "" : " (in a user namespace of its own)"}, all devices of this machine, no system call filter, nothing hidden or read-only in /proc and /sys${mode.kind === "host" ? ", and the host's user namespace: root in the container is root on this machine" : ""}`;
+
 function join(shared: readonly Partner[]): UserNamespaceChoice {
   const [first, ...others] = shared;
   const start = first?.maps?.uids[0]?.host;
