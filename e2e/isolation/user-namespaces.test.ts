@@ -75,6 +75,15 @@ describe("a container that asks for nothing", () => {
     await daemon.tsctl("rm", "-f", one, other);
   });
 
+  it("shows its processes as its own users'", async () => {
+    const id = await box("-u", "33");
+    const top = async (...words: string[]): Promise<string> =>
+      (await daemon.tsctl("top", id, ...words)).stdout;
+    expect(await top()).toMatch(/^www-data /m);
+    expect(await top("-o", "uid,pid,user,args")).toMatch(/^33 +\d+ +www-data +sleep/m);
+    await daemon.tsctl("rm", "-f", id);
+  });
+
   it("owns its namespaces: its capabilities count in them", async () => {
     const script =
       "ip address add 10.9.9.9/32 dev lo && ip -o address show lo; mount -t tmpfs x /tmp && echo mounted";

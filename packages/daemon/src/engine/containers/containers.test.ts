@@ -6,9 +6,9 @@ import { Demultiplexer } from "./demultiplex.ts";
 import { afterProbe, validateHealthcheck } from "./health.ts";
 import { encodeLogLine, LogEncoder } from "./log-encoding.ts";
 import { logForward } from "./log-forward.ts";
-import { parseProcesses } from "./operations.ts";
 import type { Health } from "./record.ts";
 import { nextDelay, restartsAfterExit, restartsWithDaemon } from "./restart-policy.ts";
+import { parseProcesses } from "./top.ts";
 
 const policy = (Name: string, MaximumRetryCount = 0) => ({ Name, MaximumRetryCount });
 

@@ -1,7 +1,5 @@
 // Operations on containers that exist: rename, update, pause, unpause, top, prune.
-import { execFile } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
-import { promisify } from "node:util";
 import { applyLimits, KernelError } from "@tsd/kernel-bindings";
 import type { ContainerUpdate, HostConfig } from "../../api/schemas/container-create.ts";
 import type { SeccompTrace } from "../../api/types.ts";
@@ -24,9 +22,9 @@ import type { Container } from "./registry.ts";
 import { readTrace } from "./seccomp-trace.ts";
 import type { ContainerService } from "./service.ts";
 import { type StatsSources, singleStats, streamStats } from "./stats.ts";
+import { processTable } from "./top.ts";
 import { checkResources, checkRestartPolicy } from "./validate.ts";
 
-const run = promisify(execFile);
 const FREEZE_ATTEMPTS = 200;
 
 /** Fields of an update that are resources: what is 0, "" or missing stays as it is. */
@@ -256,20 +254,12 @@ export class ContainerOperations {
     return cgroupView(container, this.#runtime);
   }
 
-  /** GET /containers/{id}/top: the host's ps, for the processes of the container's control group. */
+  /** GET /containers/{id}/top. */
   async top(container: Container, psArguments: string): Promise<{ Titles: string[]; Processes: string[][] }> {
     if (!container.alive) throw conflict(`container ${container.id} is not running`);
     const pids = this.#runtime.cgroups.processes(this.#cgroup(container));
     if (pids.length === 0) throw conflict(`container ${container.id} is not running`);
-    if (psArguments.includes("\0")) throw invalid("invalid parameter ps_args: it cannot contain a NUL");
-    const words = (psArguments || "-ef").split(/\s+/).filter(Boolean);
-    const { stdout } = await run("ps", [...words, "-q", pids.join(",")])
-      // Some of ps's options don't go with a choice of processes.
-      .catch(() => run("ps", words))
-      .catch((error: Error & { stderr?: string }) => {
-        throw new EngineError("system", `ps: ${error.stderr?.trim() || error.message}`);
-      });
-    const result = parseProcesses(stdout, new Set(pids));
+    const result = await processTable(pids, psArguments, container.state.userNamespace !== undefined);
     this.#containers.announce(container, "top");
     return result;
   }
@@ -346,23 +336,3 @@ const noResources = (host: HostConfig): HostConfig => ({
   CpuRealtimePeriod: 0,
   CpuRealtimeRuntime: 0,
 });
-
-/** ps's table as titles and rows, of the wanted processes only. Throws when there is no PID among the columns. */
-export function parseProcesses(
-  text: string,
-  wanted: ReadonlySet<number>,
-): { Titles: string[]; Processes: string[][] } {
-  const [head = "", ...lines] = text.split("\n");
-  const Titles = head.trim().split(/\s+/);
-  const column = Titles.indexOf("PID");
-  if (column < 0) throw new EngineError("system", "Couldn't find PID field in ps output");
-  const Processes: string[][] = [];
-  for (const line of lines) {
-    if (!line.trim()) continue;
-    const words = line.trim().split(/\s+/);
-    // The last column is the command, with the spaces it has.
-    const row = [...words.slice(0, Titles.length - 1), words.slice(Titles.length - 1).join(" ")];
-    if (wanted.has(Number(row[column]))) Processes.push(row);
-  }
-  return { Titles, Processes };
-}
