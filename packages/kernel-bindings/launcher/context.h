@@ -90,7 +90,5 @@ int run_child_step(struct context *context, const struct step *step);
 /* Carries out all steps of one stage in order; 0, or -1 with `context->failure`. */
 int run_stage(struct context *context, enum stage stage);
 
-/* Sends messages of a netlink protocol (NETLINK_ROUTE, NETLINK_NETFILTER) and checks the acknowledgements that they ask for. */
-int netlink_run(struct context *context, int protocol, const struct field *messages);
 int write_file(struct context *context, const char *path, const char *value, size_t length);
 #endif
