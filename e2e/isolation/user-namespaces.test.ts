@@ -133,6 +133,24 @@ describe("a container that asks for nothing", () => {
     }
   });
 
+  it("has the host's where a bind's file system can't map ids, and is told so, unless it insists", async () => {
+    const plain = join(place, "plain");
+    mkdirSync(plain);
+    await output("mount", ["-t", "ramfs", "ramfs", plain]);
+    try {
+      const words = ["run", "--rm", "-v", `${plain}:/b`];
+      const script = ["busybox", "sh", "-c", "touch /b/x && stat -c %u /b/x; cat /proc/self/uid_map"];
+      const usual = await daemon.tsctl(...words, ...script);
+      expect(usual.stderr).toContain(`the file system of ${plain} can't show its files with other ids`);
+      expect(usual.stdout).toMatch(/^0\n +0 +0 +4294967295$/m);
+      const apart = await daemon.tsctl(...words, "--userns", "auto", ...script);
+      expect(apart.stderr).toContain("Permission denied");
+      expect(apart.stdout).toMatch(/^ +0 +\d{6,} +65536$/m);
+    } finally {
+      await output("umount", [plain]);
+    }
+  });
+
   it("leaves files on the disk with the container's ids: commit, diff and cp know no shift", async () => {
     const id = await box();
     await exec(id, "sh", "-c", "echo a > /a; chown 5:6 /a");

@@ -65,7 +65,7 @@ import type { ImagePolicy } from "./engine/trust/policy.ts";
 import { ImageTrust } from "./engine/trust/service.ts";
 import { publishSignature } from "./engine/trust/sign.ts";
 import { IdPool } from "./engine/user-namespaces/pool.ts";
-import { obstacleToUserNamespaces } from "./engine/user-namespaces/probe.ts";
+import { tryUserNamespaces } from "./engine/user-namespaces/probe.ts";
 import { UserNamespaces } from "./engine/user-namespaces/service.ts";
 import { defaultMode, idPoolOf, readSubordinateIds } from "./engine/user-namespaces/subordinate-ids.ts";
 import { VolumeContents } from "./engine/volumes/contents.ts";
@@ -342,7 +342,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     hidden: join(execRoot, "build"),
     pull: pullForBuild(pulls),
   });
-  userNamespaces.obstacle = await obstacleToUserNamespaces(runtime, join(dataRoot, "spool"), skeleton);
+  userNamespaces.found(await tryUserNamespaces(runtime, join(dataRoot, "spool"), skeleton));
   if (userNamespaces.obstacle)
     logger.warn(`containers have the host's user namespace: ${userNamespaces.obstacle}`);
   await images.open();

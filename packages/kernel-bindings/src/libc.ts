@@ -191,6 +191,14 @@ export function mountSetattr(tree: number, attributes: number, propagation = 0, 
   const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
   check(native.mount_setattr(tree, "", flags, value, value.length), "mount_setattr");
 }
+/** Maps the ids of a detached mount by a user namespace's descriptor (MOUNT_ATTR_IDMAP). */
+export function mapMountIds(tree: number, userNamespace: number): void {
+  const MOUNT_ATTR_IDMAP = 0x100000;
+  const value = Buffer.alloc(32);
+  value.writeBigUInt64LE(BigInt(MOUNT_ATTR_IDMAP), 0);
+  value.writeBigUInt64LE(BigInt(userNamespace), 24);
+  check(native.mount_setattr(tree, "", AT_EMPTY_PATH, value, value.length), "mount_setattr", "ids");
+}
 export function mount(
   source: string,
   target: string,

@@ -1,5 +1,5 @@
 // Starts what plans describe and takes away what they made: the engine's one way to the kernel.
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { join } from "node:path";
@@ -106,12 +106,18 @@ export class Runtime {
     return this.#hold(rootPlan(spec));
   }
 
-  /** Throws with the reason when no root can be made in a user namespace here: what is wanted is an empty directory. */
-  async probeUserNamespaces(base: string, layer: string, maps: IdMaps): Promise<void> {
+  /** Throws with the reason when no root can be made in a user namespace here: what is wanted is an empty directory. Returns a
+   * descriptor of the user namespace. */
+  async probeUserNamespaces(base: string, layer: string, maps: IdMaps): Promise<number> {
     for (const name of ["diff", "work"]) mkdirSync(join(base, name), { recursive: true });
     const root = { staging: this.staging, layers: [layer], base, readOnly: false };
-    const { close } = await this.#hold(probePlan({ root, files: [], mounts: [], init: undefined }, maps));
-    await close();
+    const spec = { root, files: [], mounts: [], init: undefined };
+    const { pid, close } = await this.#hold(probePlan(spec, maps));
+    try {
+      return openSync(`/proc/${pid}/ns/user`, "r");
+    } finally {
+      await close();
+    }
   }
 
   async #hold(plan: Plan): Promise<{ pid: number; close: () => Promise<void> }> {

@@ -118,7 +118,8 @@ export class ContainerService {
     if (bare) this.registry.checkNameFree(bare, caller);
     const resolved = { ...request, HostConfig: this.#resolvePartners(request.HostConfig, caller) };
     const links = this.#resolveLinks(resolved.HostConfig.Links ?? [], caller);
-    const { mode: userNamespace, warnings } = this.#parts.userNamespaces.decide(resolved.HostConfig, caller);
+    const { userNamespaces } = this.#parts;
+    const decision = userNamespaces.decide(resolved.HostConfig, caller);
     const size = this.#limitSize(resolved.HostConfig);
     const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const layers = images.layerDirectories(image);
@@ -129,7 +130,7 @@ export class ContainerService {
       name: chosen,
       networking: asked,
       volumes,
-      userNamespace,
+      userNamespace: decision.mode,
       look: (reference) => this.registry.look(reference, caller),
       caller,
       shmSize: this.#parts.runtime.settings.defaults.shmSize,
@@ -140,7 +141,10 @@ export class ContainerService {
       definition.temporary = own.temporary;
     }
     if (links.length > 0) definition.hostConfig.Links = links.map((link) => linkText(link, definition.name));
-    const opened = resolved.HostConfig.Privileged ? [privilegedWarning(userNamespace)] : [];
+    const sources = definition.mounts.filter(({ type }) => type === "bind").map(({ source }) => source);
+    const { mode, warnings } = await userNamespaces.settle(decision, resolved.HostConfig, sources, caller);
+    definition.userNamespace = mode;
+    const opened = resolved.HostConfig.Privileged ? [privilegedWarning(mode)] : [];
     return { definition, image, size, warnings: [...asked.warnings, ...warnings, ...opened, ...missing] };
   }
 

@@ -4,6 +4,7 @@ import type { HostConfig } from "../../api/schemas/container-create.ts";
 import type { IdMaps, IdRange, UserNamespaceChoice } from "../../runtime/user-namespace.ts";
 import type { Caller } from "../access/caller.ts";
 import { conflict, invalid } from "../errors.ts";
+import { canMapIds } from "./mappable.ts";
 import { needsHost, parseMode, partners, type UserNamespaceMode } from "./mode.ts";
 import { type IdPool, RANGE_SIZE } from "./pool.ts";
 
@@ -27,23 +28,51 @@ export class UserNamespaces {
   readonly #default: DefaultMode;
   /** Why there are none on this machine; "" if there are. */
   #obstacle = "";
+  /** A descriptor of a user namespace, to try mounts with. */
+  #sample = -1;
 
   constructor(pool: IdPool, fallback: DefaultMode) {
     this.#pool = pool;
     this.#default = fallback;
   }
 
-  /** Why this machine can't have any, as was found out at the daemon's start. */
+  /** Why this machine can't have any. */
   get obstacle(): string {
     return this.#obstacle;
   }
-  set obstacle(reason: string) {
-    this.#obstacle = reason;
+
+  /** Takes up what was found out at the daemon's start (probe.ts). */
+  found(result: { descriptor: number } | { obstacle: string }): void {
+    if ("obstacle" in result) this.#obstacle = result.obstacle;
+    else this.#sample = result.descriptor;
   }
 
   /** Whether containers have one of their own unless they ask for something else. */
   get usual(): boolean {
     return this.#default.kind !== "host" && !this.#obstacle;
+  }
+
+  /** What a request comes to once its mounts are known: files that can't be shown with a container's ids would be nobody's in it,
+   * so that one that asks for nothing has the host's. */
+  async settle(
+    decision: Decision,
+    host: HostConfig,
+    sources: readonly string[],
+    caller: Caller,
+  ): Promise<Decision> {
+    const { mode } = decision;
+    if (mode.kind === "host" || mode.kind === "container" || host.UsernsMode || !mayHaveHost(caller))
+      return decision;
+    for (const source of sources)
+      if (!(await canMapIds(source, this.#sample)))
+        return {
+          mode: { kind: "host" },
+          warnings: [
+            ...decision.warnings,
+            `the file system of ${source} can't show its files with other ids, so the container has the host's user namespace`,
+          ],
+        };
+    return decision;
   }
 
   /** What a request comes to. Those who may not use the host's user namespace never get it without asking. */
@@ -63,9 +92,7 @@ export class UserNamespaces {
     const [partner] = partners(host);
     if (partner) return { mode: { kind: "container", id: partner }, warnings: [] };
     const reason = needsHost(host);
-    const limits = caller.role?.limits;
-    if (!reason || (limits && !limits.privileged && !limits.hostNamespaces.includes("user")))
-      return { mode: this.#default, warnings: [] };
+    if (!reason || !mayHaveHost(caller)) return { mode: this.#default, warnings: [] };
     const quiet = !reason.startsWith("CapAdd");
     return {
       mode: { kind: "host" },
@@ -123,6 +150,12 @@ export class UserNamespaces {
   release(id: string): void {
     this.#pool.release(id);
   }
+}
+
+/** Whether the host's user namespace may be had without being asked for by name. */
+function mayHaveHost({ role }: Caller): boolean {
+  const limits = role?.limits;
+  return !limits || limits.privileged || limits.hostNamespaces.includes("user");
 }
 
 /** What a privileged container opens, for whoever did not mean all of it. */

@@ -76,7 +76,7 @@ describe("without a mode", () => {
     expect(() => service.decide(host({ UsernsMode: "auto", PidMode: "container:a" }), admin)).toThrow(
       "shares its user namespace",
     );
-    service.obstacle = "no such thing";
+    service.found({ obstacle: "no such thing" });
     expect(service.decide(host({}), admin).mode).toEqual({ kind: "host" });
     expect(() => service.decide(host({ UsernsMode: "auto" }), admin)).toThrow("no such thing");
   });
