@@ -21,6 +21,13 @@ POST /tsd/shutdown - - -
 GET /tsd/containers/:id/cgroup v o s
 GET /tsd/containers/:id/stats/history v o s
 POST /tsd/containers/:id/ports - o s
+GET /tsd/containers/:id/explain v o s
+POST /tsd/explain v o s
+GET /tsd/containers/:id/verify v o s
+GET /tsd/verify v o s
+GET /tsd/audit-config - - -
+GET /tsd/containers/:id/namespaces v o s
+GET /tsd/namespaces v o s
 GET /tsd/containers/:id/shape v o s
 POST /tsd/images/:name/verify - o -
 POST /tsd/images/:name/signature - o -

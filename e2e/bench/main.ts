@@ -1,6 +1,6 @@
 // The benchmark: tsd beside a real dockerd and a bare OCI runtime, in the same run on the same machine. Medians in
 // milliseconds and ratios, as a table and (with --json FILE) as JSON. --only NAME,NAME measures some of its sections:
-// containers, requests, audit, quota, names, networks, images.
+// containers, requests, audit, quota, names, networks, images, isolation.
 //
 // TSD_PEER_RESTART: a command that kills the dockerd (which has live-restore on) and starts it again.
 // TSD_PEER_DOCKER_HOST: the dockerd's socket, with an image busybox in it. TSD_PEER_RUNC: a command that starts and ends
@@ -13,6 +13,7 @@ import { repository, TestDaemon, tsctlProgram } from "../harness/daemon.ts";
 import type { AuditFigures } from "./audit-figures.ts";
 import { Connection, type Engine, execTrue, life, median, program, sleeper, times } from "./engine.ts";
 import { measureImages } from "./images.ts";
+import { measureIsolation } from "./isolation.ts";
 import {
   attachThroughput,
   logFollowing,
@@ -252,6 +253,7 @@ const sections: Readonly<Record<string, () => Promise<void>>> = {
   names: () => measureNames(peerHost),
   networks: () => measureNetworks(peerHost),
   images: () => measureImages(peerHost),
+  isolation: measureIsolation,
 };
 
 const { values } = parseArgs({ options: { json: { type: "string" }, only: { type: "string" } } });

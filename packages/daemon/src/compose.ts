@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { Archiver, Launcher, type Plan, quotaDrivers } from "@tsd/kernel-bindings";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
+import { auditedSettings } from "./configuration/audited.ts";
 import type { Settings } from "./configuration/settings.ts";
 import { BlobDirectory } from "./content/blobs.ts";
 import { LayerDirectory } from "./content/layers.ts";
@@ -40,6 +41,7 @@ import { RegistryQueries } from "./engine/images/registry-queries.ts";
 import { saveImages } from "./engine/images/save.ts";
 import { ImageService } from "./engine/images/service.ts";
 import { LayerTransfers } from "./engine/images/transfers.ts";
+import { IsolationService } from "./engine/isolation/service.ts";
 import { NetworkConnections } from "./engine/networks/connections.ts";
 import { DeviceLoans } from "./engine/networks/device-loans.ts";
 import { Memberships } from "./engine/networks/memberships.ts";
@@ -164,6 +166,12 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const policyTables = new PolicyTables();
   const chainTables = new ChainTables();
   const floods = new FloodTables();
+  const firewall = new Firewall(report, (repaired) => {
+    if (
+      [tables.repair(), policyTables.repair(), chainTables.repair(), floods.repair(), repaired].includes(true)
+    )
+      logger.warn("the packet filter's rules had been taken away, and are back");
+  });
   const networks = new NetworkService({
     store: networkStore(db),
     settings: {
@@ -174,14 +182,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       firewall: settings.iptables,
     },
     subnets: new SubnetChooser(settings.addressPools, networkId),
-    firewall: new Firewall(report, (repaired) => {
-      if (
-        [tables.repair(), policyTables.repair(), chainTables.repair(), floods.repair(), repaired].includes(
-          true,
-        )
-      )
-        logger.warn("the packet filter's rules had been taken away, and are back");
-    }),
+    firewall,
     tables,
     events,
     report,
@@ -288,6 +289,21 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const statsHistory = new StatsHistory(runtime);
   lifecycle.observe(statsHistory);
   const operations = new ContainerOperations(containers, runtime, layers);
+  /** What holds now: a reload may change it. */
+  const present = { settings, policy };
+  const isolation = new IsolationService({
+    containers,
+    runtime,
+    execs,
+    memberships,
+    networks,
+    layers,
+    firewall,
+    images,
+    operations,
+    audited: () => ({ ...auditedSettings(present.settings), policyWarnings: present.policy.warnings }),
+    report,
+  });
   const roots = new ContainerRoots(runtime, containers.starter, volumes);
   const archives = new ContainerArchives(containers, roots, archiver);
   const commits = new Commits(containers, operations, archives, images);
@@ -322,6 +338,8 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const endpoints = containers.registry.all().flatMap(({ state }) => Object.values(state.endpoints));
   await sweepShapers(new Set(endpoints.map(({ shaper }) => shaper?.name ?? "")));
   collector.start();
+  isolation.watch.configure(settings.isolation.verifyInterval);
+  isolation.defence.configure(settings.isolation.defence);
   mkdirSync(join(dataRoot, "trash"), { recursive: true, mode: 0o700 });
   const id = installationFact(db, "engine", randomUUID);
   let { labels, limits } = settings;
@@ -339,6 +357,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   const engine: Engine = {
     containers,
     operations,
+    isolation,
     archives,
     commits,
     builds,
@@ -406,10 +425,13 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     metrics,
     reload: (newPolicy, newImagePolicy, changed) => {
       ({ labels, limits, collection } = changed);
+      Object.assign(present, { settings: changed, policy: newPolicy });
       connections.limit = limits.connectionsPerCaller;
       connections.apply(newPolicy);
       trust.configure(newImagePolicy);
       registries.configure(changed.registries);
+      isolation.watch.configure(changed.isolation.verifyInterval);
+      isolation.defence.configure(changed.isolation.defence);
       events.publish({
         Type: "daemon",
         Action: "reload",
@@ -421,6 +443,8 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       await app.close();
       events.flush();
       collector.close();
+      isolation.watch.close();
+      isolation.defence.close();
       policies.close();
       names.close();
       await networks.close();

@@ -22,6 +22,8 @@
  * (src/name-sockets.ts knows the numbers). */
 #define NAME_SERVER_DATAGRAM_FD 110
 #define NAME_SERVER_STREAM_FD 111
+/* Where the monitor keeps the plan that it carried out, for daemons to read (src/plan/kept.ts knows the number). */
+#define PLAN_FD 112
 #define NAME_SERVER_BACKLOG 128
 /* Bytes of datagrams that may wait, which the kernel doubles: some 1,300 questions instead of its default of 270. */
 #define NAME_SERVER_BUFFER (512 << 10)

@@ -125,6 +125,8 @@ static void open_plan(struct monitor *monitor, int descriptor) {
     if (!monitor->size || monitor->size > PLAN_MAX_BYTES) errno = EMSGSIZE, check(monitor, -1, "plan", "size");
     monitor->bytes = mmap(NULL, monitor->size, PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (monitor->bytes == MAP_FAILED) check(monitor, -1, "mmap", "plan");
+    /* It stays readable as long as the process lives, whatever becomes of the daemon. */
+    dup3(descriptor, PLAN_FD, O_CLOEXEC);
     close(descriptor);
     const char *reason;
     if (plan_decode(monitor->bytes, monitor->size, &monitor->plan, &reason) < 0) errno = EBADMSG, check(monitor, -1, "decode", reason);

@@ -1,5 +1,5 @@
 // The C library through koffi: typed calls that throw KernelError. Only what Node may do itself: nothing here forks,
-// and only the network namespace is ever changed, around one synchronous call.
+// and only the namespaces that a thread has for itself are ever changed, around one synchronous call.
 import { openSync, readlinkSync } from "node:fs";
 import koffi from "koffi";
 import { addressBytes } from "./addresses.ts";
@@ -34,6 +34,11 @@ const native = {
   ),
   memfd_create: libc.func("int memfd_create(const char *name, unsigned int flags)"),
   close: libc.func("int close(int descriptor)"),
+  read: libc.func("intptr_t read(int descriptor, _Out_ void *bytes, size_t length)"),
+  fanotify_init: libc.func("int fanotify_init(unsigned int flags, unsigned int eventFlags)"),
+  fanotify_mark: libc.func(
+    "int fanotify_mark(int group, unsigned int flags, uint64_t mask, int directory, const char *path)",
+  ),
   fcntl: libc.func("int fcntl(int descriptor, int command, int argument)"),
   setns: libc.func("int setns(int descriptor, int type)"),
   mount: libc.func(
@@ -263,24 +268,65 @@ export function receiveNow(socket: number, buffer: Uint8Array): number {
   return size < 0 && koffi.errno() === EAGAIN ? 0 : check(size, "recv");
 }
 
-/** Runs `action` (synchronous: it opens one socket) with this thread in the network namespace at `path`. */
-export function inNetworkNamespace<T>(path: string, action: () => T): T {
-  const CLONE_NEWNET = 0x40000000;
-  const own = openSync("/proc/thread-self/ns/net", "r");
+/** Kinds that a thread may change for itself, by their names in /proc/PID/ns. */
+const threadNamespaces = { net: 0x40000000, ipc: 0x08000000, uts: 0x04000000 } as const;
+
+/** Joins a multicast group (1 to 32) of a netlink socket's protocol. */
+export function joinNetlinkGroup(socket: number, group: number): void {
+  const address = Buffer.alloc(12);
+  address.writeUInt16LE(AF_NETLINK, 0);
+  address.writeUInt32LE(1 << (group - 1), 8);
+  check(native.bind(socket, address, address.length), "bind", "netlink");
+}
+/** Lets so many bytes wait to be received, whatever the host's limit (SO_RCVBUFFORCE, socket(7)). */
+export function allowReceiving(socket: number, size: number): void {
+  const SO_RCVBUFFORCE = 33;
+  const value = Buffer.alloc(4);
+  value.writeInt32LE(size);
+  check(native.setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, value, 4), "setsockopt", "SO_RCVBUFFORCE");
+}
+
+/** Reads what is there already from a descriptor that does not block; 0 when nothing is. */
+export function readNow(descriptor: number, buffer: Uint8Array): number {
+  const EAGAIN = 11;
+  const size = Number(native.read(descriptor, buffer, buffer.length));
+  return size < 0 && koffi.errno() === EAGAIN ? 0 : check(size, "read");
+}
+
+/** A notification group of fanotify(7): nobody waits for it, and reading it does not block. The caller closes it. */
+export function fanotifyInit(): number {
+  const FAN_CLOEXEC = 0x1;
+  const FAN_NONBLOCK = 0x2;
+  const O_LARGEFILE = 0o100000;
+  return check(native.fanotify_init(FAN_CLOEXEC | FAN_NONBLOCK, O_LARGEFILE | O_CLOEXEC), "fanotify_init");
+}
+/** Asks a group to tell of what happens on the mount that a path is on. */
+export function fanotifyMark(group: number, mask: bigint, path: string): void {
+  const FAN_MARK_ADD_MOUNT = 0x1 | 0x10;
+  check(native.fanotify_mark(group, FAN_MARK_ADD_MOUNT, mask, AT_FDCWD, path), "fanotify_mark", path);
+}
+
+/** Runs `action` with this thread in the namespace of this kind at `path`. It must be synchronous, and do no more than open a
+ * socket or read what only shows from there. */
+export function inNamespace<T>(kind: keyof typeof threadNamespaces, path: string, action: () => T): T {
+  const own = openSync(`/proc/thread-self/ns/${kind}`, "r");
   const wanted = openSync(path, "r");
   try {
-    check(native.setns(wanted, CLONE_NEWNET), "setns", path);
+    check(native.setns(wanted, threadNamespaces[kind]), "setns", path);
     try {
       return action();
     } finally {
       // Staying behind in a container's network would mean serving the API there.
-      if (native.setns(own, CLONE_NEWNET) < 0) process.abort();
+      if (native.setns(own, threadNamespaces[kind]) < 0) process.abort();
     }
   } finally {
     closeDescriptor(wanted);
     closeDescriptor(own);
   }
 }
+
+/** As inNamespace, in the network namespace at `path`. */
+export const inNetworkNamespace = <T>(path: string, action: () => T): T => inNamespace("net", path, action);
 
 /** Sets an extended attribute on the file itself, not on what it links to (lsetxattr(2)). */
 export function setAttribute(path: string, name: string, value: Uint8Array): void {

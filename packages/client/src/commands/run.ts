@@ -10,7 +10,7 @@ import { ApiError } from "../sdk/errors.ts";
 import { followWindow, proxySignals, rawTerminal, windowSize } from "../terminal.ts";
 import { pullImage } from "./registry.ts";
 
-const runFlags: FlagTable = {
+export const runFlags: FlagTable = {
   ...createFlags,
   detach: ["bool", "d"],
   "detach-keys": ["text"],

@@ -6,6 +6,7 @@ export const createFlags: FlagTable = {
   ...shapeFlags,
   "add-host": ["list"],
   annotation: ["list"],
+  defence: ["text"],
   "blkio-weight-device": ["list"],
   "device-read-bps": ["list"],
   "device-read-iops": ["list"],

@@ -33,6 +33,18 @@ export function attachedStreams(
   };
 }
 
+const defences = ["", "off", "report", "pause", "kill"] as const;
+
+/** --defence. Throws for what is none. */
+function defence(text: string): (typeof defences)[number] {
+  const found = defences.find((one) => one === text);
+  if (found === undefined)
+    throw new UsageError(
+      `invalid argument "${text}" for "--defence" flag: one of ${defences.slice(1).join(", ")}`,
+    );
+  return found;
+}
+
 /** The request for an image, a command and flags. */
 export function createRequest(
   flags: ParsedFlags,
@@ -74,6 +86,7 @@ export function createRequest(
     LogConfig: { Type: text("log-driver"), Config: keyValues(flags.list("log-opt")) },
     NetworkMode: network.mode,
     NetworkShape: networkShape(flags) ?? null,
+    Defence: defence(text("defence")),
     PortBindings: published.bindings,
     PublishAllPorts: flags.bool("publish-all"),
     RestartPolicy: restartPolicy(text("restart") || "no"),

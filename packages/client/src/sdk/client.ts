@@ -8,6 +8,7 @@ import { Containers } from "./containers.ts";
 import { type ConnectionSettings, resolveConnection } from "./environment.ts";
 import { Execs } from "./execs.ts";
 import { Images } from "./images.ts";
+import { Isolation } from "./isolation.ts";
 import { Networks } from "./networks.ts";
 import type { ClientOptions } from "./options.ts";
 import { Policies } from "./policies.ts";
@@ -26,6 +27,7 @@ export class TsdClient {
   readonly volumes: Volumes;
   readonly policies: Policies;
   readonly chains: Chains;
+  readonly isolation: Isolation;
   readonly audit: Audit;
   readonly roles: Roles;
 
@@ -41,6 +43,7 @@ export class TsdClient {
     this.volumes = new Volumes(channel);
     this.policies = new Policies(channel);
     this.chains = new Chains(channel);
+    this.isolation = new Isolation(channel);
     this.audit = new Audit(channel);
     this.roles = new Roles(channel);
   }

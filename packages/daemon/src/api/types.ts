@@ -320,3 +320,105 @@ export interface BuildPruneReport {
   /** Bytes. */
   SpaceReclaimed: number;
 }
+
+/** One step of a launch plan, explained (ours). */
+export interface ExplanationStep {
+  /** Its place in the plan: what failures of a start refer to. */
+  Number: number;
+  Stage: "monitor" | "host" | "child";
+  /** Who carries it out, in words. */
+  By: string;
+  Operation: string;
+  /** Kernel calls, in their order. */
+  Calls: string[];
+  Does: string;
+  /** Single messages of a step that sends many. */
+  Details: string[];
+  Why: string;
+  /** All of it with ids, and what the engine chose by chance, taken out: equal for containers that are alike. */
+  Alike: string;
+}
+
+/** What is, was or would be done to the kernel for a container (ours). */
+export interface Explanation {
+  /** "" of one that would be. */
+  Id: string;
+  Name: string;
+  Of: "present life" | "next start" | "would-be";
+  Steps: ExplanationStep[];
+  /** What the daemon does beside the plan. */
+  Beside: { Does: string; Why: string; Alike: string }[];
+}
+
+export type DriftSeverity = "info" | "low" | "medium" | "high" | "critical";
+
+/** Where the live kernel is not what a container's plan says (ours). */
+export interface DriftView {
+  Subject: string;
+  What: string;
+  Expected: string;
+  Found: string;
+  Severity: DriftSeverity;
+  /** The container has the right to have done this itself. */
+  ByContainer: boolean;
+}
+
+/** The outcome of a verification (ours). */
+export interface Verification {
+  Id: string;
+  Name: string;
+  /** One that does not run has nothing to be verified. */
+  Running: boolean;
+  Drifts: DriftView[];
+  /** What was looked at. */
+  Subjects: string[];
+  Milliseconds: number;
+}
+
+export type NamespaceKind = "user" | "mnt" | "pid" | "net" | "ipc" | "uts" | "cgroup" | "time";
+
+/** A running container's namespaces, by the inodes that the kernel knows them by (ours). */
+export interface ContainerNamespaces {
+  Id: string;
+  Name: string;
+  /** Its process 1, as the host numbers it. */
+  Pid: number;
+  Namespaces: Record<NamespaceKind, number>;
+  /** "host", and other containers' names. */
+  SharedWith: Record<NamespaceKind, string[]>;
+  Processes: {
+    Pid: number;
+    /** In its own PID namespace. */
+    InnerPid: number;
+    Command: string;
+    Namespaces: Record<NamespaceKind, number>;
+    /** The kinds in which it is not where process 1 is. */
+    Differs: NamespaceKind[];
+  }[];
+}
+
+export interface NamespaceReport {
+  /** Where the daemon itself is. */
+  Host: Record<NamespaceKind, number>;
+  Containers: ContainerNamespaces[];
+}
+
+/** What an audit of the configuration found (ours). */
+export interface ConfigurationAudit {
+  Time: string;
+  /** How many containers were looked at. */
+  Containers: number;
+  /** The worst first. */
+  Findings: {
+    /** Of the check, such as "container.privileged". */
+    Id: string;
+    Severity: DriftSeverity;
+    /** "" for the daemon and its host. */
+    Container: string;
+    Title: string;
+    Evidence: string;
+    Remedy: string;
+  }[];
+  /** Checks that found nothing. */
+  Passed: string[];
+}

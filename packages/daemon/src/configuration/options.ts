@@ -82,6 +82,16 @@ const table = {
     key: "cdi-spec-dirs",
     text: "folder of CDI specifications (repeatable; default /etc/cdi and /var/run/cdi)",
   },
+  "verify-interval": {
+    kind: "text",
+    reloadable: true,
+    text: "how often running containers are verified against their plans, such as 5m (default 0: only when asked)",
+  },
+  defence: {
+    kind: "text",
+    reloadable: true,
+    text: "off, report, pause or kill: what is done where a container runs a file that it wrote itself, or rises above its rights (default off)",
+  },
   "init-path": { kind: "text", text: "init program for --init" },
   "registry-mirror": {
     kind: "list",

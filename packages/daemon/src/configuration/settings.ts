@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { RegistrySettings } from "../registry/settings.ts";
 import { type Endpoint, parseEndpoint } from "./endpoints.ts";
+import { type IsolationSettings, parseIsolation } from "./isolation.ts";
 import { type Given, keyOf, type OptionName, options } from "./options.ts";
 import { registrySettings } from "./registries.ts";
 import {
@@ -56,6 +57,7 @@ export interface Settings {
   addressPools: { base: string; size: number }[];
   /** For containers that ask for nothing else. */
   defaults: ContainerDefaults;
+  isolation: IsolationSettings;
   cdiDirectories: string[];
   initPath: string | undefined;
   registries: RegistrySettings;
@@ -181,6 +183,7 @@ export function makeSettings(given: Given, openFiles: number): Settings {
       ulimits: (given["default-ulimit"] ?? []).map(parseUlimit),
       shmSize: parseSize("default-shm-size", given["default-shm-size"] ?? "64m"),
     },
+    isolation: parseIsolation(given["verify-interval"], given.defence),
     cdiDirectories: given["cdi-spec-dir"] ?? ["/etc/cdi", "/var/run/cdi"],
     initPath: given["init-path"] || undefined,
     imagePolicy: imagePolicyFiles(given),

@@ -29,6 +29,7 @@ import { containerRoutes } from "./routes/containers.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/exec.ts";
 import { imageRoutes } from "./routes/images.ts";
+import { isolationRoutes } from "./routes/isolation.ts";
 import { networkRoutes } from "./routes/networks.ts";
 import { notBuiltRoutes } from "./routes/not-built.ts";
 import { policyRoutes } from "./routes/policies.ts";
@@ -154,6 +155,7 @@ export function createApp(parts: AppParts, logger: FastifyBaseLogger | false): F
     routes.register(containerStreamRoutes, { engine });
     routes.register(tsdRoutes, { engine, declared });
     routes.register(tsdContainerRoutes, { engine });
+    routes.register(isolationRoutes, { engine });
     routes.register(execRoutes, { engine });
     routes.register(networkRoutes, { engine });
     routes.register(volumeRoutes, { engine });

@@ -20,6 +20,7 @@ import type { Pulls } from "../engine/images/pull.ts";
 import type { Pushes } from "../engine/images/push.ts";
 import type { RegistryCredentials, RegistryQueries } from "../engine/images/registry-queries.ts";
 import type { ImageService } from "../engine/images/service.ts";
+import type { IsolationService } from "../engine/isolation/service.ts";
 import type { NetworkConnections } from "../engine/networks/connections.ts";
 import type { NetworkService } from "../engine/networks/service.ts";
 import type { PolicyService } from "../engine/policies/service.ts";
@@ -32,6 +33,7 @@ import type { VolumeView } from "../engine/volumes/view.ts";
 export interface Engine {
   containers: ContainerService;
   operations: ContainerOperations;
+  isolation: IsolationService;
   archives: ContainerArchives;
   commits: Commits;
   builds: BuildService;

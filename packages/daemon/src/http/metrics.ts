@@ -104,6 +104,26 @@ export function engineMetrics(engine: Engine): Metrics {
       for (const { state } of engine.containers.registry.all()) this.inc({ state: state.status });
     },
   });
+  new Gauge({
+    name: "tsd_drifts",
+    help: "Drifts of running containers from their plans, as the last periodic verification saw them.",
+    labelNames: ["severity"] as const,
+    registers: [metrics.registry],
+    collect() {
+      for (const [severity, count] of Object.entries(engine.isolation.watch.counts()))
+        this.set({ severity: severity as never }, count);
+    },
+  });
+  metrics.gauge(
+    "tsd_defence_events",
+    "What containers did that they should not, since the daemon's start.",
+    () => engine.isolation.defence.told,
+  );
+  metrics.gauge(
+    "tsd_verification_rounds",
+    "Periodic verifications there were.",
+    () => engine.isolation.watch.rounds,
+  );
   metrics.gauge("tsd_audit_records", "Records in the audit record.", () => engine.audit.length);
   return metrics;
 }

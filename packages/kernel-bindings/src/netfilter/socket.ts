@@ -146,11 +146,11 @@ export function readRules(table: Table, chain: string): (Counted & { comment: st
   });
 }
 
-/** The elements of a set: their keys, and what their counters show. */
-export function readElements(table: Table, set: string): (Counted & { key: Buffer })[] {
+/** The elements of a set: their keys, what maps lead them to, and what their counters show. */
+export function readElements(table: Table, set: string): (Counted & { key: Buffer; data: Buffer })[] {
   return dumpTable(table, { elements: set }).flatMap((part) => {
     const list = part.get(3) ?? Buffer.alloc(0);
-    const found: (Counted & { key: Buffer })[] = [];
+    const found: (Counted & { key: Buffer; data: Buffer })[] = [];
     for (let offset = 0; offset + 4 <= list.length; ) {
       const length = list.readUInt16LE(offset);
       if (length < 4) break;
@@ -161,7 +161,8 @@ export function readElements(table: Table, set: string): (Counted & { key: Buffe
       const own = alone
         ? parseAttributes(parseAttributes(alone).get(2) ?? Buffer.alloc(0))
         : findExpression(element.get(11) ?? Buffer.alloc(0), "counter");
-      found.push({ key, ...counted(own) });
+      const data = parseAttributes(element.get(2) ?? Buffer.alloc(0)).get(1) ?? Buffer.alloc(0);
+      found.push({ key, data, ...counted(own) });
       offset += (length + 3) & ~3;
     }
     return found;

@@ -42,26 +42,36 @@ export function netlinkRequest(bytes: Uint8Array, about: string, namespace?: str
   }
 }
 
-/** The bodies of everything that a request (of NLM_F_DUMP) brings. Throws KernelError. */
-export function netlinkDump(bytes: Buffer, about: string): Buffer[] {
+/** Dumps are read one at a time, and what is in them is copied. */
+const dumpBuffer = Buffer.alloc(65536);
+
+function dumpFrom(socket: number, bytes: Buffer, about: string): Buffer[] {
   const NLMSG_DONE = 3;
-  const socket = openSocket(undefined);
+  const request = Buffer.from(bytes);
+  request.writeUInt16LE(request.readUInt16LE(6) & ~NLM_F_ACK, 6);
+  send(socket, request);
+  const found: Buffer[] = [];
+  for (;;)
+    for (const { type, body } of parseMessages(dumpBuffer.subarray(0, receive(socket, dumpBuffer)))) {
+      if (type === NLMSG_DONE) return found;
+      if (type === NLMSG_ERROR) throw new KernelError("netlink", -body.readInt32LE(0), about);
+      found.push(Buffer.from(body));
+    }
+}
+
+/** The bodies of everything that each of some requests (of NLM_F_DUMP) brings, by one socket. `namespace` is the path of another
+ * network namespace to ask in. Throws KernelError. */
+export function netlinkDumps(requests: readonly Buffer[], about: string, namespace?: string): Buffer[][] {
+  const socket = openSocket(namespace);
   try {
-    const request = Buffer.from(bytes);
-    request.writeUInt16LE(request.readUInt16LE(6) & ~NLM_F_ACK, 6);
-    send(socket, request);
-    const found: Buffer[] = [];
-    const buffer = Buffer.alloc(65536);
-    for (;;)
-      for (const { type, body } of parseMessages(buffer.subarray(0, receive(socket, buffer)))) {
-        if (type === NLMSG_DONE) return found;
-        if (type === NLMSG_ERROR) throw new KernelError("netlink", -body.readInt32LE(0), about);
-        found.push(Buffer.from(body));
-      }
+    return requests.map((bytes) => dumpFrom(socket, bytes, about));
   } finally {
     closeDescriptor(socket);
   }
 }
+
+/** As netlinkDumps, of one request in the daemon's own network namespace. */
+export const netlinkDump = (bytes: Buffer, about: string): Buffer[] => netlinkDumps([bytes], about)[0] ?? [];
 
 /** The names of the links of a kind in the daemon's network namespace. */
 export function linksOfKind(kind: string): string[] {

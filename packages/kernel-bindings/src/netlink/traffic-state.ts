@@ -71,3 +71,13 @@ export const readTraffic = (index: number): { qdiscs: TrafficState[]; classes: T
   qdiscs: ofLink(netlinkDump(getQdiscs(index), `qdiscs of ${index}`), index),
   classes: ofLink(netlinkDump(getClasses(index), `classes of ${index}`), index),
 });
+
+/** The qdiscs of every link of the daemon's network namespace, by the links' indexes. */
+export function readAllQdiscs(): Map<number, TrafficState[]> {
+  const found = new Map<number, TrafficState[]>();
+  for (const body of netlinkDump(getQdiscs(0), "qdiscs")) {
+    const index = body.readInt32LE(4);
+    found.set(index, [...(found.get(index) ?? []), state(body)]);
+  }
+  return found;
+}

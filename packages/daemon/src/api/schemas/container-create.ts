@@ -1,6 +1,7 @@
 // The body of POST /containers/create: every field of API v1.51, its type and its default. Go's clients send null for
 // what they leave out, so null means the default everywhere.
 import { z } from "zod";
+import { reactions } from "../defence.ts";
 
 export const text = z
   .string()
@@ -166,6 +167,11 @@ export const hostConfigSchema = z.object({
     .transform((value) => value ?? { Type: "", Config: {} }),
   NetworkMode: text,
   NetworkShape: networkShape.nullish().transform((value) => value ?? null),
+  /** "" for what the daemon does by default (--defence). Ours. */
+  Defence: z
+    .enum(["", ...reactions])
+    .nullish()
+    .transform((value) => value ?? ""),
   PortBindings: portBindingsSchema,
   RestartPolicy: z
     .object({ Name: text, MaximumRetryCount: integer })

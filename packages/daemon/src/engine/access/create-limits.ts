@@ -65,6 +65,8 @@ const hostConfig: { [F in keyof Required<HostConfig>]: Judgement<HostConfig[F]> 
       ? onlyPrivileged<string>(() => false)(mode, limits)
       : namespace("network")(mode, limits),
   NetworkShape: "harmless",
+  // Between the daemon's and its own the stronger reaction holds, but for none at all.
+  Defence: (value, limits) => (value === "off" ? securityOption(value, limits) : undefined),
   PidMode: namespace("pid"),
   IpcMode: namespace("ipc"),
   UTSMode: namespace("uts"),

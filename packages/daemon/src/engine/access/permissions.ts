@@ -2,10 +2,10 @@
 
 /** Verbs that only look: they are not written into the audit record (unless they were refused). */
 const reading = {
-  system: ["ping", "whoami", "version", "info", "df"],
+  system: ["ping", "whoami", "version", "info", "df", "audit-config"],
   metrics: ["read"],
   event: ["read"],
-  container: ["list", "inspect", "logs", "top", "stats", "changes", "wait"],
+  container: ["list", "inspect", "explain", "verify", "logs", "top", "stats", "changes", "wait"],
   image: ["list", "inspect", "search", "verify"],
   network: ["list", "inspect"],
   volume: ["list", "inspect"],

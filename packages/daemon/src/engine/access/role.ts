@@ -76,6 +76,8 @@ const looking = [
   "event:read",
   "container:list",
   "container:inspect",
+  "container:explain",
+  "container:verify",
   "container:logs",
   "container:top",
   "container:stats",

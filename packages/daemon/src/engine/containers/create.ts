@@ -142,12 +142,14 @@ export interface DefinitionParts {
   caller: Caller;
   /** Bytes of /dev/shm where nothing else is asked for. */
   shmSize: number;
+  /** Only to know what would be: nothing is made. */
+  rehearsal: boolean;
 }
 
-/** A container's whole definition. Makes what volumes and bind sources it names; nothing else. The volumes are reserved for it
- * until it is there (VolumeService.settle). */
+/** A container's whole definition. Makes what volumes and bind sources it names (unless this is a rehearsal); nothing else.
+ * The volumes are reserved for it until it is there (VolumeService.settle). */
 export async function defineContainer(parts: DefinitionParts): Promise<ContainerDefinition> {
-  const { request, image, layers, name, volumes, userNamespace, look, caller, shmSize } = parts;
+  const { request, image, layers, name, volumes, userNamespace, look, caller, shmSize, rehearsal } = parts;
   const { HostConfig, NetworkingConfig, ...own } = request;
   const { networks, networkIds } = parts.networking;
   const id = randomBytes(32).toString("hex");
@@ -165,7 +167,7 @@ export async function defineContainer(parts: DefinitionParts): Promise<Container
   const sharesName = hostConfig.UTSMode === "host" || hostConfig.NetworkMode === "host";
   if (!config.Hostname && !hostConfig.NetworkMode.startsWith("container:"))
     config.Hostname = sharesName ? hostname() : id.slice(0, 12);
-  const mounts = await resolveMounts(config, hostConfig, { volumes, caller, id, layers, look });
+  const mounts = await resolveMounts(config, hostConfig, { volumes, caller, id, layers, look, rehearsal });
   const created = now();
   return {
     id,

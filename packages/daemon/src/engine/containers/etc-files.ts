@@ -89,9 +89,15 @@ function readHost(path: string): string {
   }
 }
 
-/** Writes the files into the container's directory; returns where each goes. Three small files take less time than the
- * way to the thread pool and back. */
-export function writeEtcFiles(directory: string, facts: EtcFacts): { source: string; target: string }[] {
+/** A file of the engine's: where it is kept, where it appears, and what is in it. */
+export interface EtcFile {
+  source: string;
+  target: string;
+  text: string;
+}
+
+/** The files of a container whose directory this is. */
+export function etcFiles(directory: string, facts: EtcFacts): EtcFile[] {
   const { config, hostConfig } = facts;
   const fullName = config.Domainname
     ? `${config.Hostname}.${config.Domainname} ${config.Hostname}`
@@ -105,7 +111,14 @@ export function writeEtcFiles(directory: string, facts: EtcFacts): { source: str
     hosts: `${hosts.join("\n")}\n`,
     "resolv.conf": resolvConf(readHost("/etc/resolv.conf"), hostConfig, facts.names),
   };
-  for (const [name, text] of Object.entries(files))
-    writeFileSync(join(directory, name), text, { mode: 0o644 });
-  return Object.keys(files).map((name) => ({ source: join(directory, name), target: `/etc/${name}` }));
+  return Object.entries(files).map(([name, text]) => ({
+    source: join(directory, name),
+    target: `/etc/${name}`,
+    text,
+  }));
+}
+
+/** Writes the files. Three small files take less time than the way to the thread pool and back. */
+export function writeEtcFiles(files: readonly EtcFile[]): void {
+  for (const { source, text } of files) writeFileSync(source, text, { mode: 0o644 });
 }

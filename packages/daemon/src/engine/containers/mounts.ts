@@ -19,6 +19,8 @@ export interface MountParts {
   layers: readonly string[];
   /** Containers that exist for the caller. */
   look: (reference: string) => Container | undefined;
+  /** Only to know what would be: nothing is made, and no volume is held. */
+  rehearsal: boolean;
 }
 
 /** Every mount that a request and its image ask for; one target twice is an error, an image's volume gives way. */
@@ -97,18 +99,17 @@ function checkBindPaths(mounts: readonly RequestedMount[], caller: Caller): void
 }
 
 async function resolveVolume(mount: RequestedMount, parts: MountParts): Promise<ContainerMount> {
-  const { volumes, caller, id, layers } = parts;
-  const volume = await volumes.reserve(
-    {
-      name: mount.source,
-      driver: mount.driver,
-      options: mount.driverOptions,
-      labels: mount.labels,
-    },
-    caller,
-    id,
-  );
-  if (!mount.noCopy && !mount.subpath) await volumes.fill(volume, layers, mount.target);
+  const { volumes, caller, id, layers, rehearsal } = parts;
+  const request = {
+    name: mount.source,
+    driver: mount.driver,
+    options: mount.driverOptions,
+    labels: mount.labels,
+  };
+  const volume = rehearsal
+    ? await volumes.rehearse(request, caller)
+    : await volumes.reserve(request, caller, id);
+  if (!rehearsal && !mount.noCopy && !mount.subpath) await volumes.fill(volume, layers, mount.target);
   return {
     ...kept(mount),
     name: volume.name,
@@ -151,14 +152,20 @@ async function resolveMount(mount: RequestedMount, parts: MountParts): Promise<C
   // For those who may bind some directories only nothing is made: whose it would be is known when it is there.
   if (!there && (parts.caller.role?.limits?.bindSources || !mount.createSource))
     throw invalid(`invalid mount config for type "bind": bind source path does not exist: ${source}`);
-  if (!there) await mkdir(source, { recursive: true, mode: 0o755 });
+  if (!there && !parts.rehearsal) await mkdir(source, { recursive: true, mode: 0o755 });
   return { ...resolved, ...(await confine(source, parts.caller)) };
 }
 
 /** A mount of another container's, judged as if it had been asked for. */
-async function takeOver(mount: ContainerMount, { volumes, caller, id }: MountParts): Promise<ContainerMount> {
-  if (mount.type === "volume")
-    await volumes.reserve({ name: mount.name, driver: "", options: null, labels: null }, caller, id);
+async function takeOver(
+  mount: ContainerMount,
+  { volumes, caller, id, rehearsal }: MountParts,
+): Promise<ContainerMount> {
+  if (mount.type === "volume") {
+    const request = { name: mount.name, driver: "", options: null, labels: null };
+    if (rehearsal) await volumes.rehearse(request, caller);
+    else await volumes.reserve(request, caller, id);
+  }
   if (mount.type !== "bind") return mount;
   const { source, confined } = await confine(mount.source, caller);
   return { ...mount, source, confined: confined || mount.confined };

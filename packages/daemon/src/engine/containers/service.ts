@@ -7,6 +7,7 @@ import type { ContainerCreate, HostConfig } from "../../api/schemas/container-cr
 import type { Caller, Sight } from "../access/caller.ts";
 import { checkCreate } from "../access/create-limits.ts";
 import { conflict, invalid, notModified } from "../errors.ts";
+import type { ImageRecord } from "../images/image.ts";
 import { signalNumber } from "../signals.ts";
 import { requestedSize } from "../storage/options.ts";
 import { Attachment } from "./attachment.ts";
@@ -20,7 +21,7 @@ import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
 import { forgetMounts } from "./mounts.ts";
 import { requestedNetworks } from "./networking.ts";
-import { type ContainerMount, initialState } from "./record.ts";
+import { type ContainerDefinition, type ContainerMount, initialState } from "./record.ts";
 import type { Container, ContainerRegistry } from "./registry.ts";
 import type { ContainerStarter } from "./starter.ts";
 import { refuseUnsupported } from "./unsupported.ts";
@@ -75,13 +76,28 @@ export class ContainerService {
     this.lifecycle.announce(container, action, attributes);
   }
 
-  /** Creates a container, if its caller's role allows all of it; nothing is left of one that can't be. */
-  async create(
+  /** What a container would be created as, judged as a create is; nothing is made. */
+  async rehearse(
     request: ContainerCreate,
     name: string | undefined,
     caller: Caller,
-    own?: OwnAdditions,
-  ): Promise<{ id: string; warnings: string[] }> {
+  ): Promise<ContainerDefinition> {
+    return (await this.#define(request, name, caller, undefined, true)).definition;
+  }
+
+  /** A definition for a request, if its caller's role allows all of it. */
+  async #define(
+    request: ContainerCreate,
+    name: string | undefined,
+    caller: Caller,
+    own: OwnAdditions | undefined,
+    rehearsal: boolean,
+  ): Promise<{
+    definition: ContainerDefinition;
+    image: ImageRecord;
+    size: number | undefined;
+    warnings: string[];
+  }> {
     const bare = name ? checkName(name) : undefined;
     validateCreate(request);
     checkCreate(caller, request);
@@ -111,12 +127,25 @@ export class ContainerService {
       look: (reference) => this.registry.look(reference, caller),
       caller,
       shmSize: this.#parts.runtime.settings.defaults.shmSize,
+      rehearsal,
     });
     if (own) {
       definition.mounts.push(...own.mounts);
       definition.temporary = own.temporary;
     }
     if (links.length > 0) definition.hostConfig.Links = links.map((link) => linkText(link, definition.name));
+    return { definition, image, size, warnings: [...asked.warnings, ...warnings] };
+  }
+
+  /** Creates a container, if its caller's role allows all of it; nothing is left of one that can't be. */
+  async create(
+    request: ContainerCreate,
+    name: string | undefined,
+    caller: Caller,
+    own?: OwnAdditions,
+  ): Promise<{ id: string; warnings: string[] }> {
+    const { images, volumes } = this.#parts;
+    const { definition, image, size, warnings } = await this.#define(request, name, caller, own, false);
     try {
       await this.starter.prepare(definition.id, size);
       images.noteUse(image);
@@ -129,7 +158,7 @@ export class ContainerService {
       forgetMounts(definition.mounts, { volumes, id: definition.id });
       throw error;
     }
-    return { id: definition.id, warnings: [...asked.warnings, ...warnings] };
+    return { id: definition.id, warnings };
   }
 
   /** Links lead to containers that exist for the caller, by their names. */

@@ -7,8 +7,14 @@ import type { HostConfig } from "../../api/schemas/container-create.ts";
 import { parseTmpfs } from "../../runtime/mounts.ts";
 import { containerPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
-import type { Runtime } from "../../runtime/runtime.ts";
-import type { MountSpec, NamespaceChoice, NamespaceChoices, TimeOffsets } from "../../runtime/spec.ts";
+import type { ContainerPlaces, Runtime } from "../../runtime/runtime.ts";
+import type {
+  ContainerSpec,
+  MountSpec,
+  NamespaceChoice,
+  NamespaceChoices,
+  TimeOffsets,
+} from "../../runtime/spec.ts";
 import { specifyContainer } from "../../runtime/specify.ts";
 import { type ResolvedUser, resolveUser } from "../../runtime/user.ts";
 import type { UserNamespaceChoice } from "../../runtime/user-namespace.ts";
@@ -26,12 +32,12 @@ import type { Partner, UserNamespaces } from "../user-namespaces/service.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
-import { endpointAddresses, writeEtcFiles } from "./etc-files.ts";
+import { type EtcFile, endpointAddresses, etcFiles, writeEtcFiles } from "./etc-files.ts";
 import { linkEnvironment, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
-import type { ContainerMount } from "./record.ts";
-import type { Container, ContainerRegistry } from "./registry.ts";
+import type { ContainerMount, ContainerRecord, ContainerState, ContainerStore } from "./record.ts";
+import { Container, type ContainerRegistry } from "./registry.ts";
 
 export interface StarterParts {
   runtime: Runtime;
@@ -58,6 +64,15 @@ export interface Start {
 }
 
 const LAUNCH_CLIENTS = 8;
+
+/** Of containers that are only thought of. */
+const forgetfulStore: ContainerStore = {
+  all: () => [],
+  insert: () => undefined,
+  saveState: () => undefined,
+  saveDefinition: () => undefined,
+  delete: () => undefined,
+};
 
 export class ContainerStarter {
   readonly #parts: StarterParts;
@@ -104,6 +119,49 @@ export class ContainerStarter {
 
   /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */
   start(container: Container): Start {
+    const { runtime } = this.#parts;
+    const { spec, files, places } = this.#specify(container, (linkEnvironment, user) =>
+      this.#join(container, linkEnvironment, user),
+    );
+    mkdirSync(places.directory, { recursive: true, mode: 0o700 });
+    writeEtcFiles(files);
+    const clients = [...container.waitingClients].filter(({ gone }) => !gone).slice(0, LAUNCH_CLIENTS);
+    const launch = runtime.launch(
+      containerPlan(spec),
+      clients.map(({ streams }) => streams),
+    );
+    return { plan: launch.plan, launch, clients };
+  }
+
+  /** The plan that a container like this would be started with now, and its places in networks: nothing is made, taken or
+   * written down. */
+  rehearse(record: ContainerRecord): {
+    plan: Plan;
+    endpoints: ContainerState["endpoints"];
+    userNamespace: UserNamespaceChoice;
+  } {
+    const shadow = new Container({ ...record, state: { ...record.state } }, forgetfulStore);
+    // Ids are taken as by somebody else: the container itself may be about to start.
+    const holder = `rehearsal of ${record.definition.id}`;
+    const sharesNetwork = record.definition.hostConfig.NetworkMode.startsWith("container:");
+    const { endpoints, interfaces } = sharesNetwork
+      ? { endpoints: {}, interfaces: [] }
+      : this.#parts.memberships.rehearse(this.member(shadow));
+    shadow.record.state.endpoints = endpoints;
+    try {
+      const { spec } = this.#specify(shadow, () => ({ interfaces }), holder);
+      return { plan: containerPlan(spec), endpoints, userNamespace: spec.namespaces.user };
+    } finally {
+      this.#parts.userNamespaces.release(holder);
+    }
+  }
+
+  /** Everything that a container's plan is made from. `join` gives it its places in networks. */
+  #specify(
+    container: Container,
+    join: (linkEnvironment: string[], user: UserNamespaceChoice) => Pick<Joined, "interfaces">,
+    holder = container.id,
+  ): { spec: ContainerSpec; files: EtcFile[]; places: ContainerPlaces } {
     const { runtime, images, networks } = this.#parts;
     const { definition } = container.record;
     const { hostConfig } = definition;
@@ -111,14 +169,13 @@ export class ContainerStarter {
     const layers = images.layerDirectories(images.get(definition.imageId, everything));
     const directory = this.directory(container.id);
     const user = this.#user(container, layers);
-    const namespaces = this.#namespaces(container, user);
+    const namespaces = this.#namespaces(container, user, holder);
     const links = this.#links(container);
     const linkEnvironment = links.flatMap(({ environment }) => environment);
-    const { interfaces } = this.#join(container, linkEnvironment, namespaces.user);
+    const { interfaces } = join(linkEnvironment, namespaces.user);
     const nameServer = this.#parts.names.settings(container);
     const places = runtime.places(container.id, hostConfig.CgroupParent);
-    mkdirSync(places.directory, { recursive: true, mode: 0o700 });
-    const files = writeEtcFiles(directory, {
+    const files = etcFiles(directory, {
       config,
       hostConfig,
       addresses: endpointAddresses(container.state.endpoints),
@@ -151,12 +208,7 @@ export class ContainerStarter {
         environment: config.Env ?? [],
       }),
     });
-    const clients = [...container.waitingClients].filter(({ gone }) => !gone).slice(0, LAUNCH_CLIENTS);
-    const launch = runtime.launch(
-      containerPlan(spec),
-      clients.map(({ streams }) => streams),
-    );
-    return { plan: launch.plan, launch, clients };
+    return { spec, files, places };
   }
 
   /** Joins a client to a running container's streams. */
@@ -280,7 +332,8 @@ export class ContainerStarter {
     return partner ? this.#partner(container, partner).record.definition.config.Hostname : hostname();
   }
 
-  #namespaces(container: Container, { uid, gid, groups }: ResolvedUser): NamespaceChoices {
+  /** `holder` is whose the ids of a user namespace of its own will be. */
+  #namespaces(container: Container, { uid, gid, groups }: ResolvedUser, holder: string): NamespaceChoices {
     const { hostConfig, userNamespace } = container.record.definition;
     const choose = (mode: string, name: string): NamespaceChoice => {
       if (mode === "host") return { kind: "host" };
@@ -298,7 +351,7 @@ export class ContainerStarter {
     };
     const shared = userNamespace?.kind === "container" ? [userNamespace.id, ...partners(hostConfig)] : [];
     const user = this.#parts.userNamespaces.choose(
-      container.id,
+      holder,
       userNamespace,
       { uids: [uid], gids: [gid, ...groups] },
       [...new Set(shared)].map((reference): Partner => {

@@ -94,6 +94,26 @@ export class ExecService implements LifecycleObserver {
   }
 
   /** The instance of an id, if its container exists for `sight`. */
+  /** The processes that execs in a container have started. */
+  processes(container: Container): ReadonlySet<number> {
+    const found = new Set<number>();
+    for (const id of container.execIds) {
+      const record = this.#instances.get(id)?.record;
+      if (record?.running) found.add(record.pid);
+    }
+    return found;
+  }
+
+  /** The processes that privileged execs in a container have started. */
+  privilegedProcesses(container: Container): ReadonlySet<number> {
+    const found = new Set<number>();
+    for (const id of container.execIds) {
+      const record = this.#instances.get(id)?.record;
+      if (record?.running && record.request.Privileged) found.add(record.pid);
+    }
+    return found;
+  }
+
   find(id: string, sight: Sight): ExecInstance {
     const instance = this.#instances.get(id);
     if (!instance || !sight.sees(instance.container.owner)) throw notFound(`No such exec instance: ${id}`);

@@ -31,6 +31,11 @@ export interface ImageStep {
 export class ImageService implements ImageSource {
   readonly catalog: ImageCatalog;
   readonly integrity: Integrity;
+  /** Whether anybody signed it, as far as is known here; not whether it is somebody who counts. */
+  isSigned(image: ImageRecord): boolean {
+    return this.catalog.signatures(image).length > 0;
+  }
+
   /** Which containers use an image; set once there are containers. */
   usesOf: (imageId: string) => ImageUse[] = () => [];
 

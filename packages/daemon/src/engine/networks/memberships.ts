@@ -98,25 +98,38 @@ export class Memberships {
     this.#watchers = watchers;
   }
 
+  /** The interfaces that a container has for its places, in their order. */
+  #interfaces({ mode }: Member, places: readonly Place[]): InterfaceSpec[] {
+    const device = deviceOf(mode);
+    const interfaces: InterfaceSpec[] = [];
+    for (const place of places) {
+      const link = interfaceOf(place, FIRST_INDEX + interfaces.length, this.#mtu);
+      if (link) interfaces.push(link);
+    }
+    if (device) interfaces.push(deviceInterface(device));
+    routeThrough(places, interfaces);
+    return interfaces;
+  }
+
+  /** What `join` would give now: addresses are looked up and not kept, nobody is told, and no port is taken. */
+  rehearse(member: Member): Pick<Joined, "endpoints" | "interfaces"> {
+    const places: Place[] = [];
+    try {
+      for (const name of namesOf(member)) places.push(this.#place(member, name, places));
+      return { endpoints: endpointsOf(member, places), interfaces: this.#interfaces(member, places) };
+    } finally {
+      for (const { network, endpoint } of places) network.release(shownAddresses(endpoint));
+    }
+  }
+
   /** Gives a container its places in its networks. Throws what a start fails with; nothing is held then. */
   join(member: Member): Joined {
-    const device = deviceOf(member.mode);
-    const others = Object.keys(member.networks).filter((name) => name !== member.mode);
-    const names = [...(member.mode in member.networks ? [member.mode] : []), ...others.sort()];
     const places: Place[] = [];
-    const interfaces: InterfaceSpec[] = [];
     try {
-      for (const name of names) {
-        const place = this.#enter(member, name, places);
-        places.push(place);
-        const link = interfaceOf(place, FIRST_INDEX + interfaces.length, this.#mtu);
-        if (link) interfaces.push(link);
-      }
-      if (device) interfaces.push(deviceInterface(device));
-      routeThrough(places, interfaces);
+      for (const name of namesOf(member)) places.push(this.#enter(member, name, places));
+      const interfaces = this.#interfaces(member, places);
       const ports = this.#publish(member, places);
-      const endpoints = Object.fromEntries(places.map(({ name, endpoint }) => [name, endpoint]));
-      if (device) endpoints[member.mode] = deviceEndpoint(device);
+      const endpoints = endpointsOf(member, places);
       this.#tell(member.id, { endpoints, ports });
       this.limitFloods(member, { endpoints, ports });
       return { endpoints, ports, interfaces };
@@ -244,6 +257,19 @@ export class Memberships {
   }
 
   #enter(member: Member, name: string, others: readonly Place[]): Place {
+    const place = this.#place(member, name, others);
+    const { network, endpoint } = place;
+    network.endpoints.set(member.id, endpoint);
+    this.#announceJoined(network.id, member.id, {
+      labels: member.labels,
+      addresses: shownAddresses(endpoint),
+      endpoint,
+    });
+    return place;
+  }
+
+  /** A place in a network, with addresses that are the container's from now on, and that nobody knows of yet. */
+  #place(member: Member, name: string, others: readonly Place[]): Place {
     const network = this.#networks.find(member.networkIds[name] ?? name, everything);
     if (network.endpoints.has(member.id))
       throw new EngineError(
@@ -278,12 +304,6 @@ export class Memberships {
       mac: hasLinks ? mac || (given.address ? macOfAddress(given.address) : randomMac()) : "",
       ...given,
     };
-    network.endpoints.set(member.id, endpoint);
-    this.#announceJoined(network.id, member.id, {
-      labels: member.labels,
-      addresses: shownAddresses(endpoint),
-      endpoint,
-    });
     return { name, network, request, endpoint, shape };
   }
 
@@ -403,6 +423,19 @@ export class Memberships {
     );
     return { ports: guarded, redirects };
   }
+}
+
+/** The networks a container is in, the one that comes first in front. */
+function namesOf(member: Member): string[] {
+  const others = Object.keys(member.networks).filter((name) => name !== member.mode);
+  return [...(member.mode in member.networks ? [member.mode] : []), ...others.sort()];
+}
+
+function endpointsOf(member: Member, places: readonly Place[]): Record<string, EndpointState> {
+  const endpoints = Object.fromEntries(places.map(({ name, endpoint }) => [name, endpoint]));
+  const device = deviceOf(member.mode);
+  if (device) endpoints[member.mode] = deviceEndpoint(device);
+  return endpoints;
 }
 
 /** A locally administered one. */

@@ -126,22 +126,43 @@ export class VolumeService {
     });
   }
 
-  /** The volume of that name, made as asked if it is not there. Throws for somebody else's. */
-  async create(request: VolumeRequest, caller: Caller): Promise<Volume> {
+  /** The one of that name, if it is there. Throws for somebody else's. */
+  #existing(name: string, caller: Caller): Volume | undefined {
+    const there = this.#volumes.get(name);
+    if (there && !caller.sees(there.owner))
+      throw denied(caller, `to use volume ${name}, which is somebody else's`);
+    return there;
+  }
+
+  /** What a request asks for by name; a name of its own where it gives none. */
+  #named(request: VolumeRequest): VolumeRequest {
     const name = request.name || randomBytes(32).toString("hex");
     checkDriver(name, request.driver);
     checkVolumeName(name);
+    const labels = request.name ? request.labels : { ...request.labels, [ANONYMOUS_LABEL]: "" };
+    return { ...request, name, labels };
+  }
+
+  /** The volume that `reserve` would give: nothing is made or held. */
+  async rehearse(request: VolumeRequest, caller: Caller): Promise<Volume> {
+    const named = this.#named(request);
+    const there = this.#existing(named.name, caller);
+    if (there) checkVolumeUse(there, caller);
+    return there ?? new Volume((await this.#judge(named, caller)).record);
+  }
+
+  /** The volume of that name, made as asked if it is not there. Throws for somebody else's. */
+  async create(request: VolumeRequest, caller: Caller): Promise<Volume> {
+    const named = this.#named(request);
+    const { name } = named;
     const begun = this.#making.get(name);
     if (begun) {
       await begun.catch(() => undefined); // whoever began it is told
       return this.create({ ...request, name }, caller);
     }
-    const there = this.#volumes.get(name);
-    if (there && !caller.sees(there.owner))
-      throw denied(caller, `to use volume ${name}, which is somebody else's`);
+    const there = this.#existing(name, caller);
     if (there) return there;
-    const labels = request.name ? request.labels : { ...request.labels, [ANONYMOUS_LABEL]: "" };
-    const making = this.#make({ ...request, name, labels }, caller);
+    const making = this.#make(named, caller);
     this.#making.set(name, making);
     try {
       return await making;
@@ -150,8 +171,12 @@ export class VolumeService {
     }
   }
 
-  async #make({ name, options, labels }: VolumeRequest, caller: Caller): Promise<Volume> {
-    const { store, trees } = this.#parts;
+  /** The record of a volume that is to be made; throws if it may not be. */
+  async #judge(
+    { name, options, labels }: VolumeRequest,
+    caller: Caller,
+  ): Promise<{ record: VolumeRecord; limit: number | undefined }> {
+    const { trees } = this.#parts;
     checkDriverOptions(name, options);
     const confined = await checkVolumeOptions(name, options, caller);
     const limit = requestedLimit(options);
@@ -166,6 +191,13 @@ export class VolumeService {
       tree: limit === undefined ? "" : `v-${randomBytes(16).toString("hex")}`,
       confined,
     };
+    return { record, limit };
+  }
+
+  async #make(request: VolumeRequest, caller: Caller): Promise<Volume> {
+    const { store } = this.#parts;
+    const { record, limit } = await this.#judge(request, caller);
+    const { name } = record;
     // Known before it is there: what a death leaves in between is found by its record.
     store.insert(record);
     try {

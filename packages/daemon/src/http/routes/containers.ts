@@ -44,7 +44,7 @@ function stopQuery(value: unknown): { signal: string | undefined; seconds: numbe
   return { signal, seconds: t === undefined || t === "" ? undefined : integer(t) };
 }
 
-function createBody(value: unknown): ContainerCreate {
+export function createBody(value: unknown): ContainerCreate {
   if (value === undefined) throw invalid("invalid JSON: got EOF while reading request body");
   return check(containerCreateSchema, value, "body");
 }

@@ -88,9 +88,12 @@ export class Firewall {
     });
   }
 
-  #exclusively(action: () => Promise<void>): Promise<void> {
+  #exclusively<T>(action: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(action);
-    this.#turn = result.catch(() => undefined);
+    this.#turn = result.then(
+      () => undefined,
+      () => undefined,
+    );
     return result;
   }
 
@@ -130,6 +133,19 @@ export class Firewall {
       "COMMIT",
     ]);
     if (missing.length > 0 || user.length > 0) await restore(program, `${lines.join("\n")}\n`);
+  }
+
+  /** Our rules that are not there, and those among ours that are nobody's, as iptables-save shows them. */
+  differences(): Promise<{ missing: string[]; extra: string[] }> {
+    return this.#exclusively(async () => {
+      if (!this.#programs || this.#saved === "") return { missing: [], extra: [] };
+      const there = (await this.#save()).split("\n");
+      const wanted = this.#saved.split("\n");
+      return {
+        missing: wanted.filter((line) => !there.includes(line)),
+        extra: there.filter((line) => !wanted.includes(line)),
+      };
+    });
   }
 
   /** Looks after the rules from now on. */

@@ -1,66 +1,18 @@
 // The daemon's own nf_tables: which frames a container may send (the source guard), and where published ports lead. Every
 // entry is an element of a set, so that a start costs the same however many containers there are.
+import { changeTables, dumpTable, KernelError, rule, tables } from "@tsd/kernel-bindings";
+import { type Entries, entryMessages, GUARD, NAT } from "./host-elements.ts";
 import {
-  addressBytes,
-  addressText,
-  changeTables,
-  dumpTable,
-  KernelError,
-  macBytes,
-  rule,
-  tables,
-} from "@tsd/kernel-bindings";
+  compareElements,
+  type ElementDifference,
+  type KernelElements,
+  readKernelElements,
+} from "./host-elements-check.ts";
 
-const GUARD: tables.Table = { family: "bridge", name: "tsd" };
-const NAT: Readonly<Record<4 | 6, tables.Table>> = {
-  4: { family: "ip", name: "tsd" },
-  6: { family: "ip6", name: "tsd" },
-};
+export type { Entries, GuardedPort, Redirect } from "./host-elements.ts";
+
 const LOOPBACK_INDEX = 1;
-const ANY = { 4: "0.0.0.0", 6: "::" } as const;
-const protocolNumbers = { tcp: 6, udp: 17, sctp: 132 } as const;
-
-/** A container's port on a bridge: the host's link, and what may come from it. */
-export interface GuardedPort {
-  index: number;
-  mac: string;
-  addresses: readonly string[];
-}
-
-/** A published port, or, with `open`, a port that a routed network shows to whoever has a route. */
-export interface Redirect {
-  protocol: keyof typeof protocolNumbers;
-  hostAddress: string;
-  hostPort: number;
-  address: string;
-  port: number;
-  open?: boolean;
-}
-
 const { register } = rule;
-const familyOf = (address: string): 4 | 6 => (address.includes(":") ? 6 : 4);
-
-/** The link-local address that the kernel makes of a MAC address (RFC 4291, appendix A). */
-export function linkLocalAddress(mac: string): Buffer {
-  const bytes = macBytes(mac);
-  const [first = 0] = bytes;
-  return Buffer.from([
-    0xfe,
-    0x80,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    first ^ 2,
-    ...bytes.subarray(1, 3),
-    0xff,
-    0xfe,
-    ...bytes.subarray(3),
-  ]);
-}
-
 const ETHERTYPE_IP = rule.network16(0x0800);
 const ETHERTYPE_ARP = rule.network16(0x0806);
 const ETHERTYPE_IPV6 = rule.network16(0x86dd);
@@ -232,56 +184,6 @@ const loopbackGuard = (table: tables.Table): Buffer[] => [
   ),
 ];
 
-type SetElements = [set: string, elements: tables.Element[]];
-
-/** The addresses that may stand in what a port sends, by set. */
-function sourceElements({ index, mac, addresses }: GuardedPort): SetElements[] {
-  const source = (address: string): tables.Element => ({
-    key: tables.concatenation(rule.native32(index), macBytes(mac), addressBytes(address)),
-  });
-  return [
-    ["sources", addresses.filter((address) => familyOf(address) === 4).map(source)],
-    ["sources6", addresses.filter((address) => familyOf(address) === 6).map(source)],
-  ];
-}
-
-/** The elements of one port, by set. A container may always ask who has an address (0.0.0.0, ::). */
-function portElements(port: GuardedPort): SetElements[] {
-  const link = rule.native32(port.index);
-  const ipv6 = port.addresses.some((address) => familyOf(address) === 6);
-  const own = ["0.0.0.0", ...(ipv6 ? ["::", addressText(linkLocalAddress(port.mac))] : [])];
-  return [
-    ["ports", [{ key: link }]],
-    ["senders", [{ key: tables.concatenation(link, macBytes(port.mac)) }]],
-    ["hairpins", [{ key: tables.concatenation(link, link) }]],
-    ...sourceElements({ ...port, addresses: [...own, ...port.addresses] }),
-  ];
-}
-
-function redirectElement(redirect: Redirect): { family: 4 | 6; set: string; element: tables.Element } {
-  const { protocol, hostAddress, hostPort, address, port, open } = redirect;
-  const family = familyOf(address);
-  const key = [Buffer.from([protocolNumbers[protocol]]), rule.network16(open ? port : hostPort)];
-  if (open)
-    return { family, set: "open", element: { key: tables.concatenation(addressBytes(address), ...key) } };
-  const data = tables.concatenation(addressBytes(address), rule.network16(port));
-  if (hostAddress === ANY[family])
-    return { family, set: "published", element: { key: tables.concatenation(...key), data } };
-  return {
-    family,
-    set: "bound",
-    element: { key: tables.concatenation(addressBytes(hostAddress), ...key), data },
-  };
-}
-
-/** What one container has in the tables. */
-export interface Entries {
-  ports: readonly GuardedPort[];
-  redirects: readonly Redirect[];
-  /** Addresses of others that a port may send for: of those whose traffic it passes on. */
-  forwards?: readonly GuardedPort[];
-}
-
 export class HostTables {
   readonly #entries = new Map<string, Entries>();
   readonly #routed = new Set<number>();
@@ -318,6 +220,23 @@ export class HostTables {
     if (!this.#open || this.#complete()) return false;
     this.build();
     return true;
+  }
+
+  /** Whether the rules are all there. */
+  get whole(): boolean {
+    return !this.#open || this.#complete();
+  }
+
+  /** The elements that there are now, and those that ought to be. Throws KernelError where the tables are gone. */
+  kernelElements(): KernelElements {
+    if (this.#open) return readKernelElements(this.#entries);
+    return { sets: new Map(), expected: new Map(), senders: new Map(), allowed: new Set() };
+  }
+
+  /** What a container has too little, or its ports too much, in the tables. */
+  compare(id: string, kernel: KernelElements): ElementDifference[] {
+    const entries = this.#entries.get(id);
+    return entries && this.#open ? compareElements(id, entries, kernel) : [];
   }
 
   #complete(): boolean {
@@ -384,21 +303,4 @@ export class HostTables {
     else this.#routed.delete(index);
     if (this.#open) this.build();
   }
-}
-
-function entryMessages(
-  { ports, redirects, forwards = [] }: Entries,
-  change: typeof tables.addElements,
-): Buffer[] {
-  const messages = ports.flatMap((port) =>
-    portElements(port).flatMap(([set, elements]) => (elements.length ? change(GUARD, set, elements) : [])),
-  );
-  for (const port of forwards)
-    for (const [set, elements] of sourceElements(port))
-      if (elements.length > 0) messages.push(...change(GUARD, set, elements));
-  for (const redirect of redirects) {
-    const { family, set, element } = redirectElement(redirect);
-    messages.push(...change(NAT[family], set, [element]));
-  }
-  return messages;
 }
