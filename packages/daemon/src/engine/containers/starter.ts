@@ -137,6 +137,8 @@ export class ContainerStarter {
    * written down. */
   rehearse(record: ContainerRecord): {
     plan: Plan;
+    spec: ContainerSpec;
+    files: EtcFile[];
     endpoints: ContainerState["endpoints"];
     userNamespace: UserNamespaceChoice;
   } {
@@ -149,8 +151,8 @@ export class ContainerStarter {
       : this.#parts.memberships.rehearse(this.member(shadow));
     shadow.record.state.endpoints = endpoints;
     try {
-      const { spec } = this.#specify(shadow, () => ({ interfaces }), holder);
-      return { plan: containerPlan(spec), endpoints, userNamespace: spec.namespaces.user };
+      const { spec, files } = this.#specify(shadow, () => ({ interfaces }), holder);
+      return { plan: containerPlan(spec), spec, files, endpoints, userNamespace: spec.namespaces.user };
     } finally {
       this.#parts.userNamespaces.release(holder);
     }

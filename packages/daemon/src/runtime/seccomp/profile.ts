@@ -128,6 +128,13 @@ export function resolveSeccompProfile(profile: SeccompProfile, target: SeccompTa
   };
 }
 
+/** The rules for a container on this host; `profile` is Docker's JSON or "default", capabilities carry their prefix. */
+export function seccompRules(profile: string, capabilities: readonly string[]): SeccompFilter {
+  const target = { capabilities: new Set(capabilities), kernel: release(), machine: process.arch };
+  const parsed = profile === "default" ? defaultSeccompProfile : parseSeccompProfile(profile);
+  return resolveSeccompProfile(parsed, target);
+}
+
 /** Compiled filters by what they were made from: each takes 10 ms to build, and few are distinct. */
 export class SeccompCompiler {
   readonly #compiled = new Map<string, Buffer>();
@@ -139,11 +146,9 @@ export class SeccompCompiler {
     const key = createHash("sha256").update(profile).update(prefixed.join()).digest("base64");
     const known = this.#compiled.get(key);
     if (known) return known;
-    const target = { capabilities: new Set(prefixed), kernel: release(), machine: process.arch };
-    const parsed = profile === "default" ? defaultSeccompProfile : parseSeccompProfile(profile);
     let program: Buffer;
     try {
-      program = compileSeccomp(resolveSeccompProfile(parsed, target));
+      program = compileSeccomp(seccompRules(profile, prefixed));
     } catch (error) {
       if (error instanceof RangeError)
         throw new SpecificationError("invalid", `seccomp profile: ${error.message}`);
