@@ -137,6 +137,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       initPath: programs.init,
       cdiDirectories: settings.cdiDirectories,
       defaults: settings.defaults,
+      runtimes: settings.runtimes,
     },
     transform,
   );

@@ -4,8 +4,8 @@
 #include "context.h"
 
 /* What the child says to its monitor: a failure, or, with descriptors attached, the master of its terminal or the sockets
- * of its name server (datagrams, then streams). */
-enum child_message { CHILD_FAILED = 1, CHILD_TERMINAL = 2, CHILD_NAME_SERVER = 3 };
+ * of its name server (datagrams, then streams); or that it waits for its start. */
+enum child_message { CHILD_FAILED = 1, CHILD_TERMINAL = 2, CHILD_NAME_SERVER = 3, CHILD_WAITING = 4 };
 #define CHILD_MAX_DESCRIPTORS 2
 
 struct child_report {

@@ -92,6 +92,11 @@ const table = {
     reloadable: true,
     text: "off, report, pause or kill: what is done where a container runs a file that it wrote itself, or rises above its rights (default off)",
   },
+  "add-runtime": {
+    kind: "list",
+    key: "runtimes",
+    text: "an OCI runtime that --runtime can name, as NAME=PATH[ ARGUMENT…] (repeatable; runc and crun are found by themselves)",
+  },
   "init-path": { kind: "text", text: "init program for --init" },
   "registry-mirror": {
     kind: "list",

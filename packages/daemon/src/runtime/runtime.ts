@@ -17,6 +17,7 @@ import {
   parseExitRecord,
   removeCgroup,
 } from "@tsd/kernel-bindings";
+import { type ForeignRuntime, ForeignRuntimes } from "./oci/foreign.ts";
 import { probePlan, rootPlan } from "./plan.ts";
 import { SeccompCompiler } from "./seccomp/profile.ts";
 import type { RootedSpec } from "./spec.ts";
@@ -38,6 +39,8 @@ export interface RuntimeSettings {
   initPath: string;
   /** Where specifications of devices by name are (CDI). */
   cdiDirectories: readonly string[];
+  /** OCI runtimes that containers can name. */
+  runtimes: readonly ForeignRuntime[];
   /** For containers that ask for nothing else. */
   defaults: {
     pids: number | undefined;
@@ -51,6 +54,7 @@ export class Runtime {
   readonly cgroups: Cgroups;
   readonly seccomp = new SeccompCompiler();
   readonly settings: RuntimeSettings;
+  readonly foreign: ForeignRuntimes;
   /** The directory roots are mounted on, each in a mount namespace of its own. */
   readonly staging: string;
   readonly #launcher: PlanLauncher;
@@ -64,6 +68,7 @@ export class Runtime {
   ) {
     this.#launcher = launcher;
     this.settings = settings;
+    this.foreign = new ForeignRuntimes(settings.runtimes);
     this.#transform = transform;
     this.cgroups = detectCgroups();
     this.staging = join(settings.execRoot, "rootfs");

@@ -89,6 +89,12 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   execute: (step) =>
     `execute ${[step.file, ...step.arguments.slice(1)].map((word) => JSON.stringify(word)).join(" ")}`,
   hold: () => "stay, so that the namespaces can be looked into",
+  adopt: (step) => `take over the process that the runtime writes to ${step.pidFile}`,
+  "streams.inherit": (step) =>
+    `leave the streams as they are${step.console ? `, send the terminal to ${step.console}` : ""}${step.leave ? ", and leave" : ""}`,
+  "start-pipe": (step) => `open ${step.path}`,
+  "await-start": (step) => `look for ${step.file}, and wait for the start`,
+  "root.open": (step) => `take the tree ${step.path} as the root`,
   "fail.monitor": (step) => `fail with errno ${step.errno} (a test)`,
   "fail.host": (step) => `fail with errno ${step.errno} (a test)`,
   "fail.child": (step) => `fail with errno ${step.errno} (a test)`,

@@ -25,7 +25,7 @@ import { type ContainerDefinition, type ContainerMount, initialState } from "./r
 import type { Container, ContainerRegistry } from "./registry.ts";
 import type { ContainerStarter } from "./starter.ts";
 import { refuseUnsupported } from "./unsupported.ts";
-import { validateCreate } from "./validate.ts";
+import { specifying, validateCreate } from "./validate.ts";
 
 /** Throws for log options that can't be, before anything is made. */
 function checkLogConfig(request: ContainerCreate): void {
@@ -112,7 +112,14 @@ export class ContainerService {
     if (bare) this.registry.checkNameFree(bare, caller);
     const resolved = { ...request, HostConfig: this.#resolvePartners(request.HostConfig, caller) };
     const links = this.#resolveLinks(resolved.HostConfig.Links ?? [], caller);
-    const { mode: userNamespace, warnings } = this.#parts.userNamespaces.decide(resolved.HostConfig, caller);
+    const foreign = specifying(() => this.#parts.runtime.foreign.find(resolved.HostConfig.Runtime));
+    // Where there is no runc it is ours that runs the container, also once there is one.
+    if (!foreign) resolved.HostConfig.Runtime = "tsd";
+    const { mode: userNamespace, warnings } = this.#parts.userNamespaces.decide(
+      resolved.HostConfig,
+      caller,
+      foreign !== undefined,
+    );
     const size = this.#limitSize(resolved.HostConfig);
     const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const layers = images.layerDirectories(image);

@@ -3,27 +3,12 @@ import type { OciBundle } from "../../api/oci-config.ts";
 import type { ContainerCreate } from "../../api/schemas/container-create.ts";
 import { ociConfig } from "../../runtime/oci/bundle.ts";
 import { foreignBinds } from "../../runtime/oci/mounts.ts";
-import { seccompRules } from "../../runtime/seccomp/profile.ts";
-import { parseSecurityOptions } from "../../runtime/security.ts";
 import type { ContainerSpec } from "../../runtime/spec.ts";
 import type { Caller } from "../access/caller.ts";
-import { type ContainerDefinition, type ContainerRecord, initialState } from "../containers/record.ts";
+import { annotations, seccompOf } from "../containers/oci-facts.ts";
+import { type ContainerRecord, initialState } from "../containers/record.ts";
 import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
-
-/** The rules of a container's system call filter; undefined for one without. */
-export function seccompOf({ hostConfig }: ContainerDefinition, spec: ContainerSpec) {
-  const { seccomp } = parseSecurityOptions(hostConfig.SecurityOpt ?? [], hostConfig.Privileged);
-  const capabilities = spec.process.capabilities.bounding.map((name) => `CAP_${name}`);
-  return seccomp === "unconfined" ? undefined : seccompRules(seccomp, capabilities);
-}
-
-/** What is known of a container by names of ours. */
-export const annotations = ({ id, name, config }: ContainerDefinition): Record<string, string> => ({
-  ...config.Labels,
-  "tsd.container.id": id,
-  "tsd.container.name": name,
-});
 
 function notes(spec: ContainerSpec): string[] {
   const networks = spec.interfaces.length;
