@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +19,10 @@
 
 #include "child.h"
 #include "kernel.h"
+
+/* Two seconds, in steps of one millisecond. */
+#define ADOPTION_TRIES 2000
+#define ADOPTION_PAUSE 1000
 
 static int socket_address(struct context *context, const char *path, struct sockaddr_un *address) {
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -77,6 +82,22 @@ static pid_t read_pid(struct context *context, const char *path) {
     return pid > 0 && pid <= INT_MAX && end != text ? (pid_t)pid : (errno = EBADMSG, fail(context, "read", path));
 }
 
+/* The process becomes this one's child when the last one of the runtime's between them has ended, which need not be the one
+ * that was started. Those are reaped on the way. */
+static int await_child(struct context *context, pid_t pid) {
+    for (int tries = 0; tries < ADOPTION_TRIES; tries++) {
+        siginfo_t end = {0};
+        while (waitid(P_ALL, 0, &end, WEXITED | WNOHANG | WNOWAIT) == 0 && end.si_pid && end.si_pid != pid) {
+            waitpid(end.si_pid, NULL, 0);
+            end.si_pid = 0;
+        }
+        if (waitid(P_PID, (id_t)pid, &end, WEXITED | WNOHANG | WNOWAIT) == 0) return 0;
+        if (errno != ECHILD && errno != EINTR) break;
+        usleep(ADOPTION_PAUSE);
+    }
+    return fail(context, "waitid", "runtime");
+}
+
 int foreign_take_over(struct context *context, int *terminal) {
     const char *pid_file = context->adopted->fields[0].string, *console = context->adopted->fields[1].string;
     int status;
@@ -95,6 +116,7 @@ int foreign_take_over(struct context *context, int *terminal) {
     if (pid < 0) return -1;
     context->pidfd = kernel_pidfd_open(pid);
     if (context->pidfd < 0) return fail(context, "pidfd_open", pid_file);
+    if (await_child(context, pid) < 0) return -1;
     context->child = pid;
     /* Other orphans of its, where it shares the host's processes, are the host's. */
     prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);

@@ -61,8 +61,8 @@ export function describeLaunchFailure(
       purpose === "container"
         ? ["create", "failed to create task for container: failed to create shim task: "]
         : ["exec", ""];
-    const missing = /not found in \$PATH|no such file or directory/.test(words);
-    const denied = /permission denied|is a directory/.test(words);
+    const missing = /not found in \$PATH|no such file or directory/i.test(words);
+    const denied = /permission denied|is a directory/i.test(words);
     return {
       error: new EngineError(
         missing || denied ? "invalid" : "system",
