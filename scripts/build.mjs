@@ -30,11 +30,22 @@ export MALLOC_ARENA_MAX=1
 exec node --max-semi-space-size=1 --heap-growing-percent=20 --v8-pool-size=1 "$(dirname "$(readlink -f "$0")")/../dist/tsd.js" "$@"
 `;
 
+// Who calls a runtime may give it no PATH at all.
+const runtimeScript = `#!/bin/sh
+# The daemon's own OCI runtime, for others to call.
+unset NODE_EXTRA_CA_CERTS
+PATH="\${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}"
+exec node "$(dirname "$(readlink -f "$0")")/../dist/tsd-runtime.js" "$@"
+`;
+
 export async function buildDaemon() {
   await build({
     ...common,
     banner,
-    entryPoints: { tsd: join(daemon, "src/main.ts") },
+    entryPoints: {
+      tsd: join(daemon, "src/main.ts"),
+      "tsd-runtime": join(daemon, "src/oci-runtime/main.ts"),
+    },
     outdir: join(daemon, "dist"),
     // Native modules stay where they were installed.
     external: ["better-sqlite3", "koffi"],
@@ -44,6 +55,8 @@ export async function buildDaemon() {
   mkdirSync(join(daemon, "bin"), { recursive: true });
   writeFileSync(join(daemon, "bin/tsd"), launcherScript);
   chmodSync(join(daemon, "bin/tsd"), 0o755);
+  writeFileSync(join(daemon, "bin/tsd-runtime"), runtimeScript);
+  chmodSync(join(daemon, "bin/tsd-runtime"), 0o755);
 }
 
 export async function buildClient() {

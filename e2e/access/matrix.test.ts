@@ -23,6 +23,8 @@ GET /tsd/containers/:id/stats/history v o s
 POST /tsd/containers/:id/ports - o s
 GET /tsd/containers/:id/explain v o s
 POST /tsd/explain v o s
+GET /tsd/containers/:id/spec v o s
+POST /tsd/spec v o s
 GET /tsd/containers/:id/verify v o s
 GET /tsd/verify v o s
 GET /tsd/audit-config - - -

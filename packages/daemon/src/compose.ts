@@ -161,6 +161,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       initPath,
       cdiDirectories: settings.cdiDirectories,
       defaults: settings.defaults,
+      runtimes: settings.runtimes,
     },
     transform,
     modules,

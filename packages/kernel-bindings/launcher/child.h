@@ -4,8 +4,9 @@
 #include "context.h"
 
 /* What the child says to its monitor: a failure, or, with descriptors attached, the master of its terminal or the sockets
- * of its name server (datagrams, then streams); or which descriptor the listener of its trace will be (failure.step). */
-enum child_message { CHILD_FAILED = 1, CHILD_TERMINAL = 2, CHILD_NAME_SERVER = 3, CHILD_TRACE = 4 };
+ * of its name server (datagrams, then streams); or which descriptor the listener of its trace will be (failure.step); or that
+ * it waits for its start. */
+enum child_message { CHILD_FAILED = 1, CHILD_TERMINAL = 2, CHILD_NAME_SERVER = 3, CHILD_TRACE = 4, CHILD_WAITING = 5 };
 #define CHILD_MAX_DESCRIPTORS 2
 
 struct child_report {

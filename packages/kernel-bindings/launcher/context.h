@@ -74,6 +74,14 @@ struct context {
     int cgroup_files[CGROUP_FILES];
     size_t cgroup_count;
 
+    /* other runtimes: the step that has a process of theirs taken over, where its terminal comes in (or -1); whether the
+     * streams are this program's own, who gets the terminal (or ""), whether the monitor leaves its process alone, and the
+     * pipe that it is started by (or -1) */
+    const struct step *adopted;
+    int console_listener, start_pipe;
+    bool inherit_streams, leave;
+    const char *console_socket;
+
     /* places, as the plan named them; empty when it did not */
     const char *socket_path, *exit_path, *log_path, *trace_path;
     uint64_t log_size, log_files;

@@ -72,7 +72,8 @@ static int receive(struct launch_request *request, int *descriptors) {
 int main(int count, char **arguments) {
     if (count == 2 && strcmp(arguments[1], "--vocabulary") == 0) return print_vocabulary();
     if (run_sealed(arguments) < 0) return 1;
-    signal(SIGCHLD, SIG_IGN); /* monitors are reaped by the kernel */
+    bool once = count == 2 && strcmp(arguments[1], "--once") == 0;
+    if (!once) signal(SIGCHLD, SIG_IGN); /* monitors are reaped by the kernel */
     signal(SIGPIPE, SIG_IGN);
     setsid();
     umask(022);
@@ -83,6 +84,12 @@ int main(int count, char **arguments) {
         int received = receive(&request, descriptors);
         if (received < 0) return 0;
         if (received == 0) continue;
+        /* For one plan this program is the monitor itself, with its own streams. */
+        if (once) {
+            close(REQUEST_SOCKET);
+            prctl(PR_SET_NAME, "tsd-monitor");
+            monitor_main(&request, descriptors);
+        }
         if (fork() == 0) {
             close(REQUEST_SOCKET);
             prctl(PR_SET_NAME, "tsd-monitor");

@@ -22,6 +22,7 @@
 
 #include "child.h"
 #include "context.h"
+#include "foreign.h"
 #include "kernel.h"
 #include "streams.h"
 #include "trace.h"
@@ -153,7 +154,9 @@ static void open_streams(struct monitor *monitor, int *child) {
     struct context *context = &monitor->context;
     child[0] = child[1] = child[2] = -1;
     monitor->streams = (struct streams){.terminal = context->terminal, .stdin_once = context->stdin_once, .input = -1, .outputs = {-1, -1}};
-    if (context->terminal) return;
+    if (context->inherit_streams && !context->terminal)
+        for (int i = 0; i < 3; i++) child[i] = i;
+    if (context->terminal || context->inherit_streams) return;
     int pair[2];
     for (int i = 0; i < 2; i++) {
         check(monitor, pipe2(pair, O_CLOEXEC), "pipe2", "output");
@@ -171,6 +174,11 @@ static void open_streams(struct monitor *monitor, int *child) {
 }
 
 static void take_terminal(struct monitor *monitor, int master) {
+    if (monitor->context.inherit_streams) {
+        check(monitor, foreign_give_terminal(&monitor->context, master), "connect", "terminal");
+        close(master);
+        return;
+    }
     if (fcntl(master, F_SETFL, O_NONBLOCK) < 0) { close(master); return; }
     monitor->streams.input = monitor->streams.outputs[0] = master;
 }
@@ -229,6 +237,7 @@ static void await_execve(struct monitor *monitor) {
         if (size < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
         if (size <= 0) break;
         take_descriptors(monitor, size == sizeof report ? report.kind : 0, &header);
+        if (size == sizeof report && report.kind == CHILD_WAITING) break;
         if (size == sizeof report && report.kind == CHILD_FAILED) {
             monitor->context.failure = report.failure;
             give_up(monitor);
@@ -254,12 +263,13 @@ static void launch(struct monitor *monitor) {
     struct context *context = &monitor->context;
     /* The streams must exist before the clone step, so the plan's word on them is taken first. */
     for (uint32_t i = 0; i < monitor->plan.length; i++)
-        if (monitor->plan.steps[i].entry->op == OP_STDIO) run_monitor_step(context, &monitor->plan.steps[i]);
+        if (monitor->plan.steps[i].entry->op == OP_STDIO || monitor->plan.steps[i].entry->op == OP_STREAMS_INHERIT) run_monitor_step(context, &monitor->plan.steps[i]);
     open_streams(monitor, context->stdio);
     if (run_stage(context, STAGE_MONITOR) < 0) give_up(monitor);
     if (context->child <= 0) errno = EINVAL, check(monitor, -1, "plan", "no clone step");
     for (int i = 0; i < 3; i++)
-        if (context->stdio[i] >= 0) close(context->stdio[i]);
+        if (context->stdio[i] >= 0 && !context->inherit_streams) close(context->stdio[i]);
+    if (context->start_pipe >= 0) close(context->start_pipe);
     listen_at(monitor, context->socket_path);
     if (context->log_path && *context->log_path) {
         monitor->log_path = strdup(context->log_path);
@@ -279,6 +289,11 @@ static void launch(struct monitor *monitor) {
     if (context->user_namespace >= 0) close(context->user_namespace);
     (void)!send(context->sync, "", 1, MSG_NOSIGNAL);
     await_execve(monitor);
+    if (context->adopted) {
+        int terminal;
+        if (foreign_take_over(context, &terminal) < 0) give_up(monitor);
+        if (terminal >= 0) take_terminal(monitor, terminal);
+    }
     monitor->started = now();
     monitor->running = true;
     monitor->socket_path = keep(context->socket_path);
@@ -432,7 +447,7 @@ _Noreturn void monitor_main(const struct launch_request *request, const int *des
     signal(SIGCHLD, SIG_DFL);
     setsid();
     monitor.listener = -1;
-    monitor.context = (struct context){.root = -1, .sync = -1, .pidfd = -1, .user_namespace = -1};
+    monitor.context = (struct context){.root = -1, .sync = -1, .pidfd = -1, .user_namespace = -1, .start_pipe = -1, .console_listener = -1};
     for (size_t i = 0; i < BIND_SLOTS; i++) monitor.context.slots[i] = -1;
     add_connection(&monitor, descriptors[1], true);
     open_plan(&monitor, descriptors[0]);
@@ -440,6 +455,8 @@ _Noreturn void monitor_main(const struct launch_request *request, const int *des
     for (uint32_t i = 0; i < request->clients; i++) streams_attach(&monitor.streams, descriptors[2 + i], request->flags[i]);
     uint8_t payload[LIFE_BYTES];
     tell_all(&monitor, FRAME_STARTED, payload, life(&monitor, payload));
+    /* As a runtime for others, whose child the process becomes. */
+    if (monitor.context.leave) _exit(0);
     struct pollfd *polls = NULL;
     size_t room = 0;
     /* After the end, clients still get what they have not taken. */

@@ -78,6 +78,11 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(83, SECCOMP_RECORD, "seccomp.record", STAGE_MONITOR, "s") \
     X(84, SECCOMP_TRACE, "seccomp.trace", STAGE_CHILD, "") \
     X(85, LANDLOCK, "landlock", STAGE_CHILD, "uuulnnn") \
+    X(72, ADOPT, "adopt", STAGE_MONITOR, "ss") \
+    X(73, STREAMS_INHERIT, "streams.inherit", STAGE_MONITOR, "us") \
+    X(74, START_PIPE, "start-pipe", STAGE_MONITOR, "s") \
+    X(75, AWAIT_START, "await-start", STAGE_CHILD, "ss") \
+    X(76, ROOT_OPEN, "root.open", STAGE_HOST, "s") \
     X(90, FAIL_MONITOR, "fail.monitor", STAGE_MONITOR, "u") \
     X(91, FAIL_HOST, "fail.host", STAGE_HOST, "u") \
     X(92, FAIL_CHILD, "fail.child", STAGE_CHILD, "u")

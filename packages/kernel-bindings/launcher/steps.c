@@ -11,6 +11,7 @@
 #include "child.h"
 #include "clone.h"
 #include "context.h"
+#include "foreign.h"
 #include "forward.h"
 #include "identity.h"
 #include "kernel.h"
@@ -156,6 +157,13 @@ int run_monitor_step(struct context *context, const struct step *step) {
     case OP_USER_NAMESPACE_JOIN: return context->joined_user_namespace = fields[0].string, 0;
     case OP_RLIMIT_RAISE: return raise_limit(context, step);
     case OP_TIME_NAMESPACE: return time_namespace(context, step);
+    case OP_ADOPT: return foreign_prepare(context, step);
+    case OP_STREAMS_INHERIT:
+        context->inherit_streams = true;
+        context->leave = fields[0].number;
+        context->console_socket = fields[1].string;
+        return 0;
+    case OP_START_PIPE: return foreign_open_start(context, step);
     case OP_CLONE: return clone_child(context, step);
     case OP_RELABEL: return host_relabel(context, step);
     case OP_SECCOMP_RECORD:
@@ -173,6 +181,7 @@ int run_host_step(struct context *context, const struct step *step) {
     case OP_BIND_OPEN: return tree_bind_open(context, step);
     case OP_BIND_OPEN_IN: return tree_bind_open_in(context, step);
     case OP_ROOT_OVERLAY: return tree_root_overlay(context, step);
+    case OP_ROOT_OPEN: return tree_root_open(context, step);
     case OP_TMPFS_OPEN: return tree_tmpfs_open(context, step);
     case OP_NODE: return tree_node(context, step);
     case OP_HAND_OVER: return tree_hand_over(context);
@@ -219,6 +228,7 @@ int run_child_step(struct context *context, const struct step *step) {
     case OP_MOUNT_LABEL: return mount_label(context, step);
     case OP_SECCOMP_TRACE: return child_seccomp_trace(context);
     case OP_LANDLOCK: return child_landlock(context, step);
+    case OP_AWAIT_START: return foreign_await_start(context, step);
     case OP_HOLD: child_hold(context);
     case OP_FAIL_CHILD: return errno = (int)fields[0].number, fail(context, "fault", "child");
     default: return errno = ENOSYS, fail(context, "step", step->entry->name);

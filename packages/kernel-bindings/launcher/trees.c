@@ -272,6 +272,14 @@ int tree_root_overlay(struct context *context, const struct step *step) {
 }
 
 /* A file system in memory that is the host's, so that devices work in it, and whose files are the container's root's. */
+int tree_root_open(struct context *context, const struct step *step) {
+    const char *path = step->fields[0].string;
+    context->root = kernel_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE);
+    if (context->root < 0) return fail(context, "open_tree", path);
+    struct mount_attr attributes = {.propagation = MS_PRIVATE};
+    return kernel_mount_setattr(context->root, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes) < 0 ? fail(context, "mount_setattr", path) : 0;
+}
+
 int tree_tmpfs_open(struct context *context, const struct step *step) {
     int *slot = free_slot(context, step->fields[0].number, "tmpfs");
     if (!slot || identity_assume(context) < 0) return -1;

@@ -12,6 +12,8 @@ int tree_open_source(struct context *context, const char *source, bool confined,
 int tree_bind_open(struct context *context, const struct step *step);
 int tree_bind_open_in(struct context *context, const struct step *step);
 int tree_root_overlay(struct context *context, const struct step *step);
+/* A directory of the host's as the root. */
+int tree_root_open(struct context *context, const struct step *step);
 int tree_tmpfs_open(struct context *context, const struct step *step);
 int tree_node(struct context *context, const struct step *step);
 

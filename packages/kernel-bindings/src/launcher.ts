@@ -33,6 +33,23 @@ function request(clients: readonly AttachStreams[]): Buffer {
   return bytes;
 }
 
+/** Carries out one plan with this program's own streams; nothing of ours but the plan's process need be left then. */
+export function launchOnce(program: string, plan: Plan): Monitor {
+  const [own, its] = socketPair();
+  const [control, theirControl] = socketPair();
+  const theirs = [memoryFile("tsd-plan"), theirControl];
+  try {
+    const bytes = encodePlan(plan);
+    for (let written = 0; written < bytes.length; ) written += writeSync(theirs[0] ?? -1, bytes, written);
+    spawn(program, ["--once"], { stdio: [0, 1, 2, its] }).unref();
+    sendDescriptors(own, request([]), theirs);
+  } finally {
+    for (const descriptor of [...theirs, its]) closeSync(descriptor);
+    closeSync(own);
+  }
+  return new Monitor(new Socket({ fd: control, allowHalfOpen: true, readable: true, writable: true }));
+}
+
 /** The launcher process: forks a monitor for each plan. If it dies it is started again; monitors don't notice. */
 export class Launcher implements PlanLauncher {
   readonly #program: string;

@@ -6,6 +6,7 @@ import type {
   NamespaceReport,
   Verification,
 } from "@tsd/daemon/api";
+import type { OciBundle } from "@tsd/daemon/api/oci-config";
 import type { Channel } from "./channel.ts";
 import { withQuery } from "./query.ts";
 
@@ -29,6 +30,16 @@ export class Isolation {
       path: withQuery("/tsd/explain", { name }),
       body: request,
     });
+  }
+
+  /** A container as a bundle for an OCI runtime. */
+  bundle(id: string): Promise<OciBundle> {
+    return this.#channel.json({ path: path(id, "/spec") });
+  }
+
+  /** The bundle of a container that would be created so. Nothing is made. */
+  bundleRun(request: ContainerCreateRequest, name?: string | undefined): Promise<OciBundle> {
+    return this.#channel.json({ method: "POST", path: withQuery("/tsd/spec", { name }), body: request });
   }
 
   /** Compares the live kernel with the plan of a container's present life. */

@@ -44,6 +44,21 @@ function ulimitsOf(value: unknown, wrong: (reason: string) => Error): string[] {
   throw wrong(`default-ulimits: ${issue?.path.join(".")}: ${issue?.message}`);
 }
 
+const runtimesSchema = z.record(
+  z.string(),
+  z.strictObject({ path: z.string(), runtimeArgs: z.array(z.string().regex(/^\S+$/)).optional() }),
+);
+
+function runtimesOf(value: unknown, wrong: (reason: string) => Error): string[] {
+  const checked = runtimesSchema.safeParse(value);
+  if (checked.success)
+    return Object.entries(checked.data).map(([name, { path, runtimeArgs = [] }]) =>
+      [`${name}=${path}`, ...runtimeArgs].join(" "),
+    );
+  const issue = checked.error.issues[0];
+  throw wrong(`runtimes: ${issue?.path.join(".")}: ${issue?.message}`);
+}
+
 export function parseConfiguration(text: string, path: string): Given {
   const wrong = (reason: string): Error => new Error(`configuration file ${path}: ${reason}`);
   if (text.trim() === "") return {};
@@ -60,6 +75,7 @@ export function parseConfiguration(text: string, path: string): Given {
   for (const [key, value] of Object.entries(content)) {
     const name = byKey.get(key);
     if (name === "default-ulimit") given[name] = ulimitsOf(value, wrong);
+    else if (name === "add-runtime") given[name] = runtimesOf(value, wrong);
     else if (name) {
       const checked = kinds[options[name].kind].safeParse(value);
       if (!checked.success) throw wrong(`${key}: ${checked.error.issues[0]?.message}`);

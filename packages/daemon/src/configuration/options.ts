@@ -100,6 +100,11 @@ const table = {
     kind: "text",
     text: "where lxcfs is mounted, which shows containers their own limits in /proc: PATH, off, or auto (default)",
   },
+  "add-runtime": {
+    kind: "list",
+    key: "runtimes",
+    text: "an OCI runtime that --runtime can name, as NAME=PATH[ ARGUMENT…] (repeatable; runc and crun are found by themselves)",
+  },
   "init-path": { kind: "text", text: "init program for --init" },
   "registry-mirror": {
     kind: "list",

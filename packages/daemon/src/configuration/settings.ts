@@ -58,6 +58,8 @@ export interface Settings {
   /** For containers that ask for nothing else. */
   defaults: ContainerDefaults;
   isolation: IsolationSettings;
+  /** OCI runtimes beside our own. */
+  runtimes: { name: string; path: string; arguments: string[] }[];
   cdiDirectories: string[];
   initPath: string | undefined;
   /** Whether containers get SELinux labels. */
@@ -109,6 +111,14 @@ function parseUlimit(text: string): { Name: string; Soft: number; Hard: number }
   if (!match?.[1]) throw new Error(`--default-ulimit ${text}: not name=soft[:hard]`);
   const Soft = Number(match[2]);
   return { Name: match[1], Soft, Hard: match[3] === undefined ? Soft : Number(match[3]) };
+}
+
+/** NAME=PATH[ ARGUMENT…]. */
+function parseRuntime(text: string): Settings["runtimes"][number] {
+  const [, name = "", path = "", words = ""] = /^([a-z0-9][\w.-]*)=(\/\S+)((?: \S+)*)$/i.exec(text) ?? [];
+  if (!name) throw new Error(`--add-runtime ${text}: not NAME=PATH`);
+  if (name === "tsd") throw new Error("--add-runtime tsd: that is the daemon's own");
+  return { name, path, arguments: words.split(" ").filter(Boolean) };
 }
 
 /** Bytes of "64m". Throws for what is no size. */
@@ -189,6 +199,7 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     },
     isolation: parseIsolation(given["verify-interval"], given.defence),
     cdiDirectories: given["cdi-spec-dir"] ?? ["/etc/cdi", "/var/run/cdi"],
+    runtimes: (given["add-runtime"] ?? []).map(parseRuntime),
     initPath: given["init-path"] || undefined,
     selinux: given["selinux-enabled"] ?? false,
     lxcfs: given.lxcfs || "auto",

@@ -30,7 +30,7 @@ describe("SELinux labels", () => {
     expect(chooseLevel(everyPair)).toBe("s0:c1022,c1023");
     everyPair.add("s0:c1022,c1023");
     expect(() => chooseLevel(everyPair)).toThrow("every pair of categories is in use");
-  });
+  }, 60_000);
 
   it("are made of the policy's contexts and the options", () => {
     const labels = (...options: string[]) => containerLabels(options, contexts, "s0:c1,c2", known);

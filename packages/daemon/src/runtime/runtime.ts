@@ -18,6 +18,7 @@ import {
   removeCgroup,
 } from "@tsd/kernel-bindings";
 import { SecurityModules } from "./modules.ts";
+import { type ForeignRuntime, ForeignRuntimes } from "./oci/foreign.ts";
 import { probePlan, rootPlan } from "./plan.ts";
 import { SeccompCompiler } from "./seccomp/profile.ts";
 import type { RootedSpec } from "./spec.ts";
@@ -39,6 +40,8 @@ export interface RuntimeSettings {
   initPath: string;
   /** Where specifications of devices by name are (CDI). */
   cdiDirectories: readonly string[];
+  /** OCI runtimes that containers can name. */
+  runtimes: readonly ForeignRuntime[];
   /** For containers that ask for nothing else. */
   defaults: {
     pids: number | undefined;
@@ -53,6 +56,7 @@ export class Runtime {
   readonly seccomp = new SeccompCompiler();
   readonly settings: RuntimeSettings;
   readonly modules: SecurityModules;
+  readonly foreign: ForeignRuntimes;
   /** The directory roots are mounted on, each in a mount namespace of its own. */
   readonly staging: string;
   readonly #launcher: PlanLauncher;
@@ -68,6 +72,7 @@ export class Runtime {
     this.modules = modules;
     this.#launcher = launcher;
     this.settings = settings;
+    this.foreign = new ForeignRuntimes(settings.runtimes);
     this.#transform = transform;
     this.cgroups = detectCgroups();
     this.staging = join(settings.execRoot, "rootfs");

@@ -97,6 +97,12 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   "seccomp.trace": () => "ask the monitor before each system call, which counts it",
   landlock: (step) =>
     `restrict by Landlock to ${list(step.paths)}${step.network ? `, ports ${list(step.ports)}` : ""}${step.scoped ? ", and to its own processes" : ""}`,
+  adopt: (step) => `take over the process that the runtime writes to ${step.pidFile}`,
+  "streams.inherit": (step) =>
+    `leave the streams as they are${step.console ? `, send the terminal to ${step.console}` : ""}${step.leave ? ", and leave" : ""}`,
+  "start-pipe": (step) => `open ${step.path}`,
+  "await-start": (step) => `look for ${step.file}, and wait for the start`,
+  "root.open": (step) => `take the tree ${step.path} as the root`,
   "fail.monitor": (step) => `fail with errno ${step.errno} (a test)`,
   "fail.host": (step) => `fail with errno ${step.errno} (a test)`,
   "fail.child": (step) => `fail with errno ${step.errno} (a test)`,

@@ -259,6 +259,18 @@ export const vocabulary = {
       portAccess: "numbers",
     },
   },
+  /** Another runtime is the child: once it has ended, the process whose number it wrote into the file is taken over, and its
+   * terminal, which it sends to the console socket ("" for none). */
+  adopt: { code: 72, stage: "monitor", fields: { pidFile: "string", console: "string" } },
+  /** The streams are those of the program that was told to carry the plan out; a terminal goes to the console socket. With
+   * `leave` the monitor ends once the process is ready, which is then whose caller's it is. */
+  "streams.inherit": { code: 73, stage: "monitor", fields: { leave: "flag", console: "string" } },
+  /** The named pipe that a byte is written to for the start. */
+  "start-pipe": { code: 74, stage: "monitor", fields: { path: "string" } },
+  /** Looks for the file to execute (in `search`, as PATH, unless it has a slash), says that all is ready and waits for the start. */
+  "await-start": { code: 75, stage: "child", fields: { file: "string", search: "string" } },
+  /** A directory of the host's, with what is mounted below it, as the root. */
+  "root.open": { code: 76, stage: "host", fields: { path: "string" } },
   /** Fail with an errno where they stand: the tests' way to see that a broken start leaves nothing behind. */
   "fail.monitor": { code: 90, stage: "monitor", fields: { errno: "number" } },
   "fail.host": { code: 91, stage: "host", fields: { errno: "number" } },

@@ -107,7 +107,8 @@ const hostConfig: { [F in keyof Required<HostConfig>]: Judgement<HostConfig[F]> 
   StorageOpt: "harmless",
   ShmSize: "harmless",
   Sysctls: "harmless", // only those of the container's own namespaces are taken at all
-  Runtime: "harmless",
+  // Another runtime is a program that runs as root, and its containers have the host's user namespace.
+  Runtime: onlyPrivileged((value) => ["", "tsd"].includes(value)),
   Isolation: "harmless",
   CpuShares: "harmless",
   Memory: memory,

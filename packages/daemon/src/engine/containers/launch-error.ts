@@ -2,6 +2,7 @@
 import { getSystemErrorMap } from "node:util";
 import { KernelError, type Plan } from "@tsd/kernel-bindings";
 import { SpecificationError } from "../../runtime/errors.ts";
+import { lastWords } from "../../runtime/oci/foreign.ts";
 import { EngineError } from "../errors.ts";
 
 /** How a failed start is told, and the exit code the container ends up with (127: no such command, 126: can't be
@@ -53,6 +54,23 @@ export function describeLaunchFailure(
   if (step?.op === "execute") {
     const { text, exitCode } = executeFailure(cause, step.file);
     return { error: new EngineError("invalid", `${prefix}${text}`, { cause }), exitCode };
+  }
+  if (step?.op === "adopt" && cause.call === "runtime") {
+    const words = lastWords(plan ?? []) || "the runtime failed, and said nothing";
+    const [kind, end] =
+      purpose === "container"
+        ? ["create", "failed to create task for container: failed to create shim task: "]
+        : ["exec", ""];
+    const missing = /not found in \$PATH|no such file or directory/i.test(words);
+    const denied = /permission denied|is a directory/i.test(words);
+    return {
+      error: new EngineError(
+        missing || denied ? "invalid" : "system",
+        `${end}OCI runtime ${kind} failed: ${words}: unknown`,
+        { cause },
+      ),
+      exitCode: missing ? 127 : denied ? 126 : 128,
+    };
   }
   if (step?.op === "working-directory") {
     const reason = message(cause.errno);

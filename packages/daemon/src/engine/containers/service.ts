@@ -118,8 +118,11 @@ export class ContainerService {
     if (bare) this.registry.checkNameFree(bare, caller);
     const resolved = { ...request, HostConfig: this.#resolvePartners(request.HostConfig, caller) };
     const links = this.#resolveLinks(resolved.HostConfig.Links ?? [], caller);
+    const foreign = specifying(() => this.#parts.runtime.foreign.find(resolved.HostConfig.Runtime));
+    // Where there is no runc it is ours that runs the container, also once there is one.
+    if (!foreign) resolved.HostConfig.Runtime = "tsd";
     const { userNamespaces } = this.#parts;
-    const decision = userNamespaces.decide(resolved.HostConfig, caller);
+    const decision = userNamespaces.decide(resolved.HostConfig, caller, foreign !== undefined);
     const size = this.#limitSize(resolved.HostConfig);
     const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const layers = images.layerDirectories(image);

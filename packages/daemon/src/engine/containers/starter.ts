@@ -4,7 +4,15 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { type Launch, type Plan, removeLink, setSelinuxLabel } from "@tsd/kernel-bindings";
 import type { HostConfig } from "../../api/schemas/container-create.ts";
+import { SpecificationError } from "../../runtime/errors.ts";
 import { parseTmpfs } from "../../runtime/mounts.ts";
+import {
+  checkForeign,
+  deleteForeign,
+  type ForeignRuntime,
+  foreignPlan,
+  writeBundle,
+} from "../../runtime/oci/foreign.ts";
 import { containerPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
 import type { ContainerPlaces, Runtime } from "../../runtime/runtime.ts";
@@ -37,7 +45,14 @@ import { assignLabels, labelsInForce, lacksLabels, relabelSteps } from "./labels
 import { linkEnvironment, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
-import type { ContainerMount, ContainerRecord, ContainerState, ContainerStore } from "./record.ts";
+import { annotations, seccompOf } from "./oci-facts.ts";
+import type {
+  ContainerDefinition,
+  ContainerMount,
+  ContainerRecord,
+  ContainerState,
+  ContainerStore,
+} from "./record.ts";
 import { Container, type ContainerRegistry } from "./registry.ts";
 
 export interface StarterParts {
@@ -136,16 +151,34 @@ export class ContainerStarter {
     if (labels.mount) for (const { source } of files) setSelinuxLabel(source, labels.mount);
     const clients = [...container.waitingClients].filter(({ gone }) => !gone).slice(0, LAUNCH_CLIENTS);
     const launch = runtime.launch(
-      containerPlan(spec),
+      this.#plan(container.record.definition, spec, places),
       clients.map(({ streams }) => streams),
     );
     return { plan: launch.plan, launch, clients };
+  }
+
+  /** Our own runtime's plan, or that by which another one is had to run the container. */
+  #plan(definition: ContainerDefinition, spec: ContainerSpec, places?: ContainerPlaces): Plan {
+    const { runtime } = this.#parts;
+    const found = runtime.foreign.find(definition.hostConfig.Runtime);
+    if (!found) return containerPlan(spec);
+    checkForeign(spec, found);
+    const start = {
+      runtime: found,
+      execRoot: runtime.settings.execRoot,
+      seccomp: seccompOf(definition, spec),
+      annotations: annotations(definition),
+    };
+    const bundle = places ? writeBundle(spec, places.directory, start) : "BUNDLE";
+    return foreignPlan(spec, bundle, start);
   }
 
   /** The plan that a container like this would be started with now, and its places in networks: nothing is made, taken or
    * written down. */
   rehearse(record: ContainerRecord): {
     plan: Plan;
+    spec: ContainerSpec;
+    files: EtcFile[];
     endpoints: ContainerState["endpoints"];
     userNamespace: UserNamespaceChoice;
   } {
@@ -158,8 +191,14 @@ export class ContainerStarter {
       : this.#parts.memberships.rehearse(this.member(shadow));
     shadow.record.state.endpoints = endpoints;
     try {
-      const { spec } = this.#specify(shadow, () => ({ interfaces }), holder);
-      return { plan: containerPlan(spec), endpoints, userNamespace: spec.namespaces.user };
+      const { spec, files } = this.#specify(shadow, () => ({ interfaces }), holder);
+      return {
+        plan: this.#plan(record.definition, spec),
+        spec,
+        files,
+        endpoints,
+        userNamespace: spec.namespaces.user,
+      };
     } finally {
       this.#parts.userNamespaces.release(holder);
     }
@@ -234,6 +273,8 @@ export class ContainerStarter {
   async release(container: Container): Promise<void> {
     const { runtime, memberships, volumes, userNamespaces } = this.#parts;
     volumes.release(volumeNames(container), container.id);
+    const foreign = this.#foreign(container);
+    if (foreign) await deleteForeign(foreign, runtime.settings.execRoot, container.id);
     await runtime.release(runtime.places(container.id, container.record.definition.hostConfig.CgroupParent));
     const shapers = Object.values(container.state.endpoints).flatMap(({ shaper }) => shaper ?? []);
     memberships.leave(container.id, container.state);
@@ -242,6 +283,16 @@ export class ContainerStarter {
     await Promise.all(shapers.map(({ name }) => removeLink(name)));
     // Written down with what else the caller has to say.
     Object.assign(container.record.state, { endpoints: {}, ports: [], userNamespace: undefined });
+  }
+
+  /** The runtime that runs a container; undefined for ours, and for one that is no longer there. */
+  #foreign({ record }: Container): ForeignRuntime | undefined {
+    try {
+      return this.#parts.runtime.foreign.find(record.definition.hostConfig.Runtime);
+    } catch (error) {
+      if (error instanceof SpecificationError) return undefined;
+      throw error;
+    }
   }
 
   /** A container as networks know it. */

@@ -137,8 +137,6 @@ export function validateCreate(request: ContainerCreate): void {
     throw invalid(
       `error looking up logging plugin ${host.LogConfig.Type}: plugin "${host.LogConfig.Type}" not found`,
     );
-  if (!["", "runc", "tsd"].includes(host.Runtime))
-    throw invalid(`unknown or invalid runtime name: ${host.Runtime}`);
   checkMode("PID", host.PidMode, ["", "host"]);
   checkMode("IPC", host.IpcMode, ["", "private", "shareable", "host", "none"]);
   if (!["", "host"].includes(host.UTSMode)) throw invalid(`invalid UTS mode: ${host.UTSMode}`);

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { Duplex } from "node:stream";
 import type { Launch, Monitor, Plan } from "@tsd/kernel-bindings";
 import type { ContainerConfig, ExecCreate } from "../../api/schemas/container-create.ts";
+import { foreignExecPlan } from "../../runtime/oci/foreign.ts";
 import { execPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
@@ -248,23 +249,23 @@ export class ExecService implements LifecycleObserver {
       readUserFiles({ pid: state.pid }),
     );
     const sized = consoleSize ? { ...record.request, ConsoleSize: [...consoleSize] } : record.request;
-    return execPlan(
-      specifyExec(runtime, {
-        id: record.id,
-        request: sized,
-        pid: state.pid,
-        namespaces: {
-          user: state.userNamespace ? { kind: "private", maps: state.userNamespace.maps } : { kind: "host" },
-          time: timeOffsets(definition.hostConfig),
-        },
-        config: withLinks(container),
-        hostConfig: definition.hostConfig,
-        places,
-        user,
-        labels: labelsInForce(definition, runtime.modules),
-        ...runtime.execPlaces(container.id, record.id),
-      }),
-    );
+    const spec = specifyExec(runtime, {
+      id: record.id,
+      request: sized,
+      pid: state.pid,
+      namespaces: {
+        user: state.userNamespace ? { kind: "private", maps: state.userNamespace.maps } : { kind: "host" },
+        time: timeOffsets(definition.hostConfig),
+      },
+      config: withLinks(container),
+      hostConfig: definition.hostConfig,
+      places,
+      user,
+      labels: labelsInForce(definition, runtime.modules),
+      ...runtime.execPlaces(container.id, record.id),
+    });
+    const foreign = runtime.foreign.find(definition.hostConfig.Runtime);
+    return foreign ? foreignExecPlan(spec, container.id, foreign, runtime.settings.execRoot) : execPlan(spec);
   }
 
   #launch(

@@ -1,5 +1,6 @@
 // How containers are isolated: explained, verified, and shown.
 import type { ContainerOperations } from "../containers/operations.ts";
+import { Bundles } from "./bundles.ts";
 import { Defence } from "./defence.ts";
 import { Explanations } from "./explain.ts";
 import { type AuditorParts, ConfigurationAuditor } from "./hardening/audit.ts";
@@ -18,6 +19,7 @@ export type IsolationParts = Omit<VerifierParts, "explanations"> & {
 
 export class IsolationService {
   readonly explanations: Explanations;
+  readonly bundles: Bundles;
   readonly verifier: Verifier;
   readonly watch: DriftWatch;
   readonly defence: Defence;
@@ -26,6 +28,7 @@ export class IsolationService {
 
   constructor(parts: IsolationParts) {
     this.explanations = new Explanations(parts.containers);
+    this.bundles = new Bundles(parts.containers);
     this.verifier = new Verifier({ ...parts, explanations: this.explanations });
     this.defence = new Defence({ ...parts, verifier: this.verifier });
     parts.containers.lifecycle.observe(this.defence);

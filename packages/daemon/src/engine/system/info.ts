@@ -166,7 +166,17 @@ export function infoView(parts: InfoParts, sight: Sight): object {
     Labels: parts.labels(),
     ExperimentalBuild: false,
     ServerVersion: VERSION,
-    Runtimes: { tsd: { path: "tsd-launcher" } },
+    Runtimes: {
+      tsd: { path: "tsd-launcher" },
+      ...Object.fromEntries(
+        parts.runtime.foreign
+          .all()
+          .map(({ name, path, arguments: runtimeArgs }) => [
+            name,
+            { path, ...(runtimeArgs.length > 0 ? { runtimeArgs } : {}) },
+          ]),
+      ),
+    },
     DefaultRuntime: "tsd",
     Swarm: {
       NodeID: "",

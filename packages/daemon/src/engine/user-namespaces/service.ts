@@ -76,7 +76,7 @@ export class UserNamespaces {
   }
 
   /** What a request comes to. Those who may not use the host's user namespace never get it without asking. */
-  decide(host: HostConfig, caller: Caller): Decision {
+  decide(host: HostConfig, caller: Caller, foreign = false): Decision {
     const { UsernsMode: asked } = host;
     if (asked) {
       const mode = parseMode(asked, unixUser(caller));
@@ -86,8 +86,19 @@ export class UserNamespaces {
         throw invalid(
           `UsernsMode ${asked}: a container that shares another one's namespaces shares its user namespace`,
         );
+      if (foreign && mode.kind !== "host")
+        throw invalid(
+          `UsernsMode ${asked}: runtime ${host.Runtime} runs containers in the host's user namespace`,
+        );
       return { mode, warnings: [] };
     }
+    if (foreign)
+      return {
+        mode: { kind: "host" },
+        warnings: this.usual
+          ? [`runtime ${host.Runtime} runs the container in the host's user namespace`]
+          : [],
+      };
     if (!this.usual) return { mode: { kind: "host" }, warnings: [] };
     const [partner] = partners(host);
     if (partner) return { mode: { kind: "container", id: partner }, warnings: [] };

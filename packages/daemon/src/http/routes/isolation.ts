@@ -1,6 +1,7 @@
 // Routes: how containers are isolated (ours alone): explained, verified, and by which namespaces.
 import type { FastifyPluginAsync } from "fastify";
 import { z } from "zod";
+import { ociText } from "../../api/oci-config.ts";
 import { reaching } from "../../engine/access/create-limits.ts";
 import type { Engine } from "../engine.ts";
 import { containerTarget, route } from "../route.ts";
@@ -53,5 +54,24 @@ export const isolationRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
       asked: ({ body }) => ({ Image: body.Image, ...reaching(body) }),
     },
     ({ body, query: { name }, caller }) => engine.isolation.explanations.ofRequest(body, name, caller),
+  );
+
+  route(app, "GET", "/tsd/containers/:id/spec", { permission: "container:explain", target }, (call) =>
+    call.reply.type("application/json").send(ociText(engine.isolation.bundles.ofContainer(call.target))),
+  );
+  route(
+    app,
+    "POST",
+    "/tsd/spec",
+    {
+      permission: "container:explain",
+      query: explainQuery,
+      body: createBody,
+      asked: ({ body }) => ({ Image: body.Image, ...reaching(body) }),
+    },
+    async ({ body, query: { name }, caller, reply }) =>
+      reply
+        .type("application/json")
+        .send(ociText(await engine.isolation.bundles.ofRequest(body, name, caller))),
   );
 };

@@ -59,12 +59,13 @@ const links: readonly [path: string, target: string][] = [
   ["/dev/ptmx", "pts/ptmx"],
 ];
 
-/** /dev is made on the host: devices don't work in what is mounted in a user namespace. */
-export function deviceTreeSteps(spec: ContainerSpec): Step[] {
-  if (spec.mounts.some(({ target }) => target === "/dev")) return [];
-  const slot = slotAfterBinds(spec);
+/** The links that everybody expects in /dev. */
+export const deviceLinks: readonly Step[] = links.map(([path, target]) => ({ op: "symlink", target, path }));
+
+/** The nodes of a container's /dev, which a slot holds. */
+export function deviceNodes(spec: ContainerSpec, slot: number): Step[] {
   const { user } = spec.namespaces;
-  const node = (device: DeviceSpec): Step => ({
+  return [...defaultDevices, ...spec.devices].map((device) => ({
     op: "node",
     slot,
     path: device.path.replace(/^\/dev/, ""),
@@ -73,10 +74,16 @@ export function deviceTreeSteps(spec: ContainerSpec): Step[] {
     minor: device.minor,
     uid: hostUser(user, 0),
     gid: groupOf(user, device.group),
-  });
+  }));
+}
+
+/** /dev is made on the host: devices don't work in what is mounted in a user namespace. */
+export function deviceTreeSteps(spec: ContainerSpec): Step[] {
+  if (spec.mounts.some(({ target }) => target === "/dev")) return [];
+  const slot = slotAfterBinds(spec);
   return [
     { op: "tmpfs.open", slot, options: ["mode=755", "size=65536k", ...contextOption(spec.mountLabel)] },
-    ...[...defaultDevices, ...spec.devices].map(node),
+    ...deviceNodes(spec, slot),
   ];
 }
 
@@ -126,7 +133,7 @@ function deviceSteps(spec: ContainerSpec, free: (target: string, ...steps: Step[
     ...(namespaces.ipc.kind === "host" && namespaces.user.kind !== "host"
       ? [] // it belongs to another user namespace
       : free("/dev/mqueue", filesystem("mqueue", "/dev/mqueue"))),
-    ...links.map(([path, target]): Step => ({ op: "symlink", target, path })),
+    ...deviceLinks,
   ];
 }
 
@@ -141,7 +148,7 @@ const shmSteps = (spec: ContainerSpec): Step[] =>
     : [];
 
 /** The control groups as the container's cgroup namespace shows them. */
-function cgroupSteps(spec: ContainerSpec, readOnly: number): Step[] {
+export function cgroupSteps(spec: ContainerSpec, readOnly: number): Step[] {
   const attributes = guarded | readOnly;
   // What a system container manages itself it must be able to write; its limits are above what it sees.
   if (spec.subtree) return [filesystem("cgroup2", "/sys/fs/cgroup", { attributes: guarded })];

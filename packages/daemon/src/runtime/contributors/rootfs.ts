@@ -3,7 +3,7 @@ import { MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, type Step }
 import type { ContainerSpec, MountSpec, RootedSpec } from "../spec.ts";
 import { contextOption } from "./labels.ts";
 
-type BindMount = Extract<MountSpec, { type: "bind" }>;
+export type BindMount = Extract<MountSpec, { type: "bind" }>;
 const propagations = { private: MS_PRIVATE, slave: MS_SLAVE, shared: MS_SHARED } as const;
 const INIT_TARGET = "/sbin/docker-init";
 /** What overlayfs needs of a writable layer's directory. */
@@ -11,7 +11,7 @@ const UPPER = "diff";
 const WORK = "work";
 
 /** Everything bound into the container, shallow targets first so that deeper ones land on top of them. */
-function binds(spec: RootedSpec): BindMount[] {
+export function binds(spec: RootedSpec): BindMount[] {
   const asked = spec.mounts.filter((mount) => mount.type === "bind");
   const taken = new Set(spec.mounts.map(({ target }) => target));
   const own = (source: string, target: string, readOnly: boolean): BindMount => ({
@@ -37,7 +37,8 @@ function binds(spec: RootedSpec): BindMount[] {
 }
 
 const depth = (target: string): number => target.split("/").filter(Boolean).length;
-const byDepth = (a: { target: string }, b: { target: string }): number => depth(a.target) - depth(b.target);
+export const byDepth = (a: { target: string }, b: { target: string }): number =>
+  depth(a.target) - depth(b.target);
 
 /** Sources and the root, as detached trees: taken in the host's mount namespace, with its propagation. `idmapped` ones show
  * their files with their own ids in the container's user namespace. */

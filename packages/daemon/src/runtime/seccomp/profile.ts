@@ -195,6 +195,21 @@ export interface CompiledSeccomp {
   flags: number;
 }
 
+/** SECCOMP_FILTER_FLAG_* by their names, together. */
+export const seccompFlags = (names: readonly string[]): number =>
+  names.reduce((sum, name) => sum | (filterFlags[name] ?? 0), 0);
+
+/** The rules for a container on this host, with capabilities that carry their prefix; undefined where nothing is refused.
+ * `profile` is Docker's JSON, "default" or "log". */
+export function seccompRules(
+  profile: string,
+  capabilities: readonly string[],
+): (SeccompFilter & { flags: readonly string[] }) | undefined {
+  const target = { capabilities: new Set(capabilities), kernel: release(), machine: process.arch };
+  const parsed = profileOf(profile);
+  return parsed && { ...resolveSeccompProfile(parsed, target), flags: parsed.flags ?? [] };
+}
+
 /** Compiled filters by what they were made from: each takes 10 ms to build, and few are distinct. */
 export class SeccompCompiler {
   readonly #compiled = new Map<string, CompiledSeccomp>();
@@ -206,13 +221,11 @@ export class SeccompCompiler {
     const key = createHash("sha256").update(profile).update(prefixed.join()).digest("base64");
     const known = this.#compiled.get(key);
     if (known) return known;
-    const target = { capabilities: new Set(prefixed), kernel: release(), machine: process.arch };
-    const parsed = profileOf(profile);
-    if (!parsed) return undefined;
     let compiled: CompiledSeccomp;
     try {
-      const flags = (parsed.flags ?? []).reduce((sum, flag) => sum | (filterFlags[flag] ?? 0), 0);
-      compiled = { program: compileSeccomp(resolveSeccompProfile(parsed, target)), flags };
+      const rules = seccompRules(profile, prefixed);
+      if (!rules) return undefined;
+      compiled = { program: compileSeccomp(rules), flags: seccompFlags(rules.flags) };
     } catch (error) {
       if (error instanceof RangeError)
         throw new SpecificationError("invalid", `seccomp profile: ${error.message}`);
