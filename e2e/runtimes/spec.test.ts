@@ -1,5 +1,5 @@
 // tsctl spec: configurations of many kinds of containers fit the OCI schema, and runc and crun run bundles.
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -29,6 +29,8 @@ beforeAll(async () => {
   daemon = await TestDaemon.start("spec");
   await daemon.importBusybox();
   directory = mkdtempSync(join(tmpdir(), "tsd-bundles-"));
+  // A root of the container's own user namespace must get there.
+  chmodSync(directory, 0o711);
 });
 afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
