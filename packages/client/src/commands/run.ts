@@ -25,7 +25,7 @@ function startStatus(error: unknown): number {
   if (!(error instanceof ApiError)) return 125;
   const { message } = error;
   if (
-    /executable file not found|no such file or directory|system cannot find the file/.test(message) &&
+    /executable file not found|no such file or directory|system cannot find the file/i.test(message) &&
     message.includes("exec")
   )
     return 127;

@@ -10,6 +10,7 @@ import {
   rlimits,
 } from "@tsd/kernel-bindings";
 import type { OciConfig, OciDeviceRule, OciLinux, OciProcess, OciResources } from "../api/oci-config.ts";
+import { defaultDeviceRules } from "../runtime/devices.ts";
 import { seccompFlags } from "../runtime/seccomp/profile.ts";
 import type {
   ContainerSpec,
@@ -123,7 +124,8 @@ function deviceRules(rules: readonly OciDeviceRule[] | undefined): DeviceRule[] 
     else if (allowed !== "all")
       allowed.push(`${type} ${major < 0 ? "*" : major}:${minor < 0 ? "*" : minor} ${access}`);
   }
-  return allowed;
+  // Devices that every container has are allowed without being listed.
+  return allowed === "all" ? allowed : [...new Set([...defaultDeviceRules, ...allowed])];
 }
 
 const given = (value: number | undefined): number | undefined => (value ? value : undefined);

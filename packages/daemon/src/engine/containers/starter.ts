@@ -175,7 +175,10 @@ export class ContainerStarter {
 
   /** The plan that a container like this would be started with now, and its places in networks: nothing is made, taken or
    * written down. */
-  rehearse(record: ContainerRecord): {
+  rehearse(
+    record: ContainerRecord,
+    alive = false,
+  ): {
     plan: Plan;
     spec: ContainerSpec;
     files: EtcFile[];
@@ -188,7 +191,9 @@ export class ContainerStarter {
     const sharesNetwork = record.definition.hostConfig.NetworkMode.startsWith("container:");
     const { endpoints, interfaces } = sharesNetwork
       ? { endpoints: {}, interfaces: [] }
-      : this.#parts.memberships.rehearse(this.member(shadow));
+      : alive // it has its places, which nobody can have twice
+        ? { endpoints: record.state.endpoints, interfaces: [] }
+        : this.#parts.memberships.rehearse(this.member(shadow));
     shadow.record.state.endpoints = endpoints;
     try {
       const { spec, files } = this.#specify(shadow, () => ({ interfaces }), holder);

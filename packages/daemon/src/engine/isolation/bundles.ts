@@ -10,8 +10,7 @@ import { type ContainerRecord, initialState } from "../containers/record.ts";
 import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
 
-function notes(spec: ContainerSpec): string[] {
-  const networks = spec.interfaces.length;
+function notes(spec: ContainerSpec, networks: number): string[] {
   return [
     ...(networks > 0
       ? [`${networks} network interface(s): an OCI runtime makes the network namespace, with a loopback only`]
@@ -34,21 +33,22 @@ export class Bundles {
   }
 
   /** The bundle of a container as its next start would be; while it runs, with the ids that it has. */
-  ofContainer({ record, state }: Container): OciBundle {
-    return this.#bundle(record, state.userNamespace?.maps);
+  ofContainer({ record, state, alive }: Container): OciBundle {
+    return this.#bundle(record, state.userNamespace?.maps, alive);
   }
 
   /** The bundle of a container that would be created and started so: judged like a create, and nothing is left of it. */
   async ofRequest(request: ContainerCreate, name: string | undefined, caller: Caller): Promise<OciBundle> {
     const definition = await this.#containers.rehearse(request, name, caller);
-    return this.#bundle({ definition, state: { ...initialState } }, undefined);
+    return this.#bundle({ definition, state: { ...initialState } }, undefined, false);
   }
 
   #bundle(
     record: ContainerRecord,
     maps: NonNullable<ContainerRecord["state"]["userNamespace"]>["maps"] | undefined,
+    alive: boolean,
   ): OciBundle {
-    const { spec, files } = this.#containers.starter.rehearse(record);
+    const { spec, files, endpoints } = this.#containers.starter.rehearse(record, alive);
     const { user } = spec.namespaces;
     const own: ContainerSpec =
       maps && user.kind === "private"
@@ -66,7 +66,7 @@ export class Bundles {
         },
       ),
       Files: written.map(({ target, text }) => ({ Path: target, Text: text })),
-      Notes: notes(own),
+      Notes: notes(own, Object.keys(endpoints).length),
     };
   }
 }
