@@ -216,7 +216,10 @@ export class OciRuntime {
 
   list(format: string): void {
     const all = ContainerState.list(this.#root).map((one) => one.view());
-    if (format === "json") return say(JSON.stringify(all));
+    if (format === "json") {
+      say(JSON.stringify(all));
+      return;
+    }
     say(["ID", "PID", "STATUS", "BUNDLE", "CREATED"].join("\t"));
     for (const { id, pid, status, bundle, created } of all)
       say([id, pid, status, bundle, created].join("\t"));
