@@ -8,6 +8,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -23,12 +24,15 @@ const trap = 'trap "echo got; exit 3" TERM; echo begun; while :; do sleep 0.1; d
 
 let directory: string;
 let state: string;
+/** Suites run side by side. */
+let group: string;
 const bundle = (name: string): string => join(directory, name);
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "tsd-command-"));
   chmodSync(directory, 0o711);
   state = join(directory, "state");
+  group = directory.split("/").at(-1) ?? "";
   const daemon = await TestDaemon.start("command");
   try {
     await daemon.importBusybox();
@@ -76,7 +80,7 @@ function changed(
     root: { path: string };
   };
   config.root.path = join(bundle(from), "rootfs");
-  config.linux.cgroupsPath = `/tsd-command-${name}`;
+  config.linux.cgroupsPath = `/${group}-${name}`;
   change(config);
   mkdirSync(bundle(name), { recursive: true });
   writeFileSync(join(bundle(name), "config.json"), JSON.stringify(config));
@@ -120,7 +124,7 @@ describe("a container's life by hand", () => {
       expect((await runtime("start", id)).status).toBe(0);
       expect(await statusOf(id)).toBe("running");
       await eventually("it has begun", () => Promise.resolve(readFileSync(out, "utf8") === "begun\n"));
-      expect(readFileSync(`/proc/${pid}/cgroup`, "utf8")).toContain(`/tsd-command-${id}`);
+      expect(readFileSync(`/proc/${pid}/cgroup`, "utf8")).toContain(`/${group}-${id}`);
       expect((await runtime("start", id)).stderr).toContain("cannot start a container that is running");
       expect(await runtime("exec", id, "sh", "-c", "id -u; exit 5")).toMatchObject({
         status: 5,
@@ -189,7 +193,7 @@ describe("a container's life by hand", () => {
 
   it("leaves nothing behind", () => {
     expect(existsSync(state) ? readdirSync(state) : []).toEqual([]);
-    expect(groupsLike("tsd-command-")).toEqual([]);
+    expect(groupsLike(group)).toEqual([]);
   });
 });
 
@@ -203,6 +207,8 @@ describe.skipIf(!installed("podman") || !installed("conmon"))("podman", () => {
   // What podman asks for by default is more than some machines allow.
   const flags = ["--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"];
   const image = "localhost/tsd-busybox:latest";
+  const groupsIn = (path: string): string[] => readdirSync(path).filter((name) => name.startsWith("libpod-"));
+  const parent = () => ["--cgroup-parent", `/${group}-podman`];
 
   beforeAll(async () => {
     const archive = join(directory, "root.tar");
@@ -211,13 +217,53 @@ describe.skipIf(!installed("podman") || !installed("conmon"))("podman", () => {
   });
 
   it("runs a container", async () => {
-    const result = await podman("run", "--rm", ...flags, image, "sh", "-c", "echo out; id -u; exit 7");
+    const result = await podman(
+      "run",
+      ...parent(),
+      "--rm",
+      ...flags,
+      image,
+      "sh",
+      "-c",
+      "echo out; id -u; exit 7",
+    );
     expect(result).toMatchObject({ status: 7, stdout: "out\n0\n" });
+  });
+
+  it("shows it its own control groups only", async () => {
+    const words = ["cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory.max"];
+    const { stdout } = await podman(
+      "run",
+      ...parent(),
+      "--rm",
+      "--cgroupns",
+      "host",
+      "-m",
+      "32m",
+      ...flags,
+      image,
+      ...words,
+    );
+    if (existsSync("/sys/fs/cgroup/memory")) expect(stdout).toBe(`${32 << 20}\n`);
+    const own = await podman(
+      "run",
+      ...parent(),
+      "--rm",
+      "--cgroupns",
+      "private",
+      "-m",
+      "32m",
+      ...flags,
+      image,
+      ...words,
+    );
+    expect(own.stdout).toBe(`${32 << 20}\n`);
   });
 
   it("with a terminal", async () => {
     const { status, stdout } = await podman(
       "run",
+      ...parent(),
       "--rm",
       "-t",
       ...flags,
@@ -231,7 +277,9 @@ describe.skipIf(!installed("podman") || !installed("conmon"))("podman", () => {
   });
 
   it("executes in one, kills it, and reads its log and exit code", async () => {
-    expect((await podman("run", "-d", "--name", "one", ...flags, image, "sh", "-c", trap)).status).toBe(0);
+    expect(
+      (await podman("run", ...parent(), "-d", "--name", "one", ...flags, image, "sh", "-c", trap)).status,
+    ).toBe(0);
     expect(await podman("exec", "one", "sh", "-c", "echo in; exit 5")).toMatchObject({
       status: 5,
       stdout: "in\n",
@@ -243,12 +291,15 @@ describe.skipIf(!installed("podman") || !installed("conmon"))("podman", () => {
   });
 
   it("hears why a container can't start", async () => {
-    expect((await podman("run", "--rm", ...flags, image, "nosuch")).status).toBe(127);
+    expect((await podman("run", ...parent(), "--rm", ...flags, image, "nosuch")).status).toBe(127);
   });
 
   it("leaves nothing behind", async () => {
     expect((await podman("ps", "-aq")).stdout).toBe("");
-    expect(groupsLike("libpod-")).toEqual([]);
+    expect(groupsLike(group).flatMap(groupsIn)).toEqual([]);
     await podman("rmi", "-af");
+    // conmon's own, which podman leaves.
+    for (const path of groupsLike(group).flatMap((one) => [join(one, "conmon"), one]))
+      if (existsSync(path)) rmdirSync(path);
   });
 });

@@ -126,6 +126,7 @@ for (const name of ["runc", "crun"] as const)
   describe.skipIf(!installed(name))(`a bundle run by ${name}`, () => {
     for (const userns of ["host", "auto"])
       it(`with the user namespace ${userns}`, async () => {
+        const state = join(directory, `state-${name}`);
         const program = name === "crun" ? crunFor(directory) : installed(name);
         const bundle = join(directory, `${name}-${userns}`);
         const made = await daemon.tsctl(
@@ -138,16 +139,18 @@ for (const name of ["runc", "crun"] as const)
         );
         expect(made.status).toBe(0);
         const { status, stdout, stderr } = await run(program ?? "", [
+          "--root",
+          state,
           "run",
           "-b",
           bundle,
-          `tsd-test-${name}-${userns}`,
+          `${name}-${userns}`,
         ]);
         expect(stderr).toBe("");
         expect(status).toBe(7);
         const [hostname, map, owner, file] = stdout.trim().split("\n");
         expect([hostname, owner, file]).toEqual(["box", "0", "box"]);
         expect(/^\s*0\s+0\s/.test(map ?? "")).toBe(userns === "host");
-        expect(existsSync(`/run/${name}/tsd-test-${name}-${userns}`)).toBe(false);
+        expect(existsSync(join(state, `${name}-${userns}`))).toBe(false);
       });
   });

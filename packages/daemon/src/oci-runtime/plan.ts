@@ -102,7 +102,36 @@ interface Mounting {
   child: Step[];
 }
 
-function mounting(spec: ContainerSpec, mount: OciMount, slot: number): Mounting {
+/** With the host's cgroup namespace and version 1 a container sees its own groups, which are bound, and not those of others. */
+function cgroupMounting(spec: ContainerSpec, readOnly: number, take: () => number): Mounting {
+  const steps = cgroupSteps(spec, readOnly);
+  if (spec.namespaces.cgroup.kind !== "host" || spec.cgroups.version === 2) return { host: [], child: steps };
+  const host: Step[] = [];
+  const child = steps.map((step): Step => {
+    if (step.op !== "mount" || step.type !== "cgroup") return step;
+    const { target, attributes } = step;
+    const own = spec.cgroups.controllers.find(
+      ({ name }) => target === `/sys/fs/cgroup/${name.replace(/^name=/, "")}`,
+    );
+    if (!own) return step;
+    const slot = take();
+    const source = `${own.mountPoint}${spec.cgroup}`;
+    host.push({
+      op: "bind.open",
+      slot,
+      source,
+      recursive: false,
+      confined: false,
+      subpath: "",
+      idmapped: false,
+    });
+    return { op: "bind", slot, target, attributes, recursive: false, propagation: MS_PRIVATE };
+  });
+  return { host, child };
+}
+
+function mounting(spec: ContainerSpec, mount: OciMount, take: () => number): Mounting {
+  const slot = take();
   const options = mountOptions(mount.options ?? []);
   const { destination: target, type = "", source = "" } = mount;
   if (!target.startsWith("/")) throw new BundleError(`mounts: destination ${target} is not absolute`);
@@ -146,7 +175,7 @@ function mounting(spec: ContainerSpec, mount: OciMount, slot: number): Mounting 
       ],
     };
   if (type === "cgroup" || type === "cgroup2")
-    return { host: [], child: cgroupSteps(spec, options.attributes & MOUNT_ATTR_RDONLY) };
+    return cgroupMounting(spec, options.attributes & MOUNT_ATTR_RDONLY, take);
   if (!type) throw new BundleError(`mounts: ${target} has no type`);
   const strict = type === "proc" || type === "sysfs";
   return {
@@ -170,7 +199,8 @@ const searchPath = (environment: readonly string[]): string =>
   environment.find((entry) => entry.startsWith("PATH="))?.slice("PATH=".length) ?? "";
 
 export function bundlePlan(spec: ContainerSpec, config: OciConfig, start: BundleStart): Plan {
-  const mounts = (config.mounts ?? []).map((mount, slot) => mounting(spec, mount, slot));
+  let slots = 0;
+  const mounts = (config.mounts ?? []).map((mount) => mounting(spec, mount, () => slots++));
   const { user } = spec.namespaces;
   const process = spec.process;
   return [

@@ -205,6 +205,9 @@ export class Verifier {
 
   async #drifts(container: Container, round: Round): Promise<Drift[]> {
     const live = this.#live(container, round.facts, round.bounding);
+    const { Runtime } = container.record.definition.hostConfig;
+    if (Runtime !== "tsd" && this.#parts.runtime.foreign.find(Runtime))
+      return [drift("plan", "who runs it", "tsd's own runtime", `${Runtime}: not verified`, "info")];
     if (!live)
       return [
         drift("plan", "the plan of its present life", "kept", "not kept, or by another version", "info"),
@@ -275,7 +278,8 @@ export class Verifier {
     const known = this.#expected.get(container);
     if (known?.startedAt === startedAt) return known.expectation;
     const plan = this.#parts.explanations.kept(container);
-    if (!plan) return undefined;
+    // What another runtime does is not in the plan that it was started by.
+    if (!plan || plan.some(({ op }) => op === "adopt")) return undefined;
     const expectation = expectationOf(plan);
     this.#expected.set(container, { startedAt, expectation });
     return expectation;
