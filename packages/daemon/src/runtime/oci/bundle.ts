@@ -104,6 +104,7 @@ function linux(spec: ContainerSpec, options: BundleOptions): OciLinux {
     resources: ociResources(spec.limits, spec.deviceRules),
     ...(options.seccomp ? { seccomp: ociSeccomp(options.seccomp) } : {}),
     sysctl: { ...spec.sysctls },
+    ...(spec.mountLabel ? { mountLabel: spec.mountLabel } : {}),
     maskedPaths: [...spec.maskedPaths],
     readonlyPaths: [...spec.readonlyPaths],
   };

@@ -45,6 +45,8 @@ export function ociProcess(
         }
       : {}),
     noNewPrivileges: process.noNewPrivileges,
+    ...(process.labels?.appArmor ? { apparmorProfile: process.labels.appArmor } : {}),
+    ...(process.labels?.selinux ? { selinuxLabel: process.labels.selinux } : {}),
     ...(process.oomScoreAdj ? { oomScoreAdj: process.oomScoreAdj.value } : {}),
   };
 }
