@@ -316,8 +316,10 @@ static void record_exit(const struct monitor *monitor, int status, uint64_t end)
 }
 
 static void reap(struct monitor *monitor) {
-    int status;
-    if (waitpid(monitor->context.child, &status, WNOHANG) != monitor->context.child) return;
+    int status = SIGKILL;
+    pid_t ended = waitpid(monitor->context.child, &status, WNOHANG);
+    /* A process that is not ours to wait for (a foreign runtime's, whose parent would not let go) has ended all the same. */
+    if (ended == 0 || (ended < 0 && errno != ECHILD)) return;
     uint64_t end = now();
     monitor->running = false;
     drop_name_server(monitor);
