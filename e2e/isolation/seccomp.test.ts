@@ -115,7 +115,11 @@ describe("seccomp trace", () => {
       ["-u", "1000", "-w", "/tmp", "--security-opt", "no-new-privileges"],
     ],
     ["an init", "echo under init", ["--init"]],
-    ["sockets", "nc -l -p 5000 >/tmp/o & sleep 0.3; until echo hi | nc -w 1 127.0.0.1 5000; do sleep 0.3; done; wait; cat /tmp/o", []],
+    [
+      "sockets",
+      "nc -l -p 5000 >/tmp/o & sleep 0.3; until echo hi | nc -w 1 127.0.0.1 5000; do sleep 0.3; done; wait; cat /tmp/o",
+      [],
+    ],
   ] as const)
     it(`runs again under its own profile: ${name}`, async () => {
       const file = await traced(script, ...flags);
