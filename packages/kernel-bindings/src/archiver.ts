@@ -8,8 +8,8 @@ import { pipeline } from "node:stream/promises";
 export interface ArchivePlace {
   root: number;
   directory: number;
-  /** The /proc/PID/ns/user in which ids are to be read and given; the host's without. */
-  userNamespace?: string | undefined;
+  /** A descriptor of the user namespace in which ids are to be read and given; the host's without. */
+  userNamespace?: number | undefined;
   /** The tasks file of a devices control group: what may not be opened there, may not here. */
   devices?: string | undefined;
 }
@@ -69,9 +69,9 @@ export class Archiver {
 
   #spawn(words: readonly string[], place: ArchivePlace): ChildProcess {
     const devices = place.devices ? ["--devices", place.devices] : [];
-    const ids = place.userNamespace ? ["--user-namespace", place.userNamespace] : [];
+    const ids = place.userNamespace === undefined ? [] : ["--user-namespace", "/proc/self/fd/5"];
     return spawn(this.#program, [...devices, ...ids, ...words], {
-      stdio: ["pipe", "pipe", "pipe", place.root, place.directory],
+      stdio: ["pipe", "pipe", "pipe", place.root, place.directory, place.userNamespace ?? "ignore"],
       env: {},
     });
   }

@@ -13,17 +13,34 @@ export interface OpenRoot {
   descriptor: number;
   /** While it runs: the tasks file of its device rules, and its user namespace if it has one of its own. */
   devices: string | undefined;
-  userNamespace: string | undefined;
+  userNamespace: number | undefined;
 }
 
 const openRoot = (pid: number): number => openSync(`/proc/${pid}/root`, O_PATH | constants.O_DIRECTORY);
 
+/** The root and the user namespace of a process, opened together: a moment later its number may be another's. */
+function openProcess({
+  pid,
+  userNamespace,
+}: Container["state"]): Pick<OpenRoot, "descriptor" | "userNamespace"> {
+  const descriptor = openRoot(pid);
+  try {
+    return {
+      descriptor,
+      userNamespace: userNamespace && openSync(`/proc/${pid}/ns/user`, constants.O_RDONLY),
+    };
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}
+
 /** The root of a container that runs; undefined of one that does not. One whose process has ended in this moment is waited
  * for: its monitor is about to tell. */
-async function openRunning(container: Container): Promise<number | undefined> {
+async function openRunning(container: Container): Promise<ReturnType<typeof openProcess> | undefined> {
   while (container.alive) {
     try {
-      return openRoot(container.state.pid);
+      return openProcess(container.state);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
       await container.nextExit();
@@ -56,14 +73,11 @@ export class ContainerRoots {
   /** Gives `work` the root as the container's processes see it, with its volumes and binds. While it does not run it can't
    * be started either. */
   async use<T>(container: Container, work: (root: OpenRoot) => Promise<T>): Promise<T> {
-    const descriptor = await openRunning(container);
-    if (descriptor !== undefined) {
-      return this.#with({ descriptor, ...this.#confinement(container) }, work);
-    }
+    const opened = await openRunning(container);
+    if (opened) return this.#with({ ...opened, devices: this.#devices(container) }, work);
     return container.exclusively(async () => {
       const running = await openRunning(container);
-      if (running !== undefined)
-        return this.#with({ descriptor: running, ...this.#confinement(container) }, work);
+      if (running !== undefined) return this.#with({ ...running, devices: this.#devices(container) }, work);
       if (container.removing) throw conflict(`container ${container.id} is marked for removal`);
       const volumes = volumeNames(container);
       const holder = `files of ${container.id}`;
@@ -82,13 +96,10 @@ export class ContainerRoots {
     });
   }
 
-  /** What holds for whoever works in the root of a container that runs. */
-  #confinement({ id, record, state }: Container): Omit<OpenRoot, "descriptor"> {
+  /** The device rules that hold for whoever works in the root of a container that runs. */
+  #devices({ id, record }: Container): string | undefined {
     const { cgroup } = this.#runtime.places(id, record.definition.hostConfig.CgroupParent);
-    return {
-      devices: this.#runtime.cgroups.deviceTasks(cgroup),
-      userNamespace: state.userNamespace && `/proc/${state.pid}/ns/user`,
-    };
+    return this.#runtime.cgroups.deviceTasks(cgroup);
   }
 
   /** A process that keeps the root of a container that does not run. */
@@ -113,6 +124,7 @@ export class ContainerRoots {
       return await work(root);
     } finally {
       closeSync(root.descriptor);
+      if (root.userNamespace !== undefined) closeSync(root.userNamespace);
     }
   }
 
