@@ -46,6 +46,8 @@ const meanings: Readonly<Record<string, string>> = {
   "memory.peak": "most bytes that were ever in use",
   "memory.max_usage_in_bytes": "most bytes that were ever in use",
   "memory.limit_in_bytes": "bytes that may be in use",
+  "memory.shown_ram_in_bytes":
+    "bytes that its processes are shown as the machine's memory (few kernels have it)",
   "memory.max": "bytes that may be in use; beyond, the kernel kills",
   "memory.high": "bytes beyond which it is slowed down",
   "memory.low": "bytes that are taken from it last",
