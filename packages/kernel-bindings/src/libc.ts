@@ -258,12 +258,15 @@ export function bindPort(protocol: "tcp" | "udp" | "sctp", address: string, port
     throw error;
   }
 }
+function setSocketNumber(socket: number, option: number, number: number, name: string): void {
+  const value = Buffer.alloc(4);
+  value.writeInt32LE(number);
+  check(native.setsockopt(socket, SOL_SOCKET, option, value, 4), "setsockopt", name);
+}
 /** Lets one message be as large as this, in bytes, whatever the host's limit (SO_SNDBUFFORCE, socket(7)). */
 export function allowMessages(socket: number, size: number): void {
   const SO_SNDBUFFORCE = 32;
-  const value = Buffer.alloc(4);
-  value.writeInt32LE(size);
-  check(native.setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, value, 4), "setsockopt", "SO_SNDBUFFORCE");
+  setSocketNumber(socket, SO_SNDBUFFORCE, size, "SO_SNDBUFFORCE");
 }
 export function send(socket: number, bytes: Uint8Array): void {
   check(native.send(socket, bytes, bytes.length, MSG_NOSIGNAL), "send");
@@ -292,9 +295,7 @@ export function joinNetlinkGroup(socket: number, group: number): void {
 /** Lets so many bytes wait to be received, whatever the host's limit (SO_RCVBUFFORCE, socket(7)). */
 export function allowReceiving(socket: number, size: number): void {
   const SO_RCVBUFFORCE = 33;
-  const value = Buffer.alloc(4);
-  value.writeInt32LE(size);
-  check(native.setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, value, 4), "setsockopt", "SO_RCVBUFFORCE");
+  setSocketNumber(socket, SO_RCVBUFFORCE, size, "SO_RCVBUFFORCE");
 }
 
 /** Reads what is there already from a descriptor that does not block; 0 when nothing is. */

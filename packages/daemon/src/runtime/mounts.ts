@@ -7,8 +7,26 @@ import {
   MOUNT_ATTR_RDONLY,
 } from "@tsd/kernel-bindings";
 import { SpecificationError } from "./errors.ts";
+import type { MountSpec } from "./spec.ts";
 
 export type Propagation = "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared";
+
+export type BindSpec = Extract<MountSpec, { type: "bind" }>;
+
+/** A bind of just what is at a path of the host's, writable, but for what is said otherwise. */
+export const plainBind = (source: string, target: string, more: Partial<BindSpec> = {}): BindSpec => ({
+  type: "bind",
+  source,
+  namespace: "",
+  target,
+  readOnly: false,
+  readOnlyRecursive: false,
+  confined: false,
+  subpath: "",
+  recursive: false,
+  propagation: "private",
+  ...more,
+});
 
 /** A mount as it was asked for; `source` of a volume is its name, "" for an anonymous one. */
 export interface RequestedMount {

@@ -9,6 +9,7 @@ import { blockDevice, defaultDeviceRules, hostDevices, requestedDevices } from "
 import { SpecificationError } from "./errors.ts";
 import { landlockStep } from "./landlock.ts";
 import { lxcfsFiles } from "./lxcfs.ts";
+import { type BindSpec, plainBind } from "./mounts.ts";
 import type { ContainerPlaces, Runtime } from "./runtime.ts";
 import { parseSecurityOptions } from "./security.ts";
 import type {
@@ -82,8 +83,6 @@ export function processEnvironment(
     ? merged
     : [...merged, `HOME=${facts.home || "/"}`];
 }
-
-type BindSpec = Extract<MountSpec, { type: "bind" }>;
 
 const positive = (value: number): number | undefined => (value > 0 ? value : undefined);
 
@@ -234,26 +233,13 @@ const defaultSysctls = ({ network, user }: NamespaceChoices): Record<string, str
 
 const inDev = ({ path }: DeviceSpec): boolean => path.startsWith("/dev/");
 
-const hostMount = (source: string, target: string): BindSpec => ({
-  type: "bind",
-  source,
-  namespace: "",
-  target,
-  readOnly: false,
-  readOnlyRecursive: false,
-  confined: false,
-  subpath: "",
-  recursive: false,
-  propagation: "private",
-});
-
 /** File systems of namespaces that belong to another user namespace can't be mounted in one of the container's own: there it gets
  * the host's. */
 function foreignFilesystems(namespaces: NamespaceChoices, privileged: boolean): MountSpec[] {
   if (namespaces.user.kind === "host") return [];
   const readOnly = !privileged;
   const view = (kind: "pid" | "network" | "cgroup" | "ipc", target: string, more: Partial<BindSpec> = {}) =>
-    namespaces[kind].kind === "host" ? [{ ...hostMount(target, target), recursive: true, ...more }] : [];
+    namespaces[kind].kind === "host" ? [plainBind(target, target, { recursive: true, ...more })] : [];
   return [
     ...view("pid", "/proc"),
     ...view("network", "/sys", { readOnly, readOnlyRecursive: readOnly }),
@@ -276,9 +262,9 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
     ...named.mounts,
     // label=nested: it sees SELinux, and may label its volumes as far as the policy lets it.
     ...(security.labels.includes("nested") && input.labels.mount
-      ? [hostMount("/sys/fs/selinux", "/sys/fs/selinux")]
+      ? [plainBind("/sys/fs/selinux", "/sys/fs/selinux")]
       : []),
-    ...devices.filter((device) => !inDev(device)).map(({ source, path }) => hostMount(source, path)),
+    ...devices.filter((device) => !inDev(device)).map(({ source, path }) => plainBind(source, path)),
     ...foreignFilesystems(input.namespaces, host.Privileged),
   ];
   return {

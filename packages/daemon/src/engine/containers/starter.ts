@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Launch, type Plan, removeLink, setSelinuxLabel } from "@tsd/kernel-bindings";
 import type { HostConfig } from "../../api/schemas/container-create.ts";
 import { SpecificationError } from "../../runtime/errors.ts";
-import { parseTmpfs } from "../../runtime/mounts.ts";
+import { parseTmpfs, plainBind } from "../../runtime/mounts.ts";
 import {
   checkForeign,
   deleteForeign,
@@ -447,20 +447,7 @@ export class ContainerStarter {
   #sharedMemory(ipc: NamespaceChoice): MountSpec[] {
     if (ipc.kind === "private") return [];
     const namespace = ipc.kind === "join" ? ipc.path.replace(/ipc$/, "mnt") : "";
-    return [
-      {
-        type: "bind",
-        source: "/dev/shm",
-        namespace,
-        target: "/dev/shm",
-        readOnly: false,
-        readOnlyRecursive: false,
-        confined: false,
-        subpath: "",
-        recursive: false,
-        propagation: "private",
-      },
-    ];
+    return [plainBind("/dev/shm", "/dev/shm", { namespace })];
   }
 }
 

@@ -1,9 +1,9 @@
 // Root: the overlay of the image's layers and the container's own, the mounts on it, and the change of root.
 import { MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, type Step } from "@tsd/kernel-bindings";
+import { type BindSpec, plainBind } from "../mounts.ts";
 import type { ContainerSpec, MountSpec, RootedSpec } from "../spec.ts";
 import { contextOption } from "./labels.ts";
 
-export type BindMount = Extract<MountSpec, { type: "bind" }>;
 const propagations = { private: MS_PRIVATE, slave: MS_SLAVE, shared: MS_SHARED } as const;
 const INIT_TARGET = "/sbin/docker-init";
 /** What overlayfs needs of a writable layer's directory. */
@@ -11,21 +11,11 @@ const UPPER = "diff";
 const WORK = "work";
 
 /** Everything bound into the container, shallow targets first so that deeper ones land on top of them. */
-export function binds(spec: RootedSpec): BindMount[] {
+export function binds(spec: RootedSpec): BindSpec[] {
   const asked = spec.mounts.filter((mount) => mount.type === "bind");
   const taken = new Set(spec.mounts.map(({ target }) => target));
-  const own = (source: string, target: string, readOnly: boolean): BindMount => ({
-    type: "bind",
-    source,
-    namespace: "",
-    target,
-    readOnly,
-    readOnlyRecursive: false,
-    confined: false,
-    subpath: "",
-    recursive: false,
-    propagation: "private",
-  });
+  const own = (source: string, target: string, readOnly: boolean): BindSpec =>
+    plainBind(source, target, { readOnly });
   const files = spec.files
     .filter(({ target }) => !taken.has(target))
     .map(({ source, target }) => own(source, target, false));
@@ -87,7 +77,7 @@ export function mountSteps(spec: RootedSpec): Step[] {
   return [...tmpfs, ...attached].sort(byDepth).map(({ step }) => step);
 }
 
-const bindStep = (bind: BindMount, slot: number): Step => ({
+const bindStep = (bind: BindSpec, slot: number): Step => ({
   op: "bind",
   slot,
   target: bind.target,

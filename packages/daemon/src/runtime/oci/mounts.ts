@@ -6,7 +6,8 @@ import {
   MOUNT_ATTR_RDONLY,
 } from "@tsd/kernel-bindings";
 import type { OciIdMapping, OciMount } from "../../api/oci-config.ts";
-import { type BindMount, binds, byDepth } from "../contributors/rootfs.ts";
+import { binds, byDepth } from "../contributors/rootfs.ts";
+import type { BindSpec } from "../mounts.ts";
 import type { ContainerSpec, MountSpec } from "../spec.ts";
 import type { IdRange } from "../user-namespace.ts";
 
@@ -23,9 +24,9 @@ export const ociMappings = (ranges: readonly IdRange[]): OciIdMapping[] =>
   ranges.map(({ container, host, size }) => ({ containerID: container, hostID: host, size }));
 
 /** What a bind is of, by path. */
-const sourceOf = ({ source, subpath }: BindMount): string => (subpath ? `${source}/${subpath}` : source);
+const sourceOf = ({ source, subpath }: BindSpec): string => (subpath ? `${source}/${subpath}` : source);
 
-function bindMount(spec: ContainerSpec, bind: BindMount): OciMount {
+function bindMount(spec: ContainerSpec, bind: BindSpec): OciMount {
   const { user } = spec.namespaces;
   const propagation = `${bind.recursive ? "r" : ""}${bind.propagation}`;
   return {
@@ -88,7 +89,7 @@ function filesystems(spec: ContainerSpec): OciMount[] {
 }
 
 /** What cannot be said in a configuration: a mount of another container's namespace. */
-export const foreignBinds = (spec: ContainerSpec): BindMount[] =>
+export const foreignBinds = (spec: ContainerSpec): BindSpec[] =>
   binds(spec).filter(({ namespace }) => namespace !== "");
 
 /** `without` are the targets of binds that are already in the root. */
