@@ -41,6 +41,12 @@ const documented: readonly { what: RegExp; status: number; message: RegExp; why:
     why: "dockerd answers so too",
   },
   {
+    what: /^POST \/networks\/\{id\}\/disconnect$/,
+    status: 500,
+    message: /^container [0-9a-f]{64} is not connected to (?:the )?network /,
+    why: "dockerd answers so too",
+  },
+  {
     what: /^(?:GET \/images\/search|GET \/distribution\/\{name\}\/json|POST \/auth|POST \/images\/create)$/,
     status: 500,
     message: /^Get "https?:\/\/[^"]*\/v[12]\/|^Unexpected status code /,

@@ -72,7 +72,10 @@ export class NetworkConnections {
       if (name === "host")
         throw invalid("container cannot be disconnected from host network or connected to host network");
       if (!(name in definition.networks))
-        throw new EngineError("system", `container ${container.id} is not connected to network ${name}`);
+        throw new EngineError(
+          "system",
+          `container ${container.id} is not connected to ${container.alive ? "" : "the "}network ${name}`,
+        );
       if (container.alive) await this.#detach(container, name, force);
       const { [name]: _gone, ...networks } = definition.networks;
       this.#parts.containers.registry.redefine(container, { networks });
