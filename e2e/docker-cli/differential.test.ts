@@ -182,6 +182,7 @@ function normalise(text: string, name: string): string {
     text
       .replaceAll(name, "C")
       .replace(/\b[0-9a-f]{64}\b/g, "ID64")
+      .replace(",idmapped,", ",") // the default of one's own user namespace
       .replace(/\b[0-9a-f]{12}\b/g, "ID12")
       .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
       .replace(/Up (\d+|Less than a|About a) \w+/g, "Up SOMETIME")

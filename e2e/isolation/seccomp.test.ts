@@ -117,7 +117,7 @@ describe("seccomp trace", () => {
     ["an init", "echo under init", ["--init"]],
     [
       "sockets",
-      "nc -l -p 5000 >/tmp/o & sleep 0.3; until echo hi | nc -w 1 127.0.0.1 5000; do sleep 0.3; done; wait; cat /tmp/o",
+      "sleep 1 | nc -l -p 5000 >/tmp/o & sleep 0.3; until echo hi | nc -w 1 127.0.0.1 5000; do sleep 0.3; done; wait; cat /tmp/o",
       [],
     ],
   ] as const)

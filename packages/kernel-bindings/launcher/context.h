@@ -70,6 +70,14 @@ struct context {
     int root;
     int slots[BIND_SLOTS];
 
+    /* copies of layers that an overlay was made of, up to the start (tree_release_layers), or NULL */
+    int *layers;
+    size_t layer_count;
+
+    /* /proc/sys of the container's own /proc, or else the host's (-1 before there is either): the host's is slow to look through beside many containers, since the
+     * kernel keeps entries there for each network namespace */
+    int parameters;
+
     /* the files by which the child enters its control groups, opened by who may */
     int cgroup_files[CGROUP_FILES];
     size_t cgroup_count;

@@ -26,6 +26,7 @@
 #include "kernel.h"
 #include "streams.h"
 #include "trace.h"
+#include "trees.h"
 
 /* A connection on which frames come and go, or one that has not said yet what it is. */
 struct connection {
@@ -449,7 +450,7 @@ _Noreturn void monitor_main(const struct launch_request *request, const int *des
     signal(SIGCHLD, SIG_DFL);
     setsid();
     monitor.listener = -1;
-    monitor.context = (struct context){.root = -1, .sync = -1, .pidfd = -1, .user_namespace = -1, .start_pipe = -1, .console_listener = -1};
+    monitor.context = (struct context){.root = -1, .parameters = -1, .sync = -1, .pidfd = -1, .user_namespace = -1, .start_pipe = -1, .console_listener = -1};
     for (size_t i = 0; i < BIND_SLOTS; i++) monitor.context.slots[i] = -1;
     add_connection(&monitor, descriptors[1], true);
     open_plan(&monitor, descriptors[0]);
@@ -457,6 +458,7 @@ _Noreturn void monitor_main(const struct launch_request *request, const int *des
     for (uint32_t i = 0; i < request->clients; i++) streams_attach(&monitor.streams, descriptors[2 + i], request->flags[i]);
     uint8_t payload[LIFE_BYTES];
     tell_all(&monitor, FRAME_STARTED, payload, life(&monitor, payload));
+    tree_release_layers(&monitor.context);
     /* As a runtime for others, whose child the process becomes. */
     if (monitor.context.leave) _exit(0);
     struct pollfd *polls = NULL;

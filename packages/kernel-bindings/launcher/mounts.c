@@ -157,6 +157,8 @@ int mount_filesystem(struct context *context, const struct step *step) {
     }
     if (configure_all(context, fs, &step->fields[2]) < 0) goto out;
     tree = create_mount(context, fs, step->fields[3].number, type);
+    if (tree >= 0 && strcmp(type, "proc") == 0 && context->parameters < 0)
+        context->parameters = kernel_openat2(tree, "sys", O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_XDEV);
     if (tree >= 0) result = attach(context, tree, target, true, step->fields[5].number != 0);
 out:
     if (tree >= 0) close(tree);
@@ -248,6 +250,8 @@ int mount_readonly(struct context *context, const struct step *step) {
 }
 
 int mount_pivot(struct context *context, const struct step *step) {
+    /* Who shares the host's processes has the host's /proc, bound. */
+    if (context->parameters < 0) context->parameters = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
     /* pivot_root(".", "."): the old root is stacked on the new one, and the detach uncovers it (pivot_root(2)). */
     if (fchdir(context->root) < 0) return fail(context, "fchdir", "/");
     if (kernel_pivot_root(".", ".") < 0) return fail(context, "pivot_root", "/");

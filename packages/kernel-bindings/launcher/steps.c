@@ -29,13 +29,28 @@ int fail(struct context *context, const char *call, const char *path) {
     return -1;
 }
 
-int write_file(struct context *context, const char *path, const char *value, size_t length) {
-    int file = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-    if (file < 0) return fail(context, "open", path);
+/* Writes a kernel file in one go and closes it. */
+static int write_whole(struct context *context, int file, const char *path, const char *value, size_t length) {
     ssize_t written = write(file, value, length);
     int result = written < 0 || (size_t)written != length ? fail(context, "write", path) : 0;
     close(file);
     return result;
+}
+
+int write_file(struct context *context, const char *path, const char *value, size_t length) {
+    int file = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    return file < 0 ? fail(context, "open", path) : write_whole(context, file, path, value, length);
+}
+
+/* From below whatever is mounted over /proc/sys in the container. */
+static int set_parameter(struct context *context, const struct step *step) {
+    static const char prefix[] = "/proc/sys/";
+    const char *path = step->fields[0].string, *name = path + sizeof prefix - 1;
+    if (context->parameters < 0 || strncmp(path, prefix, sizeof prefix - 1) != 0)
+        return write_file(context, path, step->fields[1].string, step->fields[1].length);
+    int file = kernel_openat2(context->parameters, name, O_WRONLY | O_TRUNC, RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+    if (file < 0) return fail(context, "openat2", path);
+    return write_whole(context, file, path, step->fields[1].string, step->fields[1].length);
 }
 
 static int make_directories(struct context *context, const char *path, mode_t mode) {
@@ -202,7 +217,7 @@ int run_child_step(struct context *context, const struct step *step) {
     case OP_AWAIT_HOST: return child_await_host(context);
     case OP_NETLINK: return netlink_run(context, NETLINK_ROUTE, &fields[0]);
     case OP_NETFILTER: return netlink_run(context, NETLINK_NETFILTER, &fields[0]);
-    case OP_SYSCTL: return write_file(context, fields[0].string, fields[1].string, fields[1].length);
+    case OP_SYSCTL: return set_parameter(context, step);
     case OP_HOSTNAME: return sethostname(fields[0].string, fields[0].length) < 0 ? fail(context, "sethostname", fields[0].string) : 0;
     case OP_DOMAINNAME: return setdomainname(fields[0].string, fields[0].length) < 0 ? fail(context, "setdomainname", fields[0].string) : 0;
     case OP_PROPAGATION: return mount_propagation(context, step);

@@ -147,13 +147,15 @@ struct layers {
     const struct field *lower;
     const char *base, *upper, *work; /* upper and work are names in base */
     bool mapped;
-    int *trees; /* of lower, and of base at the end; -1 without */
+    int *trees; /* of lower, and of base at the end; -1 without; the context has them */
 };
 
-static void close_layers(struct layers *layers) {
-    for (size_t i = 0; layers->trees && i <= layers->lower->length; i++)
-        if (layers->trees[i] >= 0) close(layers->trees[i]);
-    free(layers->trees);
+void tree_release_layers(struct context *context) {
+    for (size_t i = 0; i < context->layer_count; i++)
+        if (context->layers[i] >= 0) close(context->layers[i]);
+    free(context->layers);
+    context->layers = NULL;
+    context->layer_count = 0;
 }
 
 static int open_mapped(struct context *context, const char *path) {
@@ -170,6 +172,8 @@ static int open_layers(struct context *context, struct layers *layers) {
     layers->trees = malloc((count + 1) * sizeof *layers->trees);
     if (!layers->trees) return fail(context, "malloc", "layers");
     for (size_t i = 0; i <= count; i++) layers->trees[i] = -1;
+    context->layers = layers->trees;
+    context->layer_count = count + 1;
     if (!layers->mapped) return 0;
     for (size_t i = 0; i <= count; i++) {
         const char *path = i < count ? layers->lower->list[i] : layers->base;
@@ -267,7 +271,6 @@ int tree_root_overlay(struct context *context, const struct step *step) {
         result = context->root < 0 ? -1 : 0;
         identity_leave(context);
     }
-    close_layers(&layers);
     return result;
 }
 

@@ -139,6 +139,22 @@ describe("a container's plan", () => {
     expect(find(plan, "pivot").attributes).toBe(1);
   });
 
+  it("waits for the host with all that needs no network done, and sets parameters before their paths are read-only", () => {
+    const order = ops(plan);
+    expect(order.indexOf("pivot")).toBeLessThan(order.indexOf("await-host"));
+    const among = "/proc/sys/net/ipv4";
+    const steps = containerPlan({
+      ...spec,
+      readonlyPaths: ["/proc/sys", among],
+      maskedPaths: [`${among}/conf`],
+    });
+    const place = (path: string): number => steps.findIndex((step) => "path" in step && step.path === path);
+    const lastParameter = steps.findLastIndex(({ op }) => op === "sysctl");
+    expect(place("/proc/sys")).toBeLessThan(lastParameter);
+    expect(place(among)).toBeGreaterThan(lastParameter);
+    expect(place(`${among}/conf`)).toBeGreaterThan(lastParameter);
+  });
+
   it("loads the filter while it may, unless no_new_privs lets it come last", () => {
     const order = ops(plan);
     expect(order.indexOf("seccomp")).toBeLessThan(order.indexOf("capabilities.bounding"));

@@ -37,7 +37,7 @@ import type { ContainerSpec, ExecSpec, RootedSpec } from "./spec.ts";
 import type { IdMaps } from "./user-namespace.ts";
 
 /** The plan that starts a container. What the monitor does after the clone and what the child does go side by side, up to where
- * one waits for the other (hand-over and take-over, await-host). */
+ * one waits for the other (hand-over and take-over, await-host); so what needs no network comes before the wait for it. */
 export function containerPlan(spec: ContainerSpec): Plan {
   const { user } = spec.namespaces;
   return [
@@ -65,11 +65,12 @@ export function containerPlan(spec: ContainerSpec): Plan {
     ...filesystemSteps(spec),
     ...queueLabelSteps(spec),
     ...mountSteps(spec),
+    ...maskSteps(spec, false),
+    ...pivotSteps(spec),
     ...networkSteps(spec),
     ...nameServerSteps(spec),
     ...sysctlSteps(spec),
-    ...maskSteps(spec),
-    ...pivotSteps(spec),
+    ...maskSteps(spec, true),
     ...terminalSteps(spec.streams, true),
     { op: "keyring", name: spec.id },
     ...workingDirectorySteps(spec.process, true),

@@ -3,6 +3,14 @@ import { closeSync, fstatSync, readSync } from "node:fs";
 import koffi from "koffi";
 import { KernelError } from "../errors.ts";
 import { memoryFile } from "../libc.ts";
+import {
+  ARCHITECTURE_OFFSET,
+  BPF,
+  compactProgram,
+  encodeProgram,
+  type Instruction,
+  NUMBER_OFFSET,
+} from "./compact.ts";
 
 export type SeccompOperator =
   | "SCMP_CMP_NE"
@@ -126,7 +134,7 @@ export function compileSeccomp(filter: SeccompFilter): Buffer {
     check(api.exportBpf(context, memory), "seccomp_export_bpf", "");
     const program = Buffer.alloc(fstatSync(memory).size);
     readSync(memory, program, 0, program.length, 0);
-    return withNewCalls(api, filter, program);
+    return compactProgram(withNewCalls(api, filter, program));
   } finally {
     closeSync(memory);
     api.release(context);
@@ -162,9 +170,6 @@ function addRule(
   }
 }
 
-const BPF = { load: 0x20, jumpEqual: 0x15, jumpGreater: 0x25, jumpSet: 0x45, return: 0x06 };
-const NUMBER_OFFSET = 0;
-const ARCHITECTURE_OFFSET = 4;
 const X32_BIT = 0x40000000;
 const X32 = 0x4000003e | 0;
 const MOST_ARCHITECTURES = 32;
@@ -188,18 +193,11 @@ function withNewCalls(api: ReturnType<typeof library>, filter: SeccompFilter, pr
   return Buffer.concat([...blocks, program]);
 }
 
-const instruction = (code: number, value: number, yes = 0, no = 0): Buffer => {
-  const bytes = Buffer.alloc(8);
-  bytes.writeUInt16LE(code, 0);
-  bytes.writeUInt8(yes, 2);
-  bytes.writeUInt8(no, 3);
-  bytes.writeUInt32LE(value >>> 0, 4);
-  return bytes;
-};
+const instruction = (code: number, value: number, yes = 0, no = 0): Instruction => ({ code, yes, no, value });
 
 /** If it is this architecture, not x32, and the number beyond the newest: ENOSYS. */
 const newCallsBlock = (token: number, newest: number): Buffer =>
-  Buffer.concat([
+  encodeProgram([
     instruction(BPF.load, ARCHITECTURE_OFFSET),
     instruction(BPF.jumpEqual, token, 0, 4),
     instruction(BPF.load, NUMBER_OFFSET),

@@ -96,10 +96,17 @@ const tmpfsStep = (mount: Extract<MountSpec, { type: "tmpfs" }>, label: string |
   strict: false,
 });
 
-export const maskSteps = (spec: ContainerSpec): Step[] => [
-  ...spec.readonlyPaths.map((path): Step => ({ op: "readonly", path })),
-  ...spec.maskedPaths.map((path): Step => ({ op: "mask", path })),
-];
+/** Paths that must stay writable until the kernel's parameters are set. */
+const amongParameters = (path: string): boolean => path.startsWith("/proc/sys/");
+
+/** What is hidden or read-only; `among`: of the paths among the kernel's parameters, or of all others. */
+export function maskSteps(spec: ContainerSpec, among: boolean): Step[] {
+  const chosen = (path: string): boolean => amongParameters(path) === among;
+  return [
+    ...spec.readonlyPaths.filter(chosen).map((path): Step => ({ op: "readonly", path })),
+    ...spec.maskedPaths.filter(chosen).map((path): Step => ({ op: "mask", path })),
+  ];
+}
 
 export const pivotSteps = (spec: RootedSpec): Step[] => [
   { op: "pivot", attributes: spec.root.readOnly ? MOUNT_ATTR_RDONLY : 0 },
