@@ -271,9 +271,11 @@ describe("archives", () => {
     });
     sending.end();
     await new Promise((resolve) => setTimeout(resolve, 300));
+    const server = await run("pgrep", ["-x", "-P", String(daemon.pid), "tsd-archiver"]);
+    expect(server.status).toBe(0);
     await eventually(
       "no archiver",
-      async () => (await run("pgrep", ["-f", "tsd-archive.*pack huge"])).status !== 0,
+      async () => (await run("pgrep", ["-P", server.stdout.trim()])).status !== 0,
     );
     const garbage = await daemon.api(
       "PUT",

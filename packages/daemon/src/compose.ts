@@ -167,7 +167,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     modules,
   );
   const events = new EventBus(eventStore(db), report);
-  const archiver = new Archiver(programs.archiver);
+  const archiver = new Archiver(programs.archiver, (message) => logger.error(message));
   const layerDirectory = new LayerDirectory(join(dataRoot, "layers"), archiver, settings.maximumLayerSize);
   const imageLayers = new Layers({
     store: layerStore(db),
@@ -478,6 +478,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       statsHistory.close();
       audit.close();
       launcher.close();
+      archiver.close();
       await registries.close();
       await volumes.quiet();
       await layers.close(

@@ -1,7 +1,9 @@
 // Packs and unpacks trees in a process of its own that is locked into their root (launcher/archive).
-import { type ChildProcess, spawn } from "node:child_process";
-import { PassThrough, type Readable } from "node:stream";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
+import { ArchiveJob } from "./archive-job.ts";
+import { HelperProcess } from "./helper.ts";
 
 /** Where to work: descriptors of a root, and of a directory in it. They are the caller's to close, once the call that got
  * them has returned. */
@@ -36,9 +38,6 @@ export interface LayerItem {
   path: string;
 }
 
-/** The archive, the tree or the disk was not as it should be; the message says what. */
-export class ArchiveError extends Error {}
-
 /** An archive on its way out. */
 export interface Packing {
   stream: Readable;
@@ -48,43 +47,33 @@ export interface Packing {
   cancel(): void;
 }
 
-async function ended(child: ChildProcess): Promise<void> {
-  const errors: Buffer[] = [];
-  child.stderr?.on("data", (chunk: Buffer) => errors.push(chunk));
-  const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (...end) => resolve(end));
-  });
-  if (code === 0) return;
-  throw new ArchiveError(
-    Buffer.concat(errors).toString("utf8").trim() || `archiver ended with ${signal ?? code}`,
-  );
-}
-
 export class Archiver {
   readonly #program: string;
-  constructor(program: string) {
+  readonly #report: (message: string) => void;
+  #server: HelperProcess | undefined;
+
+  /** `report` hears of the archive server's death; it is started when it is first needed. */
+  constructor(program: string, report: (message: string) => void) {
     this.#program = program;
+    this.#report = report;
   }
 
-  #spawn(words: readonly string[], place: ArchivePlace): ChildProcess {
+  #start(words: readonly string[], place: ArchivePlace): ArchiveJob {
+    this.#server ??= new HelperProcess(this.#program, ["serve"], "messages", this.#report);
     const devices = place.devices ? ["--devices", place.devices] : [];
     const ids = place.userNamespace === undefined ? [] : ["--user-namespace", "/proc/self/fd/5"];
-    return spawn(this.#program, [...devices, ...ids, ...words], {
-      stdio: ["pipe", "pipe", "pipe", place.root, place.directory, place.userNamespace ?? "ignore"],
-      env: {},
-    });
+    const namespace = place.userNamespace === undefined ? [] : [place.userNamespace];
+    return new ArchiveJob(
+      this.#server,
+      [...devices, ...ids, ...words],
+      [place.root, place.directory, ...namespace],
+    );
   }
 
   #pack(words: readonly string[], place: ArchivePlace): Packing {
-    const child = this.#spawn(words, place);
-    child.stdin?.end();
-    const done = ended(child);
-    done.catch(() => undefined); // heard of by whoever awaits it
-    // Taken from the first moment: Node throws away what a process wrote that has ended before anybody reads it.
-    const stream = new PassThrough({ highWaterMark: 1 << 16 });
-    pipeline(child.stdout as Readable, stream).catch((error: Error) => stream.destroy(error));
-    return { stream, done, cancel: () => child.kill("SIGKILL") };
+    const job = this.#start(words, place);
+    job.stdin.end();
+    return { stream: job.stdout, done: job.done, cancel: () => job.kill() };
   }
 
   /** A tar of `base` (a name in the directory, "." for itself), which is called `name` in it. */
@@ -144,41 +133,41 @@ export class Archiver {
     const mode = options.mode === undefined ? [] : ["--mode", options.mode.toString(8)];
     const flags = [...(options.sameKind ? ["--same-kind"] : []), ...(options.top ? ["--top"] : [])];
     const words = [...owner, ...mode, ...flags, "unpack", path];
-    const child = this.#spawn(words, place);
-    child.stdout?.resume();
-    await this.#feed(child, source);
+    const job = this.#start(words, place);
+    job.stdout.resume();
+    await this.#feed(job, source);
   }
 
   /** Makes one directory's contents and attributes another's; both descriptors stay the caller's. */
   async copy(from: number, to: number): Promise<void> {
-    const child = this.#spawn(["copy"], { root: to, directory: from });
-    child.stdin?.end();
-    child.stdout?.resume();
-    await ended(child);
+    const job = this.#start(["copy"], { root: to, directory: from });
+    job.stdin.end();
+    job.stdout.resume();
+    await job.done;
   }
 
   /** Unpacks an image's layer: at most `maximum` bytes of contents. */
   async unpackLayer(place: ArchivePlace, source: Readable, maximum: number): Promise<UnpackedContents> {
-    const child = this.#spawn(["--maximum", String(maximum), "unpack-layer"], place);
-    const output: Buffer[] = [];
-    child.stdout?.on("data", (chunk: Buffer) => output.push(chunk));
-    await this.#feed(child, source);
-    return JSON.parse(Buffer.concat(output).toString("utf8")) as UnpackedContents;
+    const job = this.#start(["--maximum", String(maximum), "unpack-layer"], place);
+    const output = text(job.stdout);
+    output.catch(() => undefined); // the job's own words come first
+    await this.#feed(job, source);
+    return JSON.parse(await output) as UnpackedContents;
   }
 
-  async #feed(child: ChildProcess, source: Readable): Promise<void> {
-    const done = ended(child).then(
-      () => undefined,
-      (error: Error) => error,
-    );
-    const problem = await pipeline(source, child.stdin as NonNullable<ChildProcess["stdin"]>).then(
+  async #feed(job: ArchiveJob, source: Readable): Promise<void> {
+    const problem = await pipeline(source, job.stdin).then(
       () => undefined,
       (error: Error) => error,
     );
     // Whatever went wrong, its input has ended now, and so will it: its own words are the best. A source that broke off
     // between two entries must not pass for a whole archive.
-    const failure = await done;
-    if (failure) throw failure;
+    await job.done;
     if (problem) throw problem;
+  }
+
+  /** Ends the server, and all that it is at. */
+  close(): void {
+    this.#server?.close();
   }
 }

@@ -1,6 +1,7 @@
 // The public face of the kernel bindings.
 export * from "./addresses.ts";
 export * from "./apparmor.ts";
+export { ArchiveError } from "./archive-job.ts";
 export * from "./archiver.ts";
 export * from "./capabilities.ts";
 export * from "./cgroup/cgroups.ts";

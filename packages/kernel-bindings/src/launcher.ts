@@ -1,7 +1,8 @@
 // Starts the launcher program and hands plans to it.
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { closeSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
+import { HelperProcess } from "./helper.ts";
 import { memoryFile, sendDescriptors, socketPair } from "./libc.ts";
 import { type AttachStreams, attachFlags, Monitor } from "./monitor.ts";
 import { encodePlan } from "./plan/encode.ts";
@@ -50,44 +51,17 @@ export function launchOnce(program: string, plan: Plan): Monitor {
   return new Monitor(new Socket({ fd: control, allowHalfOpen: true, readable: true, writable: true }));
 }
 
-/** The launcher process: forks a monitor for each plan. If it dies it is started again; monitors don't notice. */
+/** The launcher process: forks a monitor for each plan. Monitors don't notice when it dies. */
 export class Launcher implements PlanLauncher {
-  readonly #program: string;
-  readonly #report: (message: string) => void;
-  #channel = -1;
-  #process: ChildProcess | undefined;
-  #closed = false;
+  readonly #helper: HelperProcess;
 
   /** `report` hears of the launcher's death. */
   constructor(program: string, report: (message: string) => void) {
-    this.#program = program;
-    this.#report = report;
-    this.#start();
-  }
-
-  #start(): void {
-    const [own, its] = socketPair();
-    try {
-      this.#process = spawn(this.#program, [], {
-        stdio: ["ignore", "ignore", "inherit", its],
-        detached: true,
-      });
-    } finally {
-      closeSync(its);
-    }
-    this.#channel = own;
-    this.#process.on("error", (error) => this.#report(`launcher ${this.#program}: ${error.message}`));
-    this.#process.on("exit", (code, signal) => {
-      closeSync(own);
-      if (this.#closed) return;
-      this.#report(`launcher ended (${signal ?? code}); starting it again`);
-      this.#start();
-    });
-    this.#process.unref();
+    this.#helper = new HelperProcess(program, [], "stream", report);
   }
 
   get pid(): number | undefined {
-    return this.#process?.pid;
+    return this.#helper.pid;
   }
 
   launch(plan: Plan, clients: readonly AttachStreams[] = []): Launch {
@@ -105,7 +79,7 @@ export class Launcher implements PlanLauncher {
         ours.push(own);
         theirs.push(its);
       }
-      sendDescriptors(this.#channel, request(clients), theirs);
+      this.#helper.send(request(clients), theirs);
     } catch (error) {
       for (const descriptor of ours) closeSync(descriptor);
       throw error;
@@ -121,7 +95,6 @@ export class Launcher implements PlanLauncher {
 
   /** Ends the launcher; the monitors it forked go on. */
   close(): void {
-    this.#closed = true;
-    this.#process?.kill();
+    this.#helper.close();
   }
 }

@@ -81,6 +81,9 @@ function check(result: number, call: string, path = ""): number {
 
 const O_CLOEXEC = 0o2000000;
 const SOCK_CLOEXEC = O_CLOEXEC;
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_SEQPACKET = 5;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const SCM_RIGHTS = 1;
@@ -109,10 +112,11 @@ export const closeOnExec = (descriptor: number): void => {
   check(native.fcntl(descriptor, F_SETFD, FD_CLOEXEC), "fcntl");
 };
 
-/** A pair of connected AF_UNIX stream sockets. */
-export function socketPair(): [number, number] {
+/** A pair of connected AF_UNIX sockets, of a stream or of messages that stay whole. */
+export function socketPair(kind: "stream" | "messages" = "stream"): [number, number] {
   const pair = [0, 0];
-  check(native.socketpair(1, 1 | SOCK_CLOEXEC, 0, pair), "socketpair");
+  const type = kind === "stream" ? SOCK_STREAM : SOCK_SEQPACKET;
+  check(native.socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair), "socketpair");
   return pair as [number, number];
 }
 

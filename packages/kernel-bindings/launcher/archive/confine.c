@@ -46,11 +46,15 @@ static int keep_capabilities(uint64_t mask) {
     return (int)syscall(SYS_capset, &header, data);
 }
 
-int confine(int root, bool overlay_notes, const char **call) {
-    /* Names are bytes that are mostly UTF-8; the tables for that are taken from the host, now. */
-    if (!setlocale(LC_CTYPE, "C.UTF-8")) return *call = "setlocale", errno = ENOENT, -1;
+bool prepare(void) {
+    if (!setlocale(LC_CTYPE, "C.UTF-8")) return false;
     iconv_t tables = iconv_open("UTF-8", "UTF-8");
     if (tables != (iconv_t)-1) iconv_close(tables);
+    return true;
+}
+
+int confine(int root, bool overlay_notes, const char **call) {
+    if (!prepare()) return *call = "setlocale", errno = ENOENT, -1;
     if (fchdir(root) < 0) return *call = "fchdir", -1;
     if (chroot(".") < 0) return *call = "chroot", -1;
     close(root);

@@ -8,6 +8,7 @@
  *   tsd-archive [CONTAINER] [--owner UID:GID] [--mode OCTAL] [--same-kind] [--top] unpack PATH   (PATH is what
  *                                                    messages say)
  *   tsd-archive [--maximum BYTES] unpack-layer       a layer's tar from standard input; says what is opaque
+ *   tsd-archive serve                                many of these, for each of which it forks (serve.c)
  *   tsd-archive copy                                 a copy of what is there (outside the root, here) into the root
  *
  * CONTAINER is what a running container has: --devices FILE, the tasks file of a devices control group to join (what the
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 #include "confine.h"
+#include "serve.h"
 #include "tree.h"
 
 #define ROOT 3
@@ -55,7 +57,7 @@ static const char *next(int count, char **arguments, int *index) {
     return arguments[*index];
 }
 
-int main(int count, char **arguments) {
+static int run(int count, char **arguments) {
     struct unpack_options unpacking = {.place = PLACE, .path = "/"};
     struct pack_options packing = {.place = PLACE};
     const char *devices = NULL, *user_namespace = NULL, *mode = NULL, *call = "";
@@ -93,4 +95,9 @@ int main(int count, char **arguments) {
     else if (strncmp(mode, "pack", 4) == 0) pack(&packing);
     else unpack(&unpacking);
     return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int main(int count, char **arguments) {
+    if (count == 2 && strcmp(arguments[1], "serve") == 0) arguments = serve(&count);
+    return run(count, arguments);
 }

@@ -5,6 +5,9 @@ import io
 import json
 import os
 import random
+import signal
+import socket
+import struct
 import subprocess
 import sys
 import tarfile
@@ -12,6 +15,8 @@ import tempfile
 
 PROGRAM = os.path.abspath(sys.argv[1])
 SANITIZER = 99
+# Leaks are the kernel's to clean up in a program that ends; the symbolizer could not be executed anyway.
+ENVIRONMENT = {"ASAN_OPTIONS": f"exitcode={SANITIZER}:detect_leaks=0:symbolize=0", "UBSAN_OPTIONS": f"exitcode={SANITIZER}"}
 MUTATIONS = 400
 checks = 0
 
@@ -32,9 +37,7 @@ def archive(root, words, place=None, data=b""):
         for index, descriptor in enumerate(high):
             os.dup2(descriptor, 3 + index)
 
-    # Leaks are the kernel's to clean up in a program that ends; the symbolizer could not be executed anyway.
-    environment = {"ASAN_OPTIONS": f"exitcode={SANITIZER}:detect_leaks=0:symbolize=0", "UBSAN_OPTIONS": f"exitcode={SANITIZER}"}
-    done = subprocess.run([PROGRAM, *words], input=data, capture_output=True, env=environment, preexec_fn=arrange, close_fds=False)
+    done = subprocess.run([PROGRAM, *words], input=data, capture_output=True, env=ENVIRONMENT, preexec_fn=arrange, close_fds=False)
     for descriptor in descriptors:
         os.close(descriptor)
     check(done.returncode != SANITIZER, f"{words}: {done.stderr.decode()}")
@@ -173,10 +176,72 @@ def damaged(directory, sample):
         archive(root, ["--maximum", "1000000", random.choice(["unpack-layer", "unpack"]), *(["/"] if random.random() < 0.5 else [])], data=bytes(data))
 
 
+class Job:
+    """A request to the server, with its four sockets."""
+
+    def __init__(self, server, words, places, sockets=4):
+        pairs = [socket.socketpair() for _ in range(sockets)]
+        socket.send_fds(server, [b"".join(os.fsencode(word) + b"\0" for word in words)], [theirs.fileno() for _, theirs in pairs] + places)
+        for _, theirs in pairs:
+            theirs.close()
+        self.status, self.input, self.output, self.errors = ([ours for ours, _ in pairs] + [None] * 4)[:4]
+
+    def end(self, data=b""):
+        """How it ended (None: nothing was said), its output and its errors."""
+        try:
+            self.input.sendall(data)
+        except BrokenPipeError:
+            pass
+        self.input.close()
+        output, errors = (b"".join(iter(lambda: stream.recv(65536), b"")) for stream in (self.output, self.errors))
+        status = self.status.recv(4)
+        return struct.unpack("i", status)[0] if status else None, output, errors
+
+
+def serving(directory, sample):
+    target = os.path.join(directory, "served")
+    os.mkdir(target)
+    root = os.open(target, os.O_PATH | os.O_DIRECTORY)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    channel = os.dup(theirs.fileno())
+    process = subprocess.Popen([PROGRAM, "serve"], env=ENVIRONMENT, preexec_fn=lambda: os.dup2(channel, 3), close_fds=False)
+    theirs.close()
+    os.close(channel)
+    # Several at once, and one that fails beside them.
+    together = [Job(ours, ["unpack", "/"], [root, root]) for _ in range(5)]
+    bad = Job(ours, ["unpack", "/"], [root, root])
+    check(bad.end(b"no archive" * 1000)[0] == 1 << 8, "what is no archive")
+    for job in together:
+        check(job.end(sample) == (0, b"", b""), "a served archive")
+    check(os.path.exists(os.path.join(target, "sub/deep")), "its contents")
+    status, output, _ = Job(ours, ["pack-contents"], [root, root]).end()
+    check(status == 0 and len(output) > len(sample) // 2, "a packed one")
+    # Ended early, by a word and by going away.
+    waiting = Job(ours, ["unpack", "/"], [root, root])
+    waiting.status.send(b"\0")
+    check(struct.unpack("i", waiting.status.recv(4))[0] == signal.SIGKILL, "ended by a word")
+    gone = Job(ours, ["unpack", "/"], [root, root])
+    gone.status.close()
+    check(gone.output.recv(1) == b"", "ended by going away")
+    # What is no request is told by its sockets' end, and nothing else suffers.
+    for words, places, sockets in ((["pack-contents"], [root, root], 3), (["pack-contents"], [root] * 4, 4), (["x" * 20000], [root, root], 4)):
+        refused = Job(ours, words, places, sockets)
+        check(refused.status.recv(4) == b"", f"no request: {len(words[0])} bytes, {len(places)} places, {sockets} sockets")
+    many = Job(ours, ["--top"] * 40, [root, root]).end()
+    check(many[0] == 1 << 8 and b"arguments" in many[2], "too many arguments")
+    check(Job(ours, ["pack-contents"], [root, root]).end()[0] == 0, "after all that")
+    last = Job(ours, ["unpack", "/"], [root, root])
+    ours.close()
+    check(process.wait() == 0, "the server ends with who asks")
+    check(last.output.recv(1) == b"", "and so do its children")
+    os.close(root)
+
+
 with tempfile.TemporaryDirectory(prefix="tsd-archive-test-") as scratch:
     tar = there_and_back(scratch)
     layers(scratch)
     escapes(scratch)
     copies(scratch)
     damaged(scratch, tar)
+    serving(scratch, tar)
 print(f"archive: {checks} checks")

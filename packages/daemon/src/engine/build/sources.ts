@@ -29,10 +29,11 @@ export interface Source {
   digest: string;
 }
 
-/** Bytes of a file that takes less time to read than the way to another thread does. */
-const SMALL = 1 << 15;
-/** Things that are looked at between two turns of the event loop. */
+/** Bytes of a file that takes less time to read than the ways to another thread and back do. */
+const SMALL = 1 << 17;
+/** Things, and bytes of small files, that are looked at between two turns of the event loop. */
 const AT_ONCE = 32;
+const BYTES_AT_ONCE = 1 << 20;
 const isPattern = (path: string): boolean => /(?<!\\)[*?[]/.test(path);
 
 /** Go's path patterns: * and ? within one part, classes, and a backslash that takes the next character as it is. */
@@ -74,21 +75,30 @@ async function fileDigest(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** Looks at one thing, which is called `name` in a summary; its line is to be waited for where it is a large file. */
-function describe(path: string, name: string): { isDirectory: boolean; line: string | Promise<string> } {
+interface Described {
+  isDirectory: boolean;
+  /** To be waited for where it is a large file. */
+  line: string | Promise<string>;
+  /** Bytes that were read to describe it. */
+  read: number;
+}
+
+/** Looks at one thing, which is called `name` in a summary. */
+function describe(path: string, name: string): Described {
   const { mode, uid, gid, size, rdev } = lstatSync(path);
   const kind = mode & constants.S_IFMT;
   const lineOf = (content: string): string => JSON.stringify([name, mode, uid, gid, content]);
   const isDirectory = kind === constants.S_IFDIR;
-  if (isDirectory) return { isDirectory, line: lineOf("") };
-  if (kind === constants.S_IFLNK) return { isDirectory, line: lineOf(readlinkSync(path)) };
-  if (kind !== constants.S_IFREG) return { isDirectory, line: lineOf(String(rdev)) };
+  if (isDirectory) return { isDirectory, line: lineOf(""), read: 0 };
+  if (kind === constants.S_IFLNK) return { isDirectory, line: lineOf(readlinkSync(path)), read: 0 };
+  if (kind !== constants.S_IFREG) return { isDirectory, line: lineOf(String(rdev)), read: 0 };
   if (size > SMALL) {
     const line = fileDigest(path).then(lineOf);
     line.catch(() => undefined); // heard of when its turn comes
-    return { isDirectory, line };
+    return { isDirectory, line, read: 0 };
   }
-  return { isDirectory, line: lineOf(createHash("sha256").update(readFileSync(path)).digest("hex")) };
+  const line = lineOf(createHash("sha256").update(readFileSync(path)).digest("hex"));
+  return { isDirectory, line, read: size };
 }
 
 async function treeDigest(directory: string): Promise<string> {
@@ -96,12 +106,17 @@ async function treeDigest(directory: string): Promise<string> {
   const walk = async (path: string): Promise<void> => {
     const names = (await readdir(join(directory, path))).sort();
     const children = names.map((name) => (path ? `${path}/${name}` : name));
-    for (let at = 0; at < children.length; at += AT_ONCE) {
-      const some = children.slice(at, at + AT_ONCE);
-      const described = some.map((child) => describe(join(directory, child), child));
-      for (const [index, { line, isDirectory }] of described.entries()) {
+    for (let at = 0; at < children.length; ) {
+      const described: (Described & { child: string })[] = [];
+      for (let read = 0; described.length < AT_ONCE && read < BYTES_AT_ONCE && at < children.length; at++) {
+        const child = children[at] ?? "";
+        const one = describe(join(directory, child), child);
+        described.push({ ...one, child });
+        read += one.read;
+      }
+      for (const { child, line, isDirectory } of described) {
         hash.update(`${await line}\n`);
-        if (isDirectory) await walk(some[index] ?? "");
+        if (isDirectory) await walk(child);
       }
       await nextTurn();
     }
