@@ -74,15 +74,18 @@ function pack(
   root: string | undefined,
   names: AsyncIterable<string>,
 ): Omit<PackedContext, "dockerfile"> {
-  const directory = mkdtempSync(join(tmpdir(), "tsctl-build-"));
-  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  const directory = own.length > 0 ? mkdtempSync(join(tmpdir(), "tsctl-build-")) : undefined;
+  const remove = (): void => {
+    if (directory) rmSync(directory, { recursive: true, force: true });
+  };
   try {
-    for (const { name, content } of own) writeFileSync(join(directory, name), content, { mode: 0o644 });
+    if (directory)
+      for (const { name, content } of own) writeFileSync(join(directory, name), content, { mode: 0o644 });
     const words = [
       ...options,
       "-f",
       "-",
-      ...(own.length > 0 ? ["-C", directory, ...own.map(({ name }) => `./${name}`)] : []),
+      ...(directory ? ["-C", directory, ...own.map(({ name }) => `./${name}`)] : []),
       ...(root === undefined
         ? []
         : ["-C", root, "--no-recursion", "--null", "--verbatim-files-from", "-T", "-"]),

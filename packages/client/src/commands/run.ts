@@ -20,17 +20,13 @@ export const runFlags: FlagTable = {
   "sig-proxy": ["bool"],
 };
 
-/** The daemon refused: 125, but for what the container's command itself did wrong. */
+/** The daemon refused: 125, but for what is not there or may not be used, by the same words as the docker CLI. */
 function startStatus(error: unknown): number {
   if (!(error instanceof ApiError)) return 125;
   const { message } = error;
-  if (
-    /executable file not found|no such file or directory|system cannot find the file/i.test(message) &&
-    message.includes("exec")
-  )
+  if (/executable file not found|no such file or directory|system cannot find the file/.test(message))
     return 127;
-  if (/permission denied|is a directory/.test(message) && message.includes("exec")) return 126;
-  return 125;
+  return /permission denied|is a directory/.test(message) ? 126 : 125;
 }
 
 /** Creates, with the image pulled before that or when it is found missing, as --pull says. */
