@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { eventually, run } from "../harness/command.ts";
 import { daemonProgram, repository, TestDaemon } from "../harness/daemon.ts";
+import { type Sleeper, startSleeper } from "../harness/sleepers.ts";
 
 const BRIDGE = "tsdtestdef0";
 const initProgram = join(repository, "packages/kernel-bindings/launcher/build/tsd-init");
@@ -38,17 +39,8 @@ describe.each([
     if (first) await run("ip", ["link", "del", BRIDGE]);
   });
 
-  async function start(...flags: string[]): Promise<{ name: string; id: string; pid: number }> {
-    const name = `guarded-${++number}`;
-    const { stdout, stderr } = await daemon.tsctl(
-      ...["run", "-d", "--name", name, ...flags, "busybox", "sleep", "1000"],
-    );
-    expect(stderr).toBe("");
-    const { State } = JSON.parse((await daemon.api("GET", `/containers/${name}/json`)).text) as {
-      State: { Pid: number };
-    };
-    return { name, id: stdout.trim(), pid: State.Pid };
-  }
+  const start = (...flags: string[]): Promise<Sleeper> =>
+    startSleeper(daemon, `guarded-${++number}`, ...flags);
   const inside = ({ name }: { name: string }, script: string, ...flags: string[]) =>
     daemon.tsctl("exec", ...flags, name, "sh", "-c", script);
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { eventually, output } from "../harness/command.ts";
 import { daemonProgram, TestDaemon } from "../harness/daemon.ts";
+import { type Sleeper, startSleeper } from "../harness/sleepers.ts";
 
 interface Drift {
   Subject: string;
@@ -35,23 +36,7 @@ afterAll(async () => {
   await daemon?.stop();
 });
 
-interface Target {
-  name: string;
-  id: string;
-  pid: number;
-}
-
-async function start(...flags: string[]): Promise<Target> {
-  const name = `target-${++number}`;
-  const { stdout, stderr } = await daemon.tsctl(
-    ...["run", "-d", "--name", name, ...flags, "busybox", "sleep", "1000"],
-  );
-  expect(stderr).toBe("");
-  const { State } = JSON.parse((await daemon.api("GET", `/containers/${name}/json`)).text) as {
-    State: { Pid: number };
-  };
-  return { name, id: stdout.trim(), pid: State.Pid };
-}
+const start = (...flags: string[]): Promise<Sleeper> => startSleeper(daemon, `target-${++number}`, ...flags);
 
 async function verify({ name }: { name: string }): Promise<Drift[]> {
   const answer = await daemon.api("GET", `/tsd/containers/${name}/verify`);
@@ -60,17 +45,17 @@ async function verify({ name }: { name: string }): Promise<Drift[]> {
 }
 
 /** A command in some of a container's namespaces, as a host's root runs it. */
-const enter = ({ pid }: Target, kinds: string, ...command: string[]): Promise<string> =>
+const enter = ({ pid }: Sleeper, kinds: string, ...command: string[]): Promise<string> =>
   output("nsenter", ["-t", String(pid), ...[...kinds].map((kind) => `-${kind}`), ...command]);
 const onHost = (...command: string[]): Promise<string> =>
   output("nsenter", [`--net=/run/netns/${daemon.namespace}`, ...command]);
 
 /** The directories of a container's group, one for each hierarchy. */
-const groups = ({ id }: Target): string[] =>
+const groups = ({ id }: Sleeper): string[] =>
   ["", ...readdirSync("/sys/fs/cgroup")]
     .map((hierarchy) => join("/sys/fs/cgroup", hierarchy, daemon.cgroupParent, id))
     .filter(existsSync);
-const groupFile = (target: Target, ...names: string[]): string => {
+const groupFile = (target: Sleeper, ...names: string[]): string => {
   const files = groups(target).flatMap((directory) => names.map((file) => join(directory, file)));
   const found = files.find(existsSync);
   if (!found) throw new Error(`none of ${files.join(" ")}`);
@@ -78,7 +63,7 @@ const groupFile = (target: Target, ...names: string[]): string => {
 };
 
 /** Brings a process of the host's into some of a container's namespaces, and into its control groups if wanted. */
-async function bring(target: Target, kinds: string, joinGroups: boolean): Promise<void> {
+async function bring(target: Sleeper, kinds: string, joinGroups: boolean): Promise<void> {
   const words = ["-t", String(target.pid), ...[...kinds].map((kind) => `-${kind}`), "sleep", "1000"];
   const helper = spawn("nsenter", words, { stdio: "ignore" });
   helpers.push(helper);
@@ -89,7 +74,7 @@ async function bring(target: Target, kinds: string, joinGroups: boolean): Promis
   if (joinGroups) for (const group of groups(target)) writeFileSync(join(group, "cgroup.procs"), pid);
 }
 
-const hostLink = async (target: Target): Promise<string> => {
+const hostLink = async (target: Sleeper): Promise<string> => {
   const links = await onHost("ip", "-o", "link");
   return (
     /^\d+: (veth[^@:]*)/m.exec(
@@ -107,7 +92,7 @@ interface Case {
   what: string;
   flags?: string[];
   skip?: boolean;
-  make: (target: Target) => Promise<unknown>;
+  make: (target: Sleeper) => Promise<unknown>;
   /** Subject, and a part of what is said. */
   found: [subject: string, text: string];
 }
@@ -280,7 +265,7 @@ const cases: Case[] = [
 ];
 
 /** The index of a link of the daemon's namespace is in no file of ours: from inside, of the other end. */
-const sysfs = async ({ pid }: Target): Promise<string> => `/proc/${pid}/root/sys/class/net/eth0/iflink`;
+const sysfs = async ({ pid }: Sleeper): Promise<string> => `/proc/${pid}/root/sys/class/net/eth0/iflink`;
 
 describe("a drift made by hand is found and named, and nothing besides", () => {
   for (const { what, flags = [], skip, make, found } of cases)

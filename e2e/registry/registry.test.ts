@@ -479,6 +479,20 @@ describe.skipIf(!hasRegistry)("registries", () => {
       );
       await tsctl("pull", "-q", "--platform", "linux/arm64", "127.0.0.1:5000/team/multi:1");
       expect(await architecture("127.0.0.1:5000/team/multi:1")).toBe("arm64");
+      await tsctl("rmi", "-f", "127.0.0.1:5000/team/multi:1");
+      await daemon.tsctl("image", "prune", "-f");
+      await tsctl("pull", "-q", "--all-platforms", "127.0.0.1:5000/team/multi:1");
+      expect(await architecture("127.0.0.1:5000/team/multi:1")).toBe("amd64");
+      // All that the index lists is here now, and so it goes on whole; but not where one platform is asked for.
+      await tsctl("tag", "127.0.0.1:5000/team/multi:1", "127.0.0.1:5000/team/both:1");
+      const whole = await push("127.0.0.1:5000/team/both", "1");
+      expect(whole.at(-1)?.aux).toMatchObject({ Digest: digest });
+      await tsctl("push", "-q", "--platform", "linux/amd64", "127.0.0.1:5000/team/both:1");
+      await tsctl("rmi", "-f", "127.0.0.1:5000/team/both:1");
+      const one = await daemon.tsctl("pull", "--platform", "linux/arm64", "127.0.0.1:5000/team/both:1");
+      expect(one.stderr).toContain(
+        "does not provide the specified platform (linux/arm64): it is linux/amd64",
+      );
       const wrong = await daemon.tsctl("pull", "--platform", "linux/s390x", "127.0.0.1:5000/team/multi:1");
       expect(wrong.stderr).toContain("no matching manifest for linux/s390x in the manifest list entries");
       await tsctl("rmi", "-f", "127.0.0.1:5000/team/multi:1");

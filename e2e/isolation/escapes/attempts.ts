@@ -1,7 +1,8 @@
 // The program that tries to break out (attempts.c), built for containers and for the host, and how its answers are read.
 import { join } from "node:path";
+import { afterAll, beforeAll, expect } from "vitest";
 import { output, run } from "../../harness/command.ts";
-import { repository, type TestDaemon } from "../../harness/daemon.ts";
+import { repository, TestDaemon } from "../../harness/daemon.ts";
 
 export class Attempts {
   readonly #daemon: TestDaemon;
@@ -40,6 +41,24 @@ export class Attempts {
     );
     return (stdout || stderr).trim();
   }
+}
+
+/** A daemon for one file of tests, seen at the end to leave nothing, and the program for its containers. */
+export function attemptsOf(name: string): { daemon: () => TestDaemon; attempts: () => Attempts } {
+  let daemon: TestDaemon;
+  let attempts: Attempts;
+  beforeAll(async () => {
+    daemon = await TestDaemon.start(name);
+    await daemon.importBusybox();
+    attempts = await Attempts.build(daemon);
+  });
+  afterAll(async () => {
+    await daemon.clear();
+    const leaks = await daemon.lastingLeaks();
+    await daemon.stop();
+    expect(leaks).toEqual([]);
+  });
+  return { daemon: () => daemon, attempts: () => attempts };
 }
 
 /** Answers that say that this kernel does not have what is tried. */

@@ -2,24 +2,10 @@
 // again without the user namespace: by what is left.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { TestDaemon } from "../../harness/daemon.ts";
-import { Attempts, isMissing } from "./attempts.ts";
+import { describe, expect, it } from "vitest";
+import { attemptsOf, isMissing } from "./attempts.ts";
 
-let daemon: TestDaemon;
-let attempts: Attempts;
-
-beforeAll(async () => {
-  daemon = await TestDaemon.start("calls");
-  await daemon.importBusybox();
-  attempts = await Attempts.build(daemon);
-});
-afterAll(async () => {
-  await daemon.clear();
-  const leaks = await daemon.lastingLeaks();
-  await daemon.stop();
-  expect(leaks).toEqual([]);
-});
+const { daemon, attempts } = attemptsOf("calls");
 
 const host = ["--userns", "host"];
 const unfiltered = ["--security-opt", "seccomp=unconfined"];
@@ -79,27 +65,27 @@ const cases: readonly [words: readonly string[], open: readonly string[]][] = [
 
 describe.each(cases)("%s", (words, open) => {
   it("works unprotected, and is refused by default", async ({ skip }) => {
-    const possible = await attempts.onHost(...words);
+    const possible = await attempts().onHost(...words);
     if (isMissing(possible)) skip(`this kernel does not have it: ${possible}`);
-    expect(await attempts.inside(words, open)).toBe("through");
-    expect(await attempts.inside(words)).toMatch(/^refused: /);
-    expect(await attempts.inside(words, host)).toMatch(/^refused: /);
+    expect(await attempts().inside(words, open)).toBe("through");
+    expect(await attempts().inside(words)).toMatch(/^refused: /);
+    expect(await attempts().inside(words, host)).toMatch(/^refused: /);
   });
 });
 
 describe("files of the host by their handles (the shocker of 2014)", () => {
   it("are found by nobody who has a file system of the host's", async ({ skip }) => {
-    const secret = join(daemon.root, "secret");
+    const secret = join(daemon().root, "secret");
     writeFileSync(secret, "the host's\n");
-    const handle = (await attempts.onHost("print-handle", secret)).split(" ");
+    const handle = (await attempts().onHost("print-handle", secret)).split(" ");
     if (handle.length !== 2) skip(`this file system has no handles: ${handle.join(" ")}`);
     const words = ["handle", "/attempts", ...handle];
     const able = ["--cap-add", "DAC_READ_SEARCH"];
-    expect(await attempts.inside(words, [...host, ...able])).toBe("the host's\nthrough");
-    expect(await attempts.inside(words)).toMatch(/^refused: /);
-    expect(await attempts.inside(words, host)).toMatch(/^refused: /);
+    expect(await attempts().inside(words, [...host, ...able])).toBe("the host's\nthrough");
+    expect(await attempts().inside(words)).toMatch(/^refused: /);
+    expect(await attempts().inside(words, host)).toMatch(/^refused: /);
     // Even who is given the capability has it in its own user namespace only.
-    expect(await attempts.inside(words, able)).toMatch(/^refused: /);
+    expect(await attempts().inside(words, able)).toMatch(/^refused: /);
   });
 });
 
@@ -108,10 +94,10 @@ describe("a block device of the host's", () => {
     // The first loop device is always there and holds nothing.
     const words = ["mknod", "7", "0"];
     const open = [...host, "--device-cgroup-rule", "b 7:* rwm"];
-    expect(await attempts.inside(words, open)).toMatch(/^(through|refused: ENXIO)$/);
-    expect(await attempts.inside(words, host)).toBe("refused: EPERM");
-    expect(await attempts.inside(words)).toBe("refused: EPERM");
-    expect(await attempts.inside(words, ["--device-cgroup-rule", "b 7:* rwm"])).toBe("refused: EPERM");
+    expect(await attempts().inside(words, open)).toMatch(/^(through|refused: ENXIO)$/);
+    expect(await attempts().inside(words, host)).toBe("refused: EPERM");
+    expect(await attempts().inside(words)).toBe("refused: EPERM");
+    expect(await attempts().inside(words, ["--device-cgroup-rule", "b 7:* rwm"])).toBe("refused: EPERM");
   });
 });
 
@@ -119,21 +105,21 @@ describe("processes outside", () => {
   it.each(["kill", "ptrace", "read-memory"])("%s reaches none", async (call) => {
     const words = [call, String(process.pid)];
     const open = [...host, ...unfiltered, "--pid", "host", "--cap-add", "SYS_PTRACE"];
-    expect(await attempts.inside(words, open)).toBe("through");
-    expect(await attempts.inside(words)).toBe("refused: ESRCH");
+    expect(await attempts().inside(words, open)).toBe("through");
+    expect(await attempts().inside(words)).toBe("refused: ESRCH");
     // In sight, they are still another user's.
     const seen = ["--userns", "auto", "--pid", "host", ...unfiltered, "--cap-add", "SYS_PTRACE"];
-    expect(await attempts.inside(words, seen)).toMatch(/^refused: (EPERM|ESRCH)$/);
+    expect(await attempts().inside(words, seen)).toMatch(/^refused: (EPERM|ESRCH)$/);
   });
 
   it("are another container's too", async () => {
-    const { stdout } = await daemon.tsctl("run", "-d", "busybox", "sleep", "100");
-    const { State } = JSON.parse((await daemon.api("GET", `/containers/${stdout.trim()}/json`)).text) as {
+    const { stdout } = await daemon().tsctl("run", "-d", "busybox", "sleep", "100");
+    const { State } = JSON.parse((await daemon().api("GET", `/containers/${stdout.trim()}/json`)).text) as {
       State: { Pid: number };
     };
     const words = ["kill", String(State.Pid)];
-    expect(await attempts.inside(words, [...host, "--pid", "host"])).toBe("through");
-    expect(await attempts.inside(words)).toBe("refused: ESRCH");
-    expect(await attempts.inside(words, ["--userns", "auto", "--pid", "host"])).toBe("refused: EPERM");
+    expect(await attempts().inside(words, [...host, "--pid", "host"])).toBe("through");
+    expect(await attempts().inside(words)).toBe("refused: ESRCH");
+    expect(await attempts().inside(words, ["--userns", "auto", "--pid", "host"])).toBe("refused: EPERM");
   });
 });

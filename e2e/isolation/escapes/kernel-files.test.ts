@@ -1,22 +1,8 @@
 // Ways out by files of the kernel's: hidden, read-only or another user's by default, each seen to be open where they are not.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { TestDaemon } from "../../harness/daemon.ts";
-import { Attempts } from "./attempts.ts";
+import { describe, expect, it } from "vitest";
+import { attemptsOf } from "./attempts.ts";
 
-let daemon: TestDaemon;
-let attempts: Attempts;
-
-beforeAll(async () => {
-  daemon = await TestDaemon.start("kernel-files");
-  await daemon.importBusybox();
-  attempts = await Attempts.build(daemon);
-});
-afterAll(async () => {
-  await daemon.clear();
-  const leaks = await daemon.lastingLeaks();
-  await daemon.stop();
-  expect(leaks).toEqual([]);
-});
+const { daemon, attempts } = attemptsOf("kernel-files");
 
 const host = ["--userns", "host"];
 /** Nothing masked, nothing read-only. */
@@ -48,18 +34,18 @@ const cases: readonly [attempt: "read" | "write" | "list", path: string, what: s
 describe.each(cases)("%s %s", (attempt, path, what) => {
   it(`is no way to ${what}`, async ({ skip }) => {
     const words = [attempt, path];
-    const possible = await attempts.onHost(...words);
-    const unprotected = await attempts.inside(words, open);
+    const possible = await attempts().onHost(...words);
+    const unprotected = await attempts().inside(words, open);
     if (possible !== "through" && unprotected !== "through") skip(`not on this machine: ${possible}`);
     expect(unprotected).toBe("through");
-    expect(await attempts.inside(words)).toMatch(/^refused: /);
-    expect(await attempts.inside(words, host)).toMatch(/^refused: /);
+    expect(await attempts().inside(words)).toMatch(/^refused: /);
+    expect(await attempts().inside(words, host)).toMatch(/^refused: /);
   });
 });
 
 it("hidden files stay hidden where /dev/null is something else (CVE-2025-31133)", async () => {
   // A volume as /dev, in which null leads to a file of the kernel's: masks must not be made of it.
-  await daemon.tsctl(
+  await daemon().tsctl(
     "run",
     "--rm",
     ...host,
@@ -76,15 +62,15 @@ it("hidden files stay hidden where /dev/null is something else (CVE-2025-31133)"
       ["read", "/proc/keys"],
       ["write", "/proc/sys/kernel/core_pattern"],
     ])
-      expect(await attempts.inside(words, ["-v", "dev:/dev", ...flags])).toMatch(/^refused: /);
+      expect(await attempts().inside(words, ["-v", "dev:/dev", ...flags])).toMatch(/^refused: /);
 });
 
 it("the console is the container's terminal, whatever its place leads to (CVE-2025-52565)", async () => {
-  await daemon.tsctl(
+  await daemon().tsctl(
     ...["run", "--rm", ...host, "-v", "console:/d", "busybox", "sh", "-c"],
     "ln -sf /proc/sysrq-trigger /d/console; ln -sf /proc/sys/kernel/core_pattern /d/pts; mkdir /d/shm /d/mqueue",
   );
-  const { stdout } = await daemon.tsctl(
+  const { stdout } = await daemon().tsctl(
     "run",
     "--rm",
     "-t",

@@ -54,8 +54,19 @@ export async function pullImage(
   }
 }
 
+/** The platforms that a registry has an image for; the machine's own last, since the name goes to what is pulled last. */
+async function platformsOf(image: string, context: Context): Promise<string[]> {
+  const { Platforms } = await context.client.images.distribution(image, await headerFor(image, context));
+  const { Os, Arch } = await context.client.version();
+  const isOwn = (text: string): boolean => text === `${Os}/${Arch}` || text.startsWith(`${Os}/${Arch}/`);
+  return Platforms.filter(({ os }) => os !== "" && os !== "unknown")
+    .map(({ os, architecture, variant }) => [os, architecture, variant].filter(Boolean).join("/"))
+    .sort((a, b) => Number(isOwn(a)) - Number(isOwn(b)));
+}
+
 export const pull: Command = async (words, context) => {
   const flags = parseFlags(words, {
+    "all-platforms": ["bool"],
     "all-tags": ["bool", "a"],
     "decryption-key": ["list"],
     "disable-content-trust": ["bool"],
@@ -70,13 +81,11 @@ export const pull: Command = async (words, context) => {
   const keys = flags.list("decryption-key").map((path) => readFileSync(path, "utf8"));
   if (all && tag) throw new UsageError("tag can't be used with --all-tags/-a", 1);
   if (!all && !tag && !quiet) await print("Using default tag: latest");
-  await pullImage(image, context, {
-    platform: flags.text("platform"),
-    quiet,
-    all,
-    stream: process.stdout,
-    keys,
-  });
+  const one = flags.text("platform");
+  if (flags.bool("all-platforms") && (one !== undefined || all))
+    throw new UsageError("--all-platforms can't be used with --platform or --all-tags", 1);
+  for (const platform of flags.bool("all-platforms") ? await platformsOf(image, context) : [one])
+    await pullImage(image, context, { platform, quiet, all, stream: process.stdout, keys });
   const shown = tag.includes(":") ? `${name}@${tag}` : `${name}:${tag || "latest"}`;
   await print(
     `${registryOf(name) === name.split("/")[0] ? "" : `docker.io/${name.includes("/") ? "" : "library/"}`}${all ? name : shown}`,

@@ -31,6 +31,11 @@ export interface ImageExamination {
   Findings: { Kind: "config" | "manifest" | "blob" | "layer"; Digest: string; Problem: string }[];
 }
 
+export interface DistributionInspect {
+  Descriptor: { mediaType: string; digest: string; size: number };
+  Platforms: { os: string; architecture: string; variant?: string }[];
+}
+
 export interface SearchResult {
   name: string;
   description: string;
@@ -133,6 +138,14 @@ export class Images {
       method: "POST",
       path: `/tsd${imagePath(name, "/signature")}`,
       body: signature,
+      headers: auth ? { "X-Registry-Auth": auth } : {},
+    });
+  }
+
+  /** What a registry says of an image: its digest, and for which platforms it has one. */
+  distribution(name: string, auth = ""): Promise<DistributionInspect> {
+    return this.#channel.json({
+      path: `/distribution/${name}/json`,
       headers: auth ? { "X-Registry-Auth": auth } : {},
     });
   }

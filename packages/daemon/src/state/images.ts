@@ -54,6 +54,7 @@ export function imageStore(db: Db): ImageStore {
     db,
     "SELECT digest, media_type AS mediaType, bytes, image FROM manifests WHERE image = ? ORDER BY rowid",
   );
+  const holders = prepare<[string], { image: string }>(db, "SELECT image FROM manifests WHERE digest = ?");
   const insertManifest = prepare<unknown[]>(
     db,
     "INSERT OR REPLACE INTO manifests (digest, media_type, bytes, image) VALUES (?, ?, ?, ?)",
@@ -118,6 +119,7 @@ export function imageStore(db: Db): ImageStore {
       deleteDigest.run(repository, digest);
     },
     manifests: (image) => manifests.all(image),
+    holdersOf: (digest) => holders.all(digest).map(({ image }) => image),
     insertManifest: ({ digest, mediaType, bytes: raw, image }) => {
       insertManifest.run(digest, mediaType, raw, image);
     },

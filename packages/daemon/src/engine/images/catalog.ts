@@ -150,6 +150,11 @@ export class ImageCatalog {
     return this.#store.manifests(image.id);
   }
 
+  /** Images that have a manifest or index. */
+  withManifest(digest: string, sight: Sight): ImageRecord[] {
+    return this.#store.holdersOf(digest).flatMap((id) => this.find(id, sight) ?? []);
+  }
+
   /** Repositories that have a blob, as far as images here came from or went to them: names in familiar form. */
   repositoriesWith(digest: string): string[] {
     const diffId = this.layers.blob(digest)?.diffId ?? "";

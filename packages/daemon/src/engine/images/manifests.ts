@@ -2,6 +2,7 @@
 import { createGzip } from "node:zlib";
 import { type Descriptor, type Document, readDocument, sha256 } from "../../registry/manifest.ts";
 import { isEncrypted, isLayer, mediaTypes } from "../../registry/media-types.ts";
+import type { Sight } from "../access/caller.ts";
 import type { ImageCatalog } from "./catalog.ts";
 import type { ImageRecord } from "./image.ts";
 import type { StoredBlob } from "./store.ts";
@@ -12,6 +13,18 @@ const GZIP_LEVEL = 1;
 /** A blob that registries and other engines can read. */
 const isUsable = ({ mediaType }: StoredBlob): boolean => isLayer(mediaType) && !isEncrypted(mediaType);
 const isCompressed = ({ mediaType }: StoredBlob): boolean => /[+.](?:gzip|zstd)$/.test(mediaType);
+
+/** An image with its manifest. */
+export interface Member {
+  image: ImageRecord;
+  document: Document;
+}
+
+/** An index, and the images that it lists. */
+export interface Family {
+  index: Document;
+  members: Member[];
+}
 
 export class Manifests {
   readonly #catalog: ImageCatalog;
@@ -50,11 +63,32 @@ export class Manifests {
 
   /** The manifest that the image came with, if its blobs are all here as it names them. */
   known(image: ImageRecord): Document | undefined {
-    for (const { bytes, mediaType, digest } of this.#catalog.manifests(image)) {
-      const document = { bytes, mediaType, digest };
-      const read = readDocument(document);
-      if (!("manifest" in read)) continue;
-      if (read.manifest.layers.every((layer) => this.#catalog.layers.blob(layer.digest))) return document;
+    return this.#catalog.manifests(image).find((document) => this.#isWhole(document));
+  }
+
+  #isWhole(document: Document): boolean {
+    const read = readDocument(document);
+    return (
+      "manifest" in read &&
+      read.manifest.layers.every((layer) => this.#catalog.layers.blob(layer.digest) !== undefined)
+    );
+  }
+
+  /** The index that an image came by, if all that it lists is here. */
+  family(image: ImageRecord, sight: Sight): Family | undefined {
+    for (const index of this.#catalog.manifests(image)) {
+      const read = readDocument(index);
+      if (!("index" in read)) continue;
+      const members = read.index.manifests.flatMap(({ digest }) => this.#member(digest, sight) ?? []);
+      if (members.length === read.index.manifests.length) return { index, members };
+    }
+    return undefined;
+  }
+
+  #member(digest: string, sight: Sight): Member | undefined {
+    for (const image of this.#catalog.withManifest(digest, sight)) {
+      const document = this.#catalog.manifests(image).find((one) => one.digest === digest);
+      if (document && this.#isWhole(document)) return { image, document };
     }
     return undefined;
   }

@@ -54,7 +54,7 @@ export class Pushes {
     try {
       const repository = await this.#parts.registries.target(target, options.credentials, options.signal);
       for (const [pushed, image] of images)
-        await this.#one(repository, target, reference.name, pushed, image, options);
+        await this.#one(repository, target, reference.name, pushed, image, caller, options);
     } catch (error) {
       if (!(error instanceof RegistryError)) throw error;
       throw new EngineError("system", error.message.replace(/^\w+ "[^"]*": (no basic auth.*)$/, "$1"), {
@@ -84,22 +84,31 @@ export class Pushes {
     name: string,
     tag: string,
     image: ImageRecord,
+    caller: Caller,
     options: PushOptions,
   ): Promise<void> {
-    const { catalog } = this.#parts;
+    const { catalog, manifests } = this.#parts;
     const { progress, platform, signal } = options;
     if (platform && fit(platform, image.config) === undefined)
       throw new EngineError(
         "not-found",
         `image with reference ${name}:${tag} was found but does not match the specified platform`,
       );
-    const release = catalog.layers.hold(image.config.rootfs.diff_ids);
+    // Who names no platform means all of them, where they are here.
+    const family = platform ? undefined : manifests.family(image, caller);
+    const members = family?.members ?? [{ image, document: manifests.known(image) }];
+    const release = catalog.layers.hold(members.flatMap((member) => member.image.config.rootfs.diff_ids));
     try {
-      const known = this.#parts.manifests.known(image);
-      const document = known
-        ? await this.#layersOf(known, repository, target, image, options)
-        : await this.#made(repository, target, image, options);
-      await this.#configuration(repository, image, signal);
+      let document: Document | undefined;
+      for (const member of members) {
+        document = member.document
+          ? await this.#layersOf(member.document, repository, target, member.image, options)
+          : await this.#made(repository, target, member.image, options);
+        await this.#configuration(repository, member.image, signal);
+        if (family) await repository.putManifest(document.digest, document, signal);
+      }
+      document = family?.index ?? document;
+      if (!document) throw new EngineError("system", `index of ${name}:${tag} lists nothing`);
       await repository.putManifest(tag, document, signal);
       const { digest, mediaType, bytes } = document;
       catalog.addManifest({ digest, mediaType, bytes, image: image.id });

@@ -85,6 +85,8 @@ export interface ImageStore {
   setDigest(digest: StoredDigest): void;
   deleteDigest(repository: string, digest: string): void;
   manifests(image: string): StoredManifest[];
+  /** Images that have a manifest or index. */
+  holdersOf(digest: string): string[];
   insertManifest(manifest: StoredManifest): void;
   signatures(image: string): StoredSignature[];
   insertSignature(signature: StoredSignature): void;
