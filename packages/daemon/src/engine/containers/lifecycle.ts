@@ -17,10 +17,11 @@ import type { UserNamespaces } from "../user-namespaces/service.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import { initialHealth } from "./health.ts";
 import { describeLaunchFailure } from "./launch-error.ts";
+import { volumeNames } from "./mount-spec.ts";
 import { type ContainerStore, initialState } from "./record.ts";
 import { type Container, ContainerRegistry } from "./registry.ts";
 import { nextDelay, restartsAfterExit } from "./restart-policy.ts";
-import { ContainerStarter, type Start, volumeNames } from "./starter.ts";
+import { ContainerStarter, type Start } from "./starter.ts";
 import { Trash } from "./trash.ts";
 
 export interface LifecycleParts {

@@ -5,8 +5,9 @@ import { openLayers } from "../../runtime/rootview.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { conflict } from "../errors.ts";
 import type { VolumeService } from "../volumes/service.ts";
+import { mountSpec, volumeNames } from "./mount-spec.ts";
 import type { Container } from "./registry.ts";
-import { type ContainerStarter, mountSpec, volumeNames } from "./starter.ts";
+import type { ContainerStarter } from "./starter.ts";
 
 /** An open root. */
 export interface OpenRoot {

@@ -1,11 +1,8 @@
 // Starts one container: gathers what its plan needs, carries the plan out, and undoes everything if that fails.
 import { mkdirSync } from "node:fs";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { type Launch, type Plan, removeLink, setSelinuxLabel } from "@tsd/kernel-bindings";
-import type { HostConfig } from "../../api/schemas/container-create.ts";
 import { SpecificationError } from "../../runtime/errors.ts";
-import { parseTmpfs, plainBind } from "../../runtime/mounts.ts";
 import {
   checkForeign,
   deleteForeign,
@@ -16,18 +13,12 @@ import {
 import { containerPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
 import type { ContainerPlaces, Runtime } from "../../runtime/runtime.ts";
-import type {
-  ContainerSpec,
-  MountSpec,
-  NamespaceChoice,
-  NamespaceChoices,
-  TimeOffsets,
-} from "../../runtime/spec.ts";
+import type { ContainerSpec } from "../../runtime/spec.ts";
 import { type SecurityLabels, specifyContainer } from "../../runtime/specify.ts";
 import { type ResolvedUser, resolveUser } from "../../runtime/user.ts";
 import type { UserNamespaceChoice } from "../../runtime/user-namespace.ts";
 import { everything } from "../access/caller.ts";
-import { conflict, invalid } from "../errors.ts";
+import { conflict } from "../errors.ts";
 import type { ImageSource } from "../images/image.ts";
 import type { Joined, Member, Memberships } from "../networks/memberships.ts";
 import type { Names } from "../networks/names.ts";
@@ -35,8 +26,7 @@ import { requestedPorts } from "../networks/ports.ts";
 import type { NetworkService } from "../networks/service.ts";
 import { labelsOf } from "../policies/labels.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
-import { partners } from "../user-namespaces/mode.ts";
-import type { Partner, UserNamespaces } from "../user-namespaces/service.ts";
+import type { UserNamespaces } from "../user-namespaces/service.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
@@ -45,15 +35,11 @@ import { assignLabels, labelsInForce, lacksLabels, relabelSteps } from "./labels
 import { linkEnvironment, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
+import { mountSpec, volumeNames } from "./mount-spec.ts";
 import { annotations, seccompOf } from "./oci-facts.ts";
-import type {
-  ContainerDefinition,
-  ContainerMount,
-  ContainerRecord,
-  ContainerState,
-  ContainerStore,
-} from "./record.ts";
+import type { ContainerDefinition, ContainerRecord, ContainerState, ContainerStore } from "./record.ts";
 import { Container, type ContainerRegistry } from "./registry.ts";
+import { Sharing } from "./sharing.ts";
 
 export interface StarterParts {
   runtime: Runtime;
@@ -92,11 +78,13 @@ const forgetfulStore: ContainerStore = {
 
 export class ContainerStarter {
   readonly #parts: StarterParts;
+  readonly #sharing: Sharing;
   /** Users of roots that nothing has changed yet, by image and user. */
   readonly #users = new Map<string, ResolvedUser>();
 
   constructor(parts: StarterParts) {
     this.#parts = parts;
+    this.#sharing = new Sharing(parts.registry, parts.userNamespaces);
   }
 
   directory(id: string): string {
@@ -218,11 +206,11 @@ export class ContainerStarter {
     const { runtime, images, networks } = this.#parts;
     const { definition } = container.record;
     const { hostConfig } = definition;
-    const config = { ...definition.config, Hostname: this.#hostname(container) };
+    const config = { ...definition.config, Hostname: this.#sharing.hostname(container) };
     const layers = images.layerDirectories(images.get(definition.imageId, everything));
     const directory = this.directory(container.id);
     const user = this.#user(container, layers);
-    const namespaces = this.#namespaces(container, user, holder);
+    const namespaces = this.#sharing.namespaces(container, user, holder);
     const links = this.#links(container);
     const linkEnvironment = links.flatMap(({ environment }) => environment);
     const { interfaces } = join(linkEnvironment, namespaces.user);
@@ -250,7 +238,7 @@ export class ContainerStarter {
       namespaces,
       interfaces,
       nameServer,
-      mounts: [...definition.mounts.map(mountSpec), ...this.#sharedMemory(namespaces.ipc)],
+      mounts: [...definition.mounts.map(mountSpec), ...this.#sharing.sharedMemory(namespaces.ipc)],
       files,
       labels,
       relabel: relabelSteps(definition.mounts, labels),
@@ -396,83 +384,4 @@ export class ContainerStarter {
     }
     return labelsInForce(definition, modules);
   }
-
-  /** The running container that another one's namespace is to be shared with. */
-  #partner(container: Container, reference: string): Container {
-    const partner = this.#parts.registry.find(reference, everything);
-    if (partner === container) throw invalid("cannot join own namespace");
-    if (!partner.alive) throw conflict(`cannot join namespace of a non running container: ${partner.id}`);
-    return partner;
-  }
-
-  /** Who shares a network shares the name that belongs to it. */
-  #hostname(container: Container): string {
-    const { config, hostConfig } = container.record.definition;
-    if (config.Hostname) return config.Hostname;
-    const partner = /^container:(.+)$/.exec(hostConfig.NetworkMode)?.[1];
-    return partner ? this.#partner(container, partner).record.definition.config.Hostname : hostname();
-  }
-
-  /** `holder` is whose the ids of a user namespace of its own will be. */
-  #namespaces(container: Container, { uid, gid, groups }: ResolvedUser, holder: string): NamespaceChoices {
-    const { hostConfig, userNamespace } = container.record.definition;
-    const choose = (mode: string, name: string): NamespaceChoice => {
-      if (mode === "host") return { kind: "host" };
-      const reference = /^container:(.+)$/.exec(mode)?.[1];
-      if (!reference) return { kind: "private" };
-      return { kind: "join", path: `/proc/${this.#partner(container, reference).state.pid}/ns/${name}` };
-    };
-    const choices = {
-      pid: choose(hostConfig.PidMode, "pid"),
-      ipc: choose(hostConfig.IpcMode, "ipc"),
-      uts: choose(hostConfig.UTSMode, "uts"),
-      network: choose(hostConfig.NetworkMode, "net"),
-      cgroup: choose(hostConfig.CgroupnsMode, "cgroup"),
-      time: timeOffsets(hostConfig),
-    };
-    const shared = userNamespace?.kind === "container" ? [userNamespace.id, ...partners(hostConfig)] : [];
-    const user = this.#parts.userNamespaces.choose(
-      holder,
-      userNamespace,
-      { uids: [uid], gids: [gid, ...groups] },
-      [...new Set(shared)].map((reference): Partner => {
-        const { id, state } = this.#partner(container, reference);
-        return { id, pid: state.pid, maps: state.userNamespace?.maps };
-      }),
-    );
-    return { ...choices, user };
-  }
-
-  /** /dev/shm belongs to the IPC namespace, so sharing one means sharing the other. */
-  #sharedMemory(ipc: NamespaceChoice): MountSpec[] {
-    if (ipc.kind === "private") return [];
-    const namespace = ipc.kind === "join" ? ipc.path.replace(/ipc$/, "mnt") : "";
-    return [plainBind("/dev/shm", "/dev/shm", { namespace })];
-  }
-}
-
-/** How far ahead a container's clocks are; undefined where they are the host's. */
-export const timeOffsets = ({ TimeOffset }: HostConfig): TimeOffsets | undefined =>
-  TimeOffset ? { monotonic: TimeOffset.Monotonic, boottime: TimeOffset.Boottime } : undefined;
-
-/** The volumes among a container's mounts. */
-export const volumeNames = (container: Container): string[] =>
-  container.record.definition.mounts.filter(({ type }) => type === "volume").map(({ name }) => name);
-
-/** A resolved mount as the plan wants it. */
-export function mountSpec(mount: ContainerMount): MountSpec {
-  if (mount.type === "tmpfs")
-    return { type: "tmpfs", target: mount.target, ...parseTmpfs(mount.tmpfsOptions) };
-  return {
-    type: "bind",
-    source: mount.source,
-    namespace: "",
-    target: mount.target,
-    readOnly: mount.readOnly,
-    readOnlyRecursive: mount.readOnlyRecursive,
-    confined: mount.confined ?? false,
-    subpath: mount.subpath ?? "",
-    recursive: mount.recursive,
-    propagation: mount.propagation.replace(/^r/, "") as "private" | "slave" | "shared",
-  };
 }

@@ -19,7 +19,7 @@ import { describeLaunchFailure } from "../containers/launch-error.ts";
 import type { LifecycleObserver } from "../containers/lifecycle.ts";
 import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
-import { timeOffsets } from "../containers/starter.ts";
+import { timeOffsets } from "../containers/sharing.ts";
 import { conflict, invalid, notFound } from "../errors.ts";
 import type { ExecRecord, ExecStore } from "./store.ts";
 import { removeExecTraces } from "./traces.ts";

@@ -1,0 +1,78 @@
+// Namespaces of a container about to start: its own, the host's, or those of containers that it shares with.
+import { hostname } from "node:os";
+import type { HostConfig } from "../../api/schemas/container-create.ts";
+import { plainBind } from "../../runtime/mounts.ts";
+import type { MountSpec, NamespaceChoice, NamespaceChoices, TimeOffsets } from "../../runtime/spec.ts";
+import type { ResolvedUser } from "../../runtime/user.ts";
+import { everything } from "../access/caller.ts";
+import { conflict, invalid } from "../errors.ts";
+import { partners } from "../user-namespaces/mode.ts";
+import type { Partner, UserNamespaces } from "../user-namespaces/service.ts";
+import type { Container, ContainerRegistry } from "./registry.ts";
+
+export class Sharing {
+  readonly #registry: ContainerRegistry;
+  readonly #userNamespaces: UserNamespaces;
+
+  constructor(registry: ContainerRegistry, userNamespaces: UserNamespaces) {
+    this.#registry = registry;
+    this.#userNamespaces = userNamespaces;
+  }
+
+  /** The running container that another one's namespace is to be shared with. */
+  #partner(container: Container, reference: string): Container {
+    const partner = this.#registry.find(reference, everything);
+    if (partner === container) throw invalid("cannot join own namespace");
+    if (!partner.alive) throw conflict(`cannot join namespace of a non running container: ${partner.id}`);
+    return partner;
+  }
+
+  /** Who shares a network shares the name that belongs to it. */
+  hostname(container: Container): string {
+    const { config, hostConfig } = container.record.definition;
+    if (config.Hostname) return config.Hostname;
+    const partner = /^container:(.+)$/.exec(hostConfig.NetworkMode)?.[1];
+    return partner ? this.#partner(container, partner).record.definition.config.Hostname : hostname();
+  }
+
+  /** `holder` is whose the ids of a user namespace of its own will be. */
+  namespaces(container: Container, { uid, gid, groups }: ResolvedUser, holder: string): NamespaceChoices {
+    const { hostConfig, userNamespace } = container.record.definition;
+    const choose = (mode: string, name: string): NamespaceChoice => {
+      if (mode === "host") return { kind: "host" };
+      const reference = /^container:(.+)$/.exec(mode)?.[1];
+      if (!reference) return { kind: "private" };
+      return { kind: "join", path: `/proc/${this.#partner(container, reference).state.pid}/ns/${name}` };
+    };
+    const choices = {
+      pid: choose(hostConfig.PidMode, "pid"),
+      ipc: choose(hostConfig.IpcMode, "ipc"),
+      uts: choose(hostConfig.UTSMode, "uts"),
+      network: choose(hostConfig.NetworkMode, "net"),
+      cgroup: choose(hostConfig.CgroupnsMode, "cgroup"),
+      time: timeOffsets(hostConfig),
+    };
+    const shared = userNamespace?.kind === "container" ? [userNamespace.id, ...partners(hostConfig)] : [];
+    const user = this.#userNamespaces.choose(
+      holder,
+      userNamespace,
+      { uids: [uid], gids: [gid, ...groups] },
+      [...new Set(shared)].map((reference): Partner => {
+        const { id, state } = this.#partner(container, reference);
+        return { id, pid: state.pid, maps: state.userNamespace?.maps };
+      }),
+    );
+    return { ...choices, user };
+  }
+
+  /** /dev/shm belongs to the IPC namespace, so sharing one means sharing the other. */
+  sharedMemory(ipc: NamespaceChoice): MountSpec[] {
+    if (ipc.kind === "private") return [];
+    const namespace = ipc.kind === "join" ? ipc.path.replace(/ipc$/, "mnt") : "";
+    return [plainBind("/dev/shm", "/dev/shm", { namespace })];
+  }
+}
+
+/** How far ahead a container's clocks are; undefined where they are the host's. */
+export const timeOffsets = ({ TimeOffset }: HostConfig): TimeOffsets | undefined =>
+  TimeOffset ? { monotonic: TimeOffset.Monotonic, boottime: TimeOffset.Boottime } : undefined;
