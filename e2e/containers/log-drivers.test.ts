@@ -86,7 +86,7 @@ describe("syslog", () => {
       ],
     );
     expect([status, stderr]).toEqual([
-      125,
+      127,
       expect.stringContaining(
         "failed to initialize logging driver: dial /no/such: no such file or directory",
       ),
