@@ -263,6 +263,8 @@ describe("a chain", () => {
   });
 
   it("leaves nothing behind", async () => {
+    // Nobody has touched them.
+    expect(daemon.log).not.toContain("had been taken away");
     await tsctl("chain", "create", "-n", "net", "--from", "*", "--to", "*", "--via", "waf", "all");
     await daemon.clear();
     await tsctl("network", "rm", "net");

@@ -218,6 +218,32 @@ for line in sys.stdin:
     expect(await attempt(all(), 0.4)).toEqual([true, false, false, false]);
   });
 
+  it("a member that somebody takes away, or adds, is told of by verify and put right", async () => {
+    const listed = (): Promise<string> => host("nft", "list", "table", "inet", "tsd-policy");
+    const set = new RegExp(`set (s4-\\S+) {[^}]*elements = { ${db.address.replaceAll(".", "\\.")} }`).exec(
+      await listed(),
+    )?.[1];
+    expect(set).toBeDefined();
+    const drifts = async (): Promise<string> =>
+      (await daemon.api("GET", `/tsd/containers/${db.name}/verify`)).text;
+    for (const [change, address] of [
+      ["delete", db.address],
+      ["add", "10.255.255.1"],
+    ] as const) {
+      let seen = "";
+      // The daemon looks once a second: one of some attempts is in between.
+      for (let round = 0; round < 5 && !seen.includes("tsd-policy"); round++) {
+        await eventually("it is right", async () => !(await drifts()).includes("tsd-policy"));
+        const before = (await listed()).match(new RegExp(`set (s4-\\S+) {[^}]*${db.address}`))?.[1] ?? "";
+        await host("nft", change, "element", "inet", "tsd-policy", before, `{ ${address} }`);
+        seen = await drifts();
+      }
+      expect(seen).toContain("policies: nf_tables inet tsd-policy");
+      await eventually("it is put right", async () => !(await drifts()).includes("tsd-policy"), 5000);
+      expect(await attempt(all(), 0.4)).toEqual([true, false, false, false]);
+    }
+  });
+
   it.each([
     ["from app=web", 'line 1: neither "network NAME"'],
     ["from a=b to c=d allow tcp/99999", 'Rules.0: invalid traffic "tcp/99999"'],

@@ -325,6 +325,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     networks,
     layers,
     firewall,
+    tables: [tables, policyTables, chainTables, floods],
     images,
     operations,
     archiver: realpathSync(programs.archiver),

@@ -5,10 +5,12 @@ import {
   changeTables,
   KernelError,
   macBytes,
+  readElements,
   readRules,
   rule,
   tables,
 } from "@tsd/kernel-bindings";
+import { unlessGone } from "./unless-gone.ts";
 
 const STEER: tables.Table = { family: "bridge", name: "tsd-chain" };
 const TAP: tables.Table = { family: "netdev", name: "tsd-chain" };
@@ -146,7 +148,19 @@ function copyMessages(copies: readonly Copy[]): Buffer[] {
   ];
 }
 
+/** Whether a set leads these ways, and no others. */
+function sameElements(set: string, ways: readonly Way[]): boolean {
+  const text = (key: Buffer, data: Buffer): string => `${key.toString("hex")} ${data.toString("hex")}`;
+  const wanted = new Set(
+    ways.map((way) => text(wayKey(way), way.nextMac ? macBytes(way.nextMac) : Buffer.alloc(0))),
+  );
+  const found = readElements(STEER, set);
+  return found.length === wanted.size && found.every(({ key, data }) => wanted.has(text(key, data)));
+}
+
 export class ChainTables {
+  /** For who is told of them. */
+  readonly what = "service chains: nf_tables bridge and netdev tsd-chain";
   #made = false;
   #ways: readonly Way[] = [];
   #copies: readonly Copy[] = [];
@@ -180,14 +194,36 @@ export class ChainTables {
     );
   }
 
-  /** Makes everything again if somebody took it away; whether that was so. */
+  /** Whether rules, ways and copies are all there, and no others. */
+  get whole(): boolean {
+    if (!this.#made) return true;
+    const devices = [...new Set(this.#copies.map(({ device }) => device))];
+    return unlessGone(
+      () =>
+        readRules(STEER, "prerouting").length === 5 &&
+        families.every((family) => {
+          const own = this.#ways.filter(({ source }) => familyOf(source) === family);
+          return (
+            sameElements(
+              `next${family}`,
+              own.filter(({ nextMac }) => nextMac),
+            ) &&
+            sameElements(
+              `blocked${family}`,
+              own.filter(({ nextMac }) => !nextMac),
+            )
+          );
+        }) &&
+        devices.every(
+          (device) =>
+            readRules(TAP, device).length === this.#copies.filter((copy) => copy.device === device).length,
+        ),
+    );
+  }
+
+  /** Makes everything again if somebody changed it or took it away; whether that was so. */
   repair(): boolean {
-    if (!this.#made) return false;
-    try {
-      if (readRules(STEER, "prerouting").length === 5) return false;
-    } catch (error) {
-      if (!(error instanceof KernelError)) throw error;
-    }
+    if (this.whole) return false;
     this.#make();
     return true;
   }

@@ -1,6 +1,7 @@
 // Limits against floods, as nf_tables: packets and new TCP connections in a second, a chain for each port and direction,
 // reached by the port's index.
 import { changeTables, KernelError, readRules, rule, tables } from "@tsd/kernel-bindings";
+import { unlessGone } from "./unless-gone.ts";
 
 const TABLE: tables.Table = { family: "bridge", name: "tsd-flood" };
 const TCP = Buffer.from([6]);
@@ -94,6 +95,8 @@ const removePort = (port: FloodPort): Buffer[] =>
     });
 
 export class FloodTables {
+  /** For who is told of them. */
+  readonly what = "limits against floods: nf_tables bridge tsd-flood";
   /** The limited ports of each container. */
   readonly #ports = new Map<string, readonly FloodPort[]>();
   #made = false;
@@ -147,15 +150,17 @@ export class FloodTables {
     this.#made = true;
   }
 
+  /** Whether the rules are all there. */
+  get whole(): boolean {
+    if (!this.#made) return true;
+    return unlessGone(() =>
+      ["prerouting", "forward", "output"].every((chain) => readRules(TABLE, chain).length === 1),
+    );
+  }
+
   /** Makes everything again if somebody took it away; whether that was so. */
   repair(): boolean {
-    if (!this.#made) return false;
-    try {
-      if (["prerouting", "forward", "output"].every((chain) => readRules(TABLE, chain).length === 1))
-        return false;
-    } catch (error) {
-      if (!(error instanceof KernelError)) throw error;
-    }
+    if (this.whole) return false;
     this.build();
     return true;
   }

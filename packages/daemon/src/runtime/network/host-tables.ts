@@ -8,6 +8,7 @@ import {
   type KernelElements,
   readKernelElements,
 } from "./host-elements-check.ts";
+import { unlessGone } from "./unless-gone.ts";
 
 export type { Entries, GuardedPort, Redirect } from "./host-elements.ts";
 
@@ -185,6 +186,8 @@ const loopbackGuard = (table: tables.Table): Buffer[] => [
 ];
 
 export class HostTables {
+  /** For who is told of them. */
+  readonly what = "the rules of nf_tables bridge tsd, ip tsd, ip6 tsd";
   readonly #entries = new Map<string, Entries>();
   readonly #routed = new Set<number>();
   #open = false;
@@ -240,18 +243,14 @@ export class HostTables {
   }
 
   #complete(): boolean {
-    try {
-      const ports = [...this.#entries.values()].reduce((sum, entries) => sum + entries.ports.length, 0);
-      return (
+    const ports = [...this.#entries.values()].reduce((sum, entries) => sum + entries.ports.length, 0);
+    return unlessGone(
+      () =>
         dumpTable(GUARD, { rules: "prerouting" }).length === 7 &&
         dumpTable(GUARD, { elements: "ports" }).length >= (ports > 0 ? 1 : 0) &&
         dumpTable(NAT[4], { rules: "prerouting" }).length === 2 &&
-        dumpTable(NAT[6], { rules: "prerouting" }).length === 2
-      );
-    } catch (error) {
-      if (error instanceof KernelError) return false;
-      throw error;
-    }
+        dumpTable(NAT[6], { rules: "prerouting" }).length === 2,
+    );
   }
 
   /** Sets what a container has in the tables, in place of what it had. */

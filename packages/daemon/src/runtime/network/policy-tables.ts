@@ -14,6 +14,7 @@ import {
   rule,
   tables,
 } from "@tsd/kernel-bindings";
+import { unlessGone } from "./unless-gone.ts";
 
 const TABLE: tables.Table = { family: "inet", name: "tsd-policy" };
 const DENIED = { milliseconds: 3_600_000, size: 65_535 };
@@ -68,6 +69,8 @@ const lacksBridgeFilter = (): Error =>
   new Error("policies need br_netfilter and nf_tables, which this kernel lacks");
 
 export class PolicyTables {
+  /** For who is told of them. */
+  readonly what = "policies: nf_tables inet tsd-policy";
   readonly #places = new Map<string, Place>();
   #version = 0;
   #made = false;
@@ -334,18 +337,42 @@ export class PolicyTables {
     this.#made = true;
   }
 
-  /** Makes everything again if somebody took it away; whether that was so. */
-  repair(): boolean {
-    if (!this.#made) return false;
-    try {
-      const intact = [...this.#places].every(([networkId, { policy }]) => {
-        const wanted = 1 + 2 * policy.rules.length + (policy.fallback === "deny" ? 3 : 1);
-        return readRules(TABLE, this.#chain(networkId)).length === wanted;
+  /** Whether rules and members are all there, and no others. */
+  get whole(): boolean {
+    if (!this.#made) return true;
+    return unlessGone(
+      () =>
+        readRules(TABLE, "forward").length === 1 &&
+        readElements(TABLE, "bridges").length === this.#places.size &&
+        [...this.#places].every(([networkId, place]) => this.#isWhole(networkId, place)),
+    );
+  }
+
+  #isWhole(networkId: string, place: Place): boolean {
+    const { policy, members } = place;
+    const texts = policy.rules.flatMap(({ text }) => [text, text]);
+    const comments = readRules(TABLE, this.#chain(networkId)).map(({ comment }) => comment);
+    const frame = policy.fallback === "deny" ? 4 : 2;
+    if (comments.length !== texts.length + frame || texts.some((text, at) => comments[at + 1] !== text))
+      return false;
+    const all = [...members.values()];
+    return policy.selectors
+      .filter(({ text }) => text !== "*")
+      .every((selector) => {
+        const addresses = all
+          .filter(({ labels }) => selector.matches(labels))
+          .flatMap((member) => member.addresses);
+        return ([4, 6] as const).every((family) => {
+          const wanted = new Set(addresses.filter((address) => familyOf(address) === family));
+          const found = readElements(TABLE, this.#set(networkId, place, selector.text, family));
+          return found.length === wanted.size && found.every(({ key }) => wanted.has(addressText(key)));
+        });
       });
-      if (intact && readRules(TABLE, "forward").length === 1) return false;
-    } catch (error) {
-      if (!(error instanceof KernelError)) throw error;
-    }
+  }
+
+  /** Makes everything again if somebody changed it or took it away; whether that was so. */
+  repair(): boolean {
+    if (this.whole) return false;
     this.#make();
     return true;
   }
