@@ -187,6 +187,8 @@ function normalise(text: string, name: string): string {
       .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
       .replace(/Up (\d+|Less than a|About a) \w+/g, "Up SOMETIME")
       .replace(/(runc|tsd) create failed/g, "RUNTIME create failed")
+      // In a user namespace of their own, which the peer's containers have not.
+      .replace(/,idmapped\b/g, "")
       .replace(/^(Successfully copied).*$/gm, "$1")
       // What docker's own goroutines say when it leaves early.
       .replace(/^time=.*closed pipe"\n/gm, "")

@@ -81,6 +81,7 @@ import { ChainTables } from "./runtime/network/chain-tables.ts";
 import { Firewall } from "./runtime/network/firewall.ts";
 import { FloodTables } from "./runtime/network/flood-tables.ts";
 import { HostTables } from "./runtime/network/host-tables.ts";
+import { LinkReaper } from "./runtime/network/link-reaper.ts";
 import { PolicyTables } from "./runtime/network/policy-tables.ts";
 import { Runtime } from "./runtime/runtime.ts";
 import type { ContainerContexts } from "./runtime/selinux.ts";
@@ -222,6 +223,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     report,
   });
   const names = new Names(networks, report);
+  const reaper = new LinkReaper(report);
   const memberships = new Memberships({
     networks,
     hostPorts: new HostPorts(ephemeralPorts()),
@@ -258,6 +260,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     images,
     networks,
     memberships,
+    reaper,
     names,
     volumes,
     userNamespaces,
@@ -476,6 +479,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       policies.close();
       names.close();
       await networks.close();
+      await reaper.quiet();
       statsHistory.close();
       audit.close();
       launcher.close();

@@ -19,7 +19,7 @@ const bits = (rate: number): string => {
 function rows(
   interfaceName: string,
   direction: string,
-  { Asked, Kernel, Classes }: ShapedDirection,
+  { Asked, Kernel, Classes, Dropped }: ShapedDirection,
 ): string[][] {
   const row = (name: string, asked: number, state: ShapedDirection["Kernel"]): string[] => [
     interfaceName,
@@ -34,10 +34,18 @@ function rows(
     String(state?.dropped ?? 0),
   ];
   const own = new Map(Asked.classes.map(({ name, rate }) => [name, rate]));
-  const floods = [
-    ...(Asked.packets ? [[interfaceName, direction, `at most ${Asked.packets} packets/s`]] : []),
-    ...(Asked.connections ? [[interfaceName, direction, `at most ${Asked.connections} connections/s`]] : []),
-  ];
+  const floods = (["packets", "connections"] as const)
+    .filter((what) => Asked[what])
+    .map((what) => [
+      interfaceName,
+      direction,
+      `(${what})`,
+      `${Asked[what]}/s`,
+      "nft limit",
+      `${Asked[what]}/s`,
+      ...["-", "-", "-"],
+      String(Dropped[what] ?? 0),
+    ]);
   return [
     row("(all)", Asked.rate, Kernel),
     ...Classes.map((one) => row(one.name, own.get(one.name) ?? 0, one)),

@@ -7,6 +7,8 @@ type NetworkShape = NonNullable<NonNullable<ContainerCreateRequest["HostConfig"]
 export const shapeFlags: FlagTable = {
   "net-burst-in": ["text"],
   "net-burst-out": ["text"],
+  "net-ceil-in": ["text"],
+  "net-ceil-out": ["text"],
   "net-class": ["list"],
   "net-connections-in": ["text"],
   "net-connections-out": ["text"],
@@ -62,6 +64,7 @@ export function networkShape(flags: ParsedFlags): NetworkShape | undefined {
   const way = (name: string) => ({
     Rate: read(`net-rate-${name}`, rate),
     Burst: read(`net-burst-${name}`, parseBytes),
+    Ceiling: read(`net-ceil-${name}`, rate),
   });
   const both = (name: string) => ({
     Out: read(`net-${name}-out`, parseInteger),

@@ -78,12 +78,15 @@ export interface ShapedDirection {
   Asked: {
     rate: number;
     burst: number;
+    ceiling: number;
     packets: number;
     connections: number;
     classes: { name: string; rate: number; ceiling: number; priority: number }[];
   };
   Kernel: TrafficState | null;
   Classes: (TrafficState & { name: string })[];
+  /** Packets that limits of packets and of connections per second have dropped; what is not limited is left out. */
+  Dropped: { packets?: number; connections?: number };
 }
 /** One interface of GET /tsd/containers/{id}/shape. */
 export interface InterfaceShape {

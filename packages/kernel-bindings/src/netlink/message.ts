@@ -77,20 +77,21 @@ export interface Answer {
   body: Buffer;
 }
 
-/** Splits what was received into messages. */
-export function parseMessages(bytes: Buffer): Answer[] {
-  const answers: Answer[] = [];
+/** Splits a batch, or what was received, into messages with their headers. */
+export function splitMessages(bytes: Buffer): Buffer[] {
+  const messages: Buffer[] = [];
   for (let offset = 0; offset + 16 <= bytes.length; ) {
     const length = bytes.readUInt32LE(offset);
     if (length < 16 || offset + length > bytes.length) break;
-    answers.push({
-      type: bytes.readUInt16LE(offset + 4),
-      body: bytes.subarray(offset + 16, offset + length),
-    });
+    messages.push(bytes.subarray(offset, offset + length));
     offset += align(length);
   }
-  return answers;
+  return messages;
 }
+
+/** As splitMessages, with what is in the headers. */
+export const parseMessages = (bytes: Buffer): Answer[] =>
+  splitMessages(bytes).map((one) => ({ type: one.readUInt16LE(4), body: one.subarray(16) }));
 
 /** Reads attributes into a map by type; the kernel's flag bits on nested ones are dropped. */
 export function parseAttributes(bytes: Buffer): Map<number, Buffer> {

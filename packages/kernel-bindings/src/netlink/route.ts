@@ -13,6 +13,7 @@ const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
+const IFLA_GROUP = 27;
 const IFLA_NET_NS_FD = 28;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
@@ -218,6 +219,11 @@ export const createBridge = (bridge: { name: string; mtu: number; mac: string })
 export const linkUp = (link: string): Buffer =>
   message(RTM_NEWLINK, 0, linkHeader(0, IFF_UP, IFF_UP), [name(link)]);
 export const deleteLink = (link: string): Buffer => message(RTM_DELLINK, 0, linkHeader(), [name(link)]);
+/** Puts a link, by name, into a group of links; and removes all links of a group. */
+export const groupLink = (link: string, group: number): Buffer =>
+  message(RTM_NEWLINK, 0, linkHeader(), [name(link), [IFLA_GROUP, { u32: group }]]);
+export const deleteGroup = (group: number): Buffer =>
+  message(RTM_DELLINK, 0, linkHeader(), [[IFLA_GROUP, { u32: group }]]);
 export const getLink = (link: string): Buffer => message(RTM_GETLINK, 0, linkHeader(), [name(link)]);
 
 /** Gives a link (by index) an address. IPv6 addresses skip duplicate detection: the engine hands each out once. */

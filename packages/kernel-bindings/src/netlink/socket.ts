@@ -1,12 +1,14 @@
 // Sends rtnetlink messages from the daemon's own network namespace, synchronously: each answer takes microseconds.
 
+import { randomInt } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
 import koffi from "koffi";
 import { KernelError } from "../errors.ts";
 import { later } from "../later.ts";
 import { closeDescriptor, inNetworkNamespace, netlinkSocket, receive, send } from "../libc.ts";
 import { type Answer, message, NLM_F_ACK, NLM_F_DUMP, parseAttributes, parseMessages } from "./message.ts";
-import { deleteLink, getLink, moveLink, RTM_GETLINK, RTM_NEWLINK } from "./route.ts";
+import { deleteGroup, deleteLink, getLink, groupLink, moveLink, RTM_GETLINK, RTM_NEWLINK } from "./route.ts";
+import { missingInKernel } from "./traffic-control.ts";
 
 const NETLINK_ROUTE = 0;
 const NLMSG_ERROR = 2;
@@ -34,12 +36,18 @@ export function netlinkRequest(bytes: Uint8Array, about: string, namespace?: str
       for (const answer of received) {
         if (answer.type !== NLMSG_ERROR) answers.push({ type: answer.type, body: Buffer.from(answer.body) });
         else if (answer.body.readInt32LE(0) === 0) return answers;
-        else throw new KernelError("netlink", -answer.body.readInt32LE(0), about);
+        else throw refusal(bytes, -answer.body.readInt32LE(0), about);
       }
     }
   } finally {
     closeDescriptor(socket);
   }
+}
+
+/** What a request was refused with, which names what the kernel lacks if it is that. */
+function refusal(bytes: Uint8Array, errno: number, about: string): KernelError {
+  const missing = missingInKernel(Buffer.from(bytes), errno);
+  return new KernelError("netlink", errno, missing ? `${about}: ${missing}` : about);
 }
 
 /** Dumps are read one at a time, and what is in them is copied. */
@@ -98,19 +106,35 @@ export async function requestLater(bytes: Buffer, about: string, namespace?: str
     const buffer = Buffer.alloc(4096);
     const [answer] = parseMessages(buffer.subarray(0, receive(socket, buffer)));
     const errno = answer ? -answer.body.readInt32LE(0) : 0;
-    if (errno) throw new KernelError("netlink", errno, about);
+    if (errno) throw refusal(bytes, errno, about);
   } finally {
     closeDescriptor(socket);
   }
 }
 
-/** Removes a link, by name: the kernel waits for those who still use it. It is fine if the link is not there. */
-export async function removeLink(name: string, namespace?: string): Promise<void> {
+/** As requestLater, about a link that need not be there. */
+async function requestIfThere(bytes: Buffer, about: string, namespace?: string): Promise<void> {
   try {
-    await requestLater(deleteLink(name), name, namespace);
+    await requestLater(bytes, about, namespace);
   } catch (error) {
     if (!(error instanceof KernelError) || error.errno !== ENODEV) throw error;
   }
+}
+
+/** Removes a link, by name: the kernel waits for those who still use it. It is fine if the link is not there. */
+export const removeLink = (name: string, namespace?: string): Promise<void> =>
+  requestIfThere(deleteLink(name), name, namespace);
+
+/** Group numbers that nobody else gives. */
+const GROUPS = [2 ** 30, 2 ** 31 - 1] as const;
+
+/** Removes several links of the daemon's network namespace, for which the kernel waits only once. */
+export async function removeLinks(names: readonly string[]): Promise<void> {
+  const [first = ""] = names;
+  if (names.length < 2) return names.length === 1 ? removeLink(first) : undefined;
+  const group = randomInt(...GROUPS);
+  for (const name of names) await requestIfThere(groupLink(name, group), name);
+  await requestIfThere(deleteGroup(group), `links ${names.join(" ")}`);
 }
 
 /** Brings a link of another network namespace, by name, into the daemon's. */

@@ -1,15 +1,18 @@
 // Traffic control as rtnetlink messages (linux/pkt_sched.h, linux/pkt_cls.h): token buckets (TBF), classes (HTB) with filters
 // by protocol and port (u32), and the way by which what comes in is shaped like what goes out (ingress, mirred, ifb). Pure.
-import { type Attribute, message, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL } from "./message.ts";
+import { type Attribute, message, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, parseAttributes } from "./message.ts";
 
 const RTM_NEWLINK = 16;
 const RTM_NEWQDISC = 36;
 const RTM_DELQDISC = 37;
 const RTM_GETQDISC = 38;
 const RTM_NEWTCLASS = 40;
+const RTM_DELTCLASS = 41;
 const RTM_GETTCLASS = 42;
 const RTM_NEWTFILTER = 44;
+const RTM_DELTFILTER = 45;
 const NLM_F_REPLACE = 0x100;
+const IFLA_LINKINFO = 18;
 const TCA_KIND = 1;
 const TCA_OPTIONS = 2;
 const ROOT = 0xffffffff;
@@ -44,11 +47,24 @@ function u64(value: number): Attribute["1"] {
   return { bytes };
 }
 
-/** A bucket of tokens: `rate` in bits per second, `burst` in bytes; what waits is at most `limit` bytes. */
-export function tokenBucket(index: number, bucket: { rate: number; burst: number; limit: number }): Buffer {
+export interface TokenBucket {
+  /** Bits per second. */
+  rate: number;
+  /** Bytes. */
+  burst: number;
+  /** Bytes that wait, at most. */
+  limit: number;
+  /** What a burst itself is held to, by a second bucket, in bits per second and bytes. */
+  ceiling: { rate: number; burst: number } | undefined;
+}
+
+/** A bucket of tokens, in place of the one that is there. */
+export function tokenBucket(index: number, bucket: TokenBucket): Buffer {
   const rate = Math.floor(bucket.rate / 8);
+  const peak = Math.floor((bucket.ceiling?.rate ?? 0) / 8);
   const parameters = Buffer.alloc(36);
   parameters.set(rateSpec(rate), 0);
+  if (bucket.ceiling) parameters.set(rateSpec(peak), 12);
   parameters.writeUInt32LE(Math.min(bucket.limit, 0xffffffff), 24);
   return message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, header(index, HANDLE, ROOT), [
     [TCA_KIND, { string: "tbf" }],
@@ -59,6 +75,8 @@ export function tokenBucket(index: number, bucket: { rate: number; burst: number
           [1, { bytes: parameters }],
           [6, { u32: bucket.burst }],
           ...(rate > 0xffffffff ? ([[4, u64(rate)]] as const) : []),
+          ...(bucket.ceiling ? ([[7, { u32: bucket.ceiling.burst }]] as const) : []),
+          ...(peak > 0xffffffff ? ([[5, u64(peak)]] as const) : []),
         ],
       },
     ],
@@ -84,8 +102,9 @@ export interface ClassSettings {
   /** Bits per second: what it gets in any case, and what it may borrow up to. */
   rate: number;
   ceiling: number;
-  /** Bytes. */
+  /** Bytes that may come at once: as far as the rate is concerned, and at most. */
   burst: number;
+  ceilingBurst: number;
   /** 0 is asked first when there is something to lend. */
   priority: number;
 }
@@ -94,7 +113,7 @@ export interface ClassSettings {
 const ticks = (burst: number, rate: number): number =>
   Math.min(Math.ceil((burst / rate) * (1e9 / 64)), 0xffffffff);
 
-/** A class of a root of classes. */
+/** A class of a root of classes; one that is there is changed, with its counters and what waits in it. */
 export function trafficClass(index: number, settings: ClassSettings): Buffer {
   const rate = Math.max(1, Math.floor(settings.rate / 8));
   const ceiling = Math.max(rate, Math.floor(settings.ceiling / 8));
@@ -102,13 +121,13 @@ export function trafficClass(index: number, settings: ClassSettings): Buffer {
   parameters.set(rateSpec(rate), 0);
   parameters.set(rateSpec(ceiling), 12);
   parameters.writeUInt32LE(ticks(settings.burst, rate), 24);
-  parameters.writeUInt32LE(ticks(settings.burst, ceiling), 28);
+  parameters.writeUInt32LE(ticks(settings.ceilingBurst, ceiling), 28);
   // What one class sends before it is another's turn: a packet before segmentation at least.
   parameters.writeUInt32LE(Math.min(200_000, Math.max(60_000, Math.floor(rate / 100))), 32);
   parameters.writeUInt32LE(settings.priority, 40);
   return message(
     RTM_NEWTCLASS,
-    NLM_F_CREATE | NLM_F_EXCL,
+    NLM_F_CREATE,
     header(index, HANDLE | settings.number, settings.parent ? HANDLE | settings.parent : HANDLE),
     [
       [TCA_KIND, { string: "htb" }],
@@ -125,6 +144,9 @@ export function trafficClass(index: number, settings: ClassSettings): Buffer {
     ],
   );
 }
+
+export const deleteClass = (index: number, number: number): Buffer =>
+  message(RTM_DELTCLASS, 0, header(index, HANDLE | number, 0), []);
 
 /** A word of the packet, `offset` bytes into its network header, that must be `value` under `mask`. */
 export interface U32Key {
@@ -173,6 +195,10 @@ export const classFilter = (
       ],
     ],
   );
+
+/** Takes away all filters of a priority, which are of one EtherType. */
+export const deleteFilters = (index: number, priority: number, etherType: number): Buffer =>
+  message(RTM_DELTFILTER, 0, header(index, 0, HANDLE, filterInfo(priority, etherType)), []);
 
 /** Where filters on what comes in by a link are put. */
 export const ingressQdisc = (index: number): Buffer =>
@@ -227,7 +253,7 @@ export function createIfb(link: { name: string; index: number }): Buffer {
   return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, linkHeader, [
     [3, { string: link.name }],
     [13, { u32: 1000 }], // IFLA_TXQLEN
-    [18, { nested: [[1, { string: "ifb" }]] }],
+    [IFLA_LINKINFO, { nested: [[1, { string: "ifb" }]] }],
   ]);
 }
 
@@ -240,3 +266,22 @@ export const getQdiscs = (index: number): Buffer =>
   message(RTM_GETQDISC, NLM_F_DUMP, header(index, 0, 0), []);
 export const getClasses = (index: number): Buffer =>
   message(RTM_GETTCLASS, NLM_F_DUMP, header(index, 0, 0), []);
+
+/** What a kernel lacks that refuses to make something, in words; undefined where the reason is another. */
+export function missingInKernel(bytes: Buffer, errno: number): string | undefined {
+  const ENOENT = 2;
+  const EOPNOTSUPP = 95;
+  const type = bytes.readUInt16LE(4);
+  const attributes = parseAttributes(bytes.subarray(type === RTM_NEWLINK ? 32 : 36));
+  const word = (value: Buffer | undefined): string => value?.toString("latin1").replace(/\0.*$/s, "") ?? "";
+  if (type === RTM_NEWLINK && errno === EOPNOTSUPP) {
+    const kind = word(parseAttributes(attributes.get(IFLA_LINKINFO) ?? Buffer.alloc(0)).get(1));
+    return kind && `this kernel has no links of kind ${kind} (module ${kind})`;
+  }
+  const kind = word(attributes.get(TCA_KIND));
+  if (errno !== ENOENT || !kind) return undefined;
+  if (type === RTM_NEWQDISC) return `this kernel has no queueing discipline ${kind} (module sch_${kind})`;
+  if (type !== RTM_NEWTFILTER) return undefined;
+  // The filter may be there, and the action in it not.
+  return `this kernel has no traffic filter ${kind}, or not its action (modules cls_${kind}, act_mirred)`;
+}

@@ -53,7 +53,8 @@ function state(body: Buffer): TrafficState {
   const options = parseAttributes(attributes.get(2) ?? none);
   const parameters = kind === "tbf" || kind === "htb" ? options.get(1) : undefined;
   const rate = rateIn(parameters, 0, kind === "tbf" ? options.get(4) : options.get(6));
-  const ceiling = kind === "htb" ? rateIn(parameters, 12, options.get(7)) : rate;
+  // A bucket's second rate is 0 where it has none.
+  const ceiling = rateIn(parameters, 12, kind === "tbf" ? options.get(5) : options.get(7)) || rate;
   return {
     kind,
     handle: handleText(body.readUInt32LE(8)),

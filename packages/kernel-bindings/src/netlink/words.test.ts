@@ -13,7 +13,7 @@ it("says what messages do", () => {
     addAddress(100, "172.30.0.2", 16),
     linkUp("eth0"),
     addRoute({ index: 100, gateway: "172.30.0.1", family: 4 }),
-    tokenBucket(5, { rate: 8_000_000, burst: 16_000, limit: 32_000 }),
+    tokenBucket(5, { rate: 8_000_000, burst: 16_000, limit: 32_000, ceiling: undefined }),
   ];
   expect(describeMessages(Buffer.concat(messages))).toEqual([
     "make a veth pair: veth1 (link 5) on bridge 3, up; eth0 (link 100, 02:42:ac:1e:00:02) in the container; MTU 1500",

@@ -129,10 +129,11 @@ const bothWays = z
   .nullish()
   .transform((value) => value ?? { Out: 0, In: 0 });
 const rate = z
-  .object({ Rate: integer, Burst: integer })
+  .object({ Rate: integer, Burst: integer, Ceiling: integer })
   .nullish()
-  .transform((value) => value ?? { Rate: 0, Burst: 0 });
-/** Ours: how the container's traffic is shaped. Rates in bits per second, bursts in bytes; 0 is no limit. */
+  .transform((value) => value ?? { Rate: 0, Burst: 0, Ceiling: 0 });
+/** Ours: how the container's traffic is shaped. Rates and ceilings (what a burst goes at) in bits per second,
+ * bursts in bytes; 0 is no limit. */
 const networkShape = z.object({
   Out: rate,
   In: rate,

@@ -1,6 +1,6 @@
 // A start that failed, in the words that Docker's clients know; the docker CLI reads its exit code from them.
 import { getSystemErrorMap } from "node:util";
-import { KernelError, type Plan } from "@tsd/kernel-bindings";
+import { KernelError, type Plan, splitMessages, traffic } from "@tsd/kernel-bindings";
 import { SpecificationError } from "../../runtime/errors.ts";
 import { lastWords } from "../../runtime/oci/foreign.ts";
 import { EngineError } from "../errors.ts";
@@ -32,6 +32,10 @@ function executeFailure(error: KernelError, file: string): { text: string; exitC
     exitCode: error.code === "ENOEXEC" ? 126 : 128,
   };
 }
+
+/** The message of a batch that the launcher says was refused (launcher/netlink.c). */
+const messageOf = (batch: Uint8Array, place: string): Buffer | undefined =>
+  splitMessages(Buffer.from(batch))[Number(/^message (\d+)$/.exec(place)?.[1])];
 
 /** Translates whatever a start threw. `plan` names the step when the kernel refused one. */
 export function describeLaunchFailure(
@@ -83,6 +87,11 @@ export function describeLaunchFailure(
   if (step?.op === "log.forward") {
     const text = `failed to create task for container: failed to initialize logging driver: dial ${cause.path}: ${message(cause.errno)}`;
     return { error: new EngineError("system", text, { cause }), exitCode: 128 };
+  }
+  if (step?.op === "netlink.host") {
+    const bytes = messageOf(step.messages, cause.path);
+    const missing = bytes && traffic.missingInKernel(bytes, cause.errno);
+    if (missing) return { error: new EngineError("system", `${prefix}${missing}`, { cause }), exitCode: 128 };
   }
   if (step?.op === "bind.open" && step.subpath && cause.path === step.subpath) {
     const path = `${step.source}/${step.subpath}`;

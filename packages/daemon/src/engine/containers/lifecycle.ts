@@ -3,6 +3,7 @@
 import { renameSync } from "node:fs";
 import { join } from "node:path";
 import type { Monitor, Plan, ProcessExit } from "@tsd/kernel-bindings";
+import type { LinkReaper } from "../../runtime/network/link-reaper.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { everything } from "../access/caller.ts";
 import { conflict, notModified } from "../errors.ts";
@@ -30,6 +31,7 @@ export interface LifecycleParts {
   images: ImageSource;
   networks: NetworkService;
   memberships: Memberships;
+  reaper: LinkReaper;
   names: Names;
   volumes: VolumeService;
   userNamespaces: UserNamespaces;

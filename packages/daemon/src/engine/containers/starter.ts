@@ -1,8 +1,9 @@
 // Starts one container: gathers what its plan needs, carries the plan out, and undoes everything if that fails.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Launch, type Plan, removeLink, setSelinuxLabel } from "@tsd/kernel-bindings";
+import { type Launch, type Plan, setSelinuxLabel } from "@tsd/kernel-bindings";
 import { SpecificationError } from "../../runtime/errors.ts";
+import type { LinkReaper } from "../../runtime/network/link-reaper.ts";
 import {
   checkForeign,
   deleteForeign,
@@ -46,6 +47,7 @@ export interface StarterParts {
   images: ImageSource;
   networks: NetworkService;
   memberships: Memberships;
+  reaper: LinkReaper;
   names: Names;
   volumes: VolumeService;
   userNamespaces: UserNamespaces;
@@ -264,7 +266,7 @@ export class ContainerStarter {
 
   /** Takes back whatever a start has made, however far it came; also after an ordinary end. */
   async release(container: Container): Promise<void> {
-    const { runtime, memberships, volumes, userNamespaces } = this.#parts;
+    const { runtime, memberships, reaper, volumes, userNamespaces } = this.#parts;
     volumes.release(volumeNames(container), container.id);
     const foreign = this.#foreign(container);
     if (foreign) await deleteForeign(foreign, runtime.settings.execRoot, container.id);
@@ -273,7 +275,7 @@ export class ContainerStarter {
     memberships.leave(container.id, container.state);
     userNamespaces.release(container.id);
     // All others go with the container's namespace.
-    await Promise.all(shapers.map(({ name }) => removeLink(name)));
+    reaper.remove(shapers.map(({ name }) => name));
     // Written down with what else the caller has to say.
     Object.assign(container.record.state, { endpoints: {}, ports: [], userNamespace: undefined });
   }

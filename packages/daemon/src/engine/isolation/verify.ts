@@ -9,6 +9,7 @@ import {
   namespaceInodes,
   readAllQdiscs,
   readLinks,
+  readTraffic,
 } from "@tsd/kernel-bindings";
 import type { Verification } from "../../api/types.ts";
 import type { Firewall } from "../../runtime/network/firewall.ts";
@@ -137,6 +138,7 @@ export class Verifier {
     const network = {
       links: new Map(readLinks().map((link) => [link.index, link])),
       qdiscs: readAllQdiscs(),
+      classesOf: (index: number) => readTraffic(index).classes,
     };
     await nextTurn();
     return {

@@ -221,6 +221,11 @@ export class Memberships {
     this.#floods.set(member.id, this.#floodPorts(member, membership));
   }
 
+  /** What a limit has dropped at one of a container's ports. */
+  floodCounts({ endpoint, shape }: Place): ReturnType<FloodTables["read"]> {
+    return this.#floods.read({ index: endpoint.hostIndex, out: shape.out, in: shape.in });
+  }
+
   #floodPorts(member: Member, membership: Membership): FloodPort[] {
     return this.places(member, membership)
       .filter(({ endpoint }) => endpoint.hostIndex > 0)

@@ -104,11 +104,12 @@ type Parts = { [D in "out" | "in"]: Partial<Omit<ShapeDirection, "classes">> & {
 const readers: Readonly<Record<string, (field: string, text: string) => number>> = {
   rate: parseRate,
   burst: parseBurst,
+  ceil: parseRate,
   packets: parseCount,
   connections: parseCount,
 };
 
-/** What options say: tsd.rate.out, tsd.burst.in, tsd.packets.out, tsd.connections.in, tsd.class.NAME. */
+/** What options say: tsd.rate.out, tsd.burst.in, tsd.ceil.out, tsd.packets.out, tsd.connections.in, tsd.class.NAME. */
 function partsOfOptions(options: Texts): Parts {
   const parts: Parts = { out: {}, in: {} };
   for (const [name, text] of Object.entries(options)) {
@@ -117,10 +118,10 @@ function partsOfOptions(options: Texts): Parts {
     const read = readers[kind];
     if (kind === "class") addClass(parts, parseClass(name, rest, text));
     else if (read && (rest === "out" || rest === "in"))
-      Object.assign(parts[rest], { [kind]: read(name, text) });
+      Object.assign(parts[rest], { [kind === "ceil" ? "ceiling" : kind]: read(name, text) });
     else
       throw invalid(
-        `unknown option ${name}: not tsd.{rate,burst,packets,connections}.{out,in} nor tsd.class.NAME`,
+        `unknown option ${name}: not tsd.{rate,burst,ceil,packets,connections}.{out,in} nor tsd.class.NAME`,
       );
   }
   return parts;
@@ -137,10 +138,11 @@ function partsOfRequest(shape: NetworkShape | null): Parts {
   if (!shape) return parts;
   for (const direction of directions) {
     const key = direction === "out" ? "Out" : "In";
-    const { Rate, Burst } = shape[key];
+    const { Rate, Burst, Ceiling } = shape[key];
     const field = `NetworkShape.${key}`;
-    if (Rate < 0 || Rate > FASTEST || (Rate > 0 && Rate < 8))
-      throw invalid(`${field}.Rate: invalid rate ${Rate}`);
+    for (const [name, rate] of Object.entries({ Rate, Ceiling }))
+      if (rate < 0 || rate > FASTEST || (rate > 0 && rate < 8))
+        throw invalid(`${field}.${name}: invalid rate ${rate}`);
     if (Burst !== 0 && (Burst < SMALLEST_BURST || Burst > 1 << 30))
       throw invalid(`${field}.Burst: invalid burst ${Burst}`);
     for (const [name, limits] of Object.entries({
@@ -153,6 +155,7 @@ function partsOfRequest(shape: NetworkShape | null): Parts {
       parts[direction],
       Rate ? { rate: Rate } : {},
       Burst ? { burst: Burst } : {},
+      Ceiling ? { ceiling: Ceiling } : {},
       shape.PacketsPerSecond[key] ? { packets: shape.PacketsPerSecond[key] } : {},
       shape.ConnectionsPerSecond[key] ? { connections: shape.ConnectionsPerSecond[key] } : {},
     );
@@ -174,14 +177,20 @@ export function readShape(network: Texts, endpoint: Texts, container: NetworkSha
     if (classes.size > MOST_CLASSES)
       throw invalid(`at most ${MOST_CLASSES} classes in one direction, not ${classes.size}`);
     const merged = Object.assign(
-      { rate: 0, burst: 0, packets: 0, connections: 0 },
+      { rate: 0, burst: 0, ceiling: 0, packets: 0, connections: 0 },
       ...all.map((parts) => parts[name]),
     ) as ShapeDirection;
+    // A ceiling without a rate is one.
+    if (!merged.rate) Object.assign(merged, { rate: merged.ceiling, ceiling: 0 });
     const own = [...classes.values()].map(({ direction: _direction, ...one }) => one);
     const sum = own.reduce((total, { rate }) => total + rate, 0);
     if (merged.rate && sum > merged.rate)
       throw invalid(
         `the classes of direction ${name} together have more than its rate: ${sum} of ${merged.rate} bits per second`,
+      );
+    if (merged.ceiling && merged.ceiling <= merged.rate)
+      throw invalid(
+        `the ceiling of direction ${name} is not above its rate: ${merged.ceiling} and ${merged.rate} bits per second`,
       );
     return { ...merged, classes: own };
   };
@@ -195,25 +204,26 @@ export function mergeShapes(before: NetworkShape | null, update: NetworkShape | 
   const number = (old: number, now: number): number => (now === 0 ? old : Math.max(now, 0));
   const merge = <T extends Readonly<Record<string, number>>>(old: T, now: T): T =>
     Object.fromEntries(
-      Object.keys(old).map((key) => [key, number(old[key] ?? 0, now[key] ?? 0)]),
+      Object.keys(now).map((key) => [key, number(old[key] ?? 0, now[key] ?? 0)]),
     ) as unknown as T;
-  const names = new Set(update.Classes.map(({ Name }) => Name));
+  const changed = new Map(update.Classes.map((one) => [one.Name, one]));
+  const known = new Set(before.Classes.map(({ Name }) => Name));
   return {
     Out: merge(before.Out, update.Out),
     In: merge(before.In, update.In),
     PacketsPerSecond: merge(before.PacketsPerSecond, update.PacketsPerSecond),
     ConnectionsPerSecond: merge(before.ConnectionsPerSecond, update.ConnectionsPerSecond),
-    // A class without a rate goes.
+    // Each stays where it is, so that the kernel's can be changed in their places. A class without a rate goes.
     Classes: [
-      ...before.Classes.filter(({ Name }) => !names.has(Name)),
-      ...update.Classes.filter(({ Rate }) => Rate > 0),
-    ],
+      ...before.Classes.map((one) => changed.get(one.Name) ?? one),
+      ...update.Classes.filter(({ Name }) => !known.has(Name)),
+    ].filter(({ Rate }) => Rate > 0),
   };
 }
 
 const nothing: NetworkShape = {
-  Out: { Rate: 0, Burst: 0 },
-  In: { Rate: 0, Burst: 0 },
+  Out: { Rate: 0, Burst: 0, Ceiling: 0 },
+  In: { Rate: 0, Burst: 0, Ceiling: 0 },
   Classes: [],
   PacketsPerSecond: { Out: 0, In: 0 },
   ConnectionsPerSecond: { Out: 0, In: 0 },

@@ -10,6 +10,9 @@ import {
   traffic,
 } from "@tsd/kernel-bindings";
 import {
+  changeMessages,
+  classHandle,
+  classNumber,
   isShaped,
   rootMessages,
   type Shape,
@@ -41,20 +44,28 @@ async function clear(index: number, ingress: boolean): Promise<void> {
 /** Whether a bucket of tokens can take another's place without anything being lost. */
 const isPlain = (direction: ShapeDirection): boolean => isShaped(direction) && direction.classes.length === 0;
 
-async function changeRoot(index: number, before: ShapeDirection, after: ShapeDirection): Promise<void> {
-  if (!(isPlain(before) && isPlain(after))) await clear(index, false);
-  if (isShaped(after)) await send(rootMessages(index, after), `shape of ${index}`);
+/** `before` is undefined where it is not known how far a change came. */
+async function changeRoot(
+  index: number,
+  before: ShapeDirection | undefined,
+  after: ShapeDirection,
+): Promise<void> {
+  const about = `shape of link ${index}`;
+  const changes = before && changeMessages(index, before, after);
+  if (changes) return send(changes, about);
+  if (!before || !(isPlain(before) && isPlain(after))) await clear(index, false);
+  if (isShaped(after)) await send(rootMessages(index, after), about);
 }
 
 /** Changes what a container sends: without an ifb, with a new one, or by the root of the one it has. */
 async function changeOut(
   hostIndex: number,
-  from: Shape,
-  to: Shape,
+  from: ShapeDirection | undefined,
+  to: ShapeDirection,
   old: Shaper | undefined,
   now: Shaper | undefined,
 ): Promise<void> {
-  if (old && now) return changeRoot(now.index, from.out, to.out);
+  if (old && now) return changeRoot(now.index, from, to);
   if (old) {
     await clear(hostIndex, true);
     await removeLink(old.name);
@@ -63,7 +74,7 @@ async function changeOut(
     await send(
       [
         traffic.createIfb(now),
-        ...rootMessages(now.index, to.out),
+        ...rootMessages(now.index, to),
         traffic.ingressQdisc(hostIndex),
         traffic.redirectIngress(hostIndex, now.index),
       ],
@@ -82,28 +93,28 @@ export async function reshape(
 ): Promise<void> {
   let endpoints = membership.endpoints;
   const wanted = new Map(memberships.places(after, membership).map(({ name, shape }) => [name, shape]));
-  const done: { name: string; to: Shape; from: Shape }[] = [];
-  const apply = async (name: string, from: Shape, to: Shape): Promise<void> => {
+  const done: { name: string; from: Shape }[] = [];
+  const apply = async (name: string, from: Shape | undefined, to: Shape): Promise<void> => {
     const endpoint = endpoints[name];
     if (!endpoint?.hostIndex) return;
     const old = endpoint.shaper;
     const shaper = isShaped(to.out) ? (old ?? newShaper(after.id)) : undefined;
     if (shaper && !old) endpoints = { ...endpoints, [name]: { ...endpoint, shaper } };
     record(endpoints);
-    await changeRoot(endpoint.hostIndex, from.in, to.in);
-    await changeOut(endpoint.hostIndex, from, to, old, shaper);
+    await changeRoot(endpoint.hostIndex, from?.in, to.in);
+    await changeOut(endpoint.hostIndex, from?.out, to.out, old, shaper);
     endpoints = { ...endpoints, [name]: { ...endpoint, shaper } };
     record(endpoints);
   };
   try {
     for (const { name, shape } of memberships.places(before, membership)) {
       const to = wanted.get(name) ?? shape;
-      done.push({ name, to, from: shape });
+      done.push({ name, from: shape });
       await apply(name, shape, to);
     }
     memberships.limitFloods(after, { ...membership, endpoints });
   } catch (error) {
-    for (const { name, to, from } of done.reverse()) await apply(name, to, from);
+    for (const { name, from } of done.reverse()) await apply(name, undefined, from);
     if (!(error instanceof KernelError)) throw error;
     throw new EngineError(
       "system",
@@ -118,21 +129,23 @@ export async function sweepShapers(known: ReadonlySet<string>): Promise<void> {
   for (const name of linksOfKind("ifb")) if (OURS.test(name) && !known.has(name)) await removeLink(name);
 }
 
+type FloodCounts = { packets?: number; connections?: number };
+
 interface ClassView extends TrafficState {
   name: string;
 }
 
-const classNumber = (position: number): string => `1:${(0x10 + position).toString(16)}`;
-
 /** What was asked of one direction, and what the kernel has and counts. */
-function directionView(direction: ShapeDirection, index: number | undefined): object {
+function directionView(direction: ShapeDirection, index: number | undefined, dropped: FloodCounts): object {
   const state = index === undefined ? undefined : readTraffic(index);
   const [root] = state?.qdiscs.filter(({ kind }) => kind === "tbf" || kind === "htb") ?? [];
-  const names = new Map(direction.classes.map(({ name }, position) => [classNumber(position), name]));
+  const names = new Map(
+    direction.classes.map(({ name }, position) => [classHandle(classNumber(position)), name]),
+  );
   const classes = (state?.classes ?? [])
     .filter(({ kind, handle }) => kind === "htb" && handle !== "1:1")
     .map((one): ClassView => ({ name: names.get(one.handle) ?? "(the rest)", ...one }));
-  return { Asked: direction, Kernel: root ?? null, Classes: classes };
+  return { Asked: direction, Kernel: root ?? null, Classes: classes, Dropped: dropped };
 }
 
 /** Each interface of a running container with how it is shaped. */
@@ -140,11 +153,15 @@ export function shapeView(memberships: Memberships, member: Member, membership: 
   return memberships
     .places(member, membership)
     .filter(({ endpoint }) => endpoint.hostIndex > 0 && findLink(endpoint.hostName))
-    .map(({ name, endpoint, shape }) => ({
-      Network: name,
-      Interface: endpoint.interface,
-      HostInterface: endpoint.hostName,
-      In: directionView(shape.in, endpoint.hostIndex),
-      Out: directionView(shape.out, endpoint.shaper?.index),
-    }));
+    .map((place) => {
+      const { name, endpoint, shape } = place;
+      const dropped = memberships.floodCounts(place);
+      return {
+        Network: name,
+        Interface: endpoint.interface,
+        HostInterface: endpoint.hostName,
+        In: directionView(shape.in, endpoint.hostIndex, dropped.in),
+        Out: directionView(shape.out, endpoint.shaper?.index, dropped.out),
+      };
+    });
 }

@@ -140,6 +140,15 @@ export class FloodTables {
     return [...baseMessages(), ...[...this.#ports.values()].flat().flatMap(addPort)];
   }
 
+  /** How many packets each limit of a port has dropped, by what it limits; none where nothing is limited. */
+  read(port: FloodPort): Record<Way, Partial<Record<keyof FloodLimits, number>>> {
+    const dropped = { out: {}, in: {} };
+    for (const way of ways.filter((one) => this.#made && isLimited(port[one])))
+      for (const { comment, packets } of readRules(TABLE, chainOf(way, port.index)))
+        Object.assign(dropped[way], { [comment.split(" ")[1] ?? ""]: Number(packets) });
+    return dropped;
+  }
+
   /** Makes the table anew, in place of what an earlier daemon left; nothing if nobody is limited. */
   build(): void {
     if (this.#ports.size === 0 && !this.#made) {

@@ -20,6 +20,8 @@ export interface ShapeDirection {
   rate: number;
   /** Bytes; 0 for one that fits the rate. */
   burst: number;
+  /** Bits per second that a burst goes at; 0 for the link's own speed. */
+  ceiling: number;
   classes: readonly ShapeClass[];
   /** Packets, and new TCP connections, in a second. */
   packets: number;
@@ -73,9 +75,19 @@ export function portBlocks(first: number, last: number): { value: number; mask: 
   return blocks;
 }
 
-/** Filters of a class: for IPv4 and IPv6, for each block of ports, at either end. Headers without options. */
-function filters(index: number, { protocol, ports }: ShapeClass, number: number, priority: number): Buffer[] {
-  return ([4, 6] as const).flatMap((family) => {
+/** A class as tc(8) writes it. */
+export const classHandle = (number: number): string => `1:${number.toString(16)}`;
+/** The number of the class at a position. */
+export const classNumber = (position: number): number => FIRST_CLASS + position;
+
+/** Filters of one priority are of one EtherType. */
+const filterPriority = (position: number, family: 4 | 6): number => position * 2 + (family === 4 ? 1 : 2);
+const families = [4, 6] as const;
+
+/** Filters of a class: for IPv4 and IPv6, for each block of ports, at either end. Ports are looked for in headers without
+ * options, and in no fragment but the first: further ones have none. */
+function filters(index: number, { protocol, ports }: ShapeClass, position: number): Buffer[] {
+  return families.flatMap((family) => {
     const code = protocolNumbers[family][protocol];
     // The protocol is the third byte of IPv4's third word, and the third byte of IPv6's second.
     const own: traffic.U32Key =
@@ -83,7 +95,13 @@ function filters(index: number, { protocol, ports }: ShapeClass, number: number,
         ? { offset: 8, mask: 0x00ff0000, value: code << 16 }
         : { offset: 4, mask: 0x0000ff00, value: code << 8 };
     const transport = family === 4 ? 20 : 40;
-    const plain: traffic.U32Key[] = family === 4 ? [{ offset: 0, mask: 0x0f000000, value: 0x05000000 }] : [];
+    const plain: traffic.U32Key[] =
+      family === 4
+        ? [
+            { offset: 0, mask: 0x0f000000, value: 0x05000000 },
+            { offset: 4, mask: 0x00001fff, value: 0 },
+          ]
+        : [];
     const keys =
       ports.length === 0
         ? [[own]]
@@ -94,44 +112,92 @@ function filters(index: number, { protocol, ports }: ShapeClass, number: number,
               [...plain, own, { offset: transport, mask, value }],
             ]);
     return keys.map((list) =>
-      // Filters of one priority are of one EtherType.
       traffic.classFilter(index, {
-        priority: priority * 2 + (family === 4 ? 1 : 2),
+        priority: filterPriority(position, family),
         etherType: traffic.ETHERTYPES[family],
         keys: list,
-        number,
+        number: classNumber(position),
       }),
     );
   });
 }
 
+/** What the classes of a direction are to be, by their numbers. */
+export function classSettings(direction: ShapeDirection): traffic.ClassSettings[] {
+  const { rate, burst, ceiling, classes } = direction;
+  const sum = classes.reduce((total, { rate: own }) => total + own, 0);
+  const total = rate || Math.max(sum, ...classes.map(({ ceiling: own }) => own));
+  const rest = Math.max(total - sum, Math.ceil(total / 100));
+  const most = ceiling || total;
+  const make = (number: number, own: number, upTo: number, priority: number): traffic.ClassSettings => ({
+    number,
+    parent: number === ROOT_CLASS ? 0 : ROOT_CLASS,
+    rate: own,
+    ceiling: upTo,
+    burst: burstOf(upTo, burst),
+    ceilingBurst: burstOf(upTo, ceiling ? 0 : burst),
+    priority,
+  });
+  return [
+    make(ROOT_CLASS, total, most, 0),
+    ...classes.map((one, position) =>
+      make(classNumber(position), one.rate, Math.min(one.ceiling || most, most), one.priority),
+    ),
+    make(REST_CLASS, rest, most, 7),
+  ];
+}
+
 /** The whole of a direction: of what goes out by a link. */
 export function rootMessages(index: number, direction: ShapeDirection): Buffer[] {
-  const { rate, burst, classes } = direction;
+  const { rate, burst, ceiling, classes } = direction;
   if (classes.length === 0) {
     const size = burstOf(rate, burst);
-    return [traffic.tokenBucket(index, { rate, burst: size, limit: Math.ceil((rate / 8) * LATENCY) + size })];
+    return [
+      traffic.tokenBucket(index, {
+        rate,
+        burst: size,
+        limit: Math.ceil((rate / 8) * LATENCY) + size,
+        ceiling: ceiling ? { rate: ceiling, burst: burstOf(ceiling, 0) } : undefined,
+      }),
+    ];
   }
-  const sum = classes.reduce((total, { rate: own }) => total + own, 0);
-  const total = rate || Math.max(sum, ...classes.map(({ ceiling }) => ceiling));
-  const rest = Math.max(total - sum, Math.ceil(total / 100));
-  const make = (number: number, parent: number, own: number, ceiling: number, priority: number): Buffer =>
-    traffic.trafficClass(index, {
-      number,
-      parent,
-      rate: own,
-      ceiling,
-      burst: burstOf(ceiling, burst),
-      priority,
-    });
   return [
     traffic.classRoot(index, REST_CLASS),
-    make(ROOT_CLASS, 0, total, total, 0),
-    ...classes.map((one, position) =>
-      make(FIRST_CLASS + position, ROOT_CLASS, one.rate, Math.min(one.ceiling || total, total), one.priority),
-    ),
-    make(REST_CLASS, ROOT_CLASS, rest, total, 7),
-    ...classes.flatMap((one, position) => filters(index, one, FIRST_CLASS + position, position)),
+    ...classSettings(direction).map((settings) => traffic.trafficClass(index, settings)),
+    ...classes.flatMap((one, position) => filters(index, one, position)),
+  ];
+}
+
+const sameFilters = (one: ShapeClass, other: ShapeClass | undefined): boolean =>
+  one.protocol === other?.protocol && JSON.stringify(one.ports) === JSON.stringify(other.ports);
+
+/** What turns the classes of a direction into others where they are, so that their counters go on and nothing that waits is
+ * lost; undefined where the tree must be made anew, since classes keep their numbers. */
+export function changeMessages(
+  index: number,
+  before: ShapeDirection,
+  after: ShapeDirection,
+): Buffer[] | undefined {
+  const [old, now] = [before.classes, after.classes];
+  if (old.length === 0 || now.length === 0) return undefined;
+  if (old.some(({ name }, position) => position < now.length && now[position]?.name !== name))
+    return undefined;
+  const gone = old.slice(now.length).map((_, position) => now.length + position);
+  const unfiltered = (position: number): Buffer[] =>
+    families.map((family) =>
+      traffic.deleteFilters(index, filterPriority(position, family), traffic.ETHERTYPES[family]),
+    );
+  return [
+    ...gone.flatMap((position) => [
+      ...unfiltered(position),
+      traffic.deleteClass(index, classNumber(position)),
+    ]),
+    ...classSettings(after).map((settings) => traffic.trafficClass(index, settings)),
+    ...now.flatMap((one, position) => {
+      const was = old[position];
+      if (sameFilters(one, was)) return [];
+      return [...(was ? unfiltered(position) : []), ...filters(index, one, position)];
+    }),
   ];
 }
 
@@ -152,6 +218,6 @@ export function shapeMessages(index: number, shape: Shape, shaper: Shaper | unde
 }
 
 export const unshaped: Shape = {
-  out: { rate: 0, burst: 0, classes: [], packets: 0, connections: 0 },
-  in: { rate: 0, burst: 0, classes: [], packets: 0, connections: 0 },
+  out: { rate: 0, burst: 0, ceiling: 0, classes: [], packets: 0, connections: 0 },
+  in: { rate: 0, burst: 0, ceiling: 0, classes: [], packets: 0, connections: 0 },
 };

@@ -7,7 +7,14 @@ import {
   readNetwork,
   type TrafficState,
 } from "@tsd/kernel-bindings";
-import { isShaped, type Shape, type ShapeDirection, type Shaper } from "../network/shape.ts";
+import {
+  classHandle,
+  classSettings,
+  isShaped,
+  type Shape,
+  type ShapeDirection,
+  type Shaper,
+} from "../network/shape.ts";
 import { type Drift, drift, unlessAllowed } from "./drift.ts";
 
 export interface ExpectedLink {
@@ -39,6 +46,8 @@ export interface ExpectedNetwork {
 export interface HostNetwork {
   links: ReadonlyMap<number, LinkState>;
   qdiscs: ReadonlyMap<number, readonly TrafficState[]>;
+  /** The classes of one link, asked for where there ought to be some. */
+  classesOf: (index: number) => readonly TrafficState[];
 }
 
 /** Tunnels that some kernels put into every network namespace. */
@@ -106,20 +115,50 @@ export function compareInside({ links, gateways }: ExpectedNetwork, found: Netwo
   return drifts;
 }
 
-/** The qdisc that shapes one direction. */
-function compareTraffic(what: string, direction: ShapeDirection, found: readonly TrafficState[]): Drift[] {
+/** The kernel counts whole bytes. */
+const close = (one: number, other: number): boolean => Math.abs(one - other) <= 8;
+const rates = ({ rate, ceiling }: { rate: number; ceiling: number }): string =>
+  `${rate} bit/s, at most ${ceiling}`;
+
+/** The classes of one direction. */
+function compareClasses(what: string, direction: ShapeDirection, found: readonly TrafficState[]): Drift[] {
+  const wanted = classSettings(direction).map((one) => ({ ...one, handle: classHandle(one.number) }));
+  const missing = wanted.flatMap((one) => {
+    const own = found.find(({ handle }) => handle === one.handle);
+    if (own && close(own.rate, one.rate) && close(own.ceiling, one.ceiling)) return [];
+    return [
+      drift("traffic", `class ${one.handle} ${what}`, rates(one), own ? rates(own) : "not there", "medium"),
+    ];
+  });
+  const strange = found
+    .filter(({ handle }) => !wanted.some((one) => one.handle === handle))
+    .map((one) => drift("traffic", `class ${one.handle} ${what}`, "not there", rates(one), "medium"));
+  return [...missing, ...strange];
+}
+
+/** The qdisc that shapes one direction, with its classes. */
+function compareTraffic(
+  what: string,
+  direction: ShapeDirection,
+  index: number,
+  { qdiscs, classesOf }: HostNetwork,
+): Drift[] {
+  const found = qdiscs.get(index) ?? [];
   const root = found.find(({ kind }) => kind === "tbf" || kind === "htb");
   if (!isShaped(direction))
     return root ? [drift("traffic", what, "not shaped", `${root.kind} ${root.rate} bit/s`, "low")] : [];
   const kind = direction.classes.length > 0 ? "htb" : "tbf";
   if (root?.kind !== kind) return [drift("traffic", what, kind, root?.kind ?? "no qdisc", "medium")];
-  // The kernel counts whole bytes.
-  const close = kind === "htb" || Math.abs(root.rate - direction.rate) <= 8;
-  return close ? [] : [drift("traffic", what, `${direction.rate} bit/s`, `${root.rate} bit/s`, "medium")];
+  if (kind === "htb") return compareClasses(what, direction, classesOf(index));
+  const wanted = { rate: direction.rate, ceiling: direction.ceiling || direction.rate };
+  return close(root.rate, wanted.rate) && close(root.ceiling, wanted.ceiling)
+    ? []
+    : [drift("traffic", what, rates(wanted), rates(root), "medium")];
 }
 
 /** Compares the host's ends of a container's links, and how traffic goes through them. */
-export function compareOutside({ links }: ExpectedNetwork, { links: there, qdiscs }: HostNetwork): Drift[] {
+export function compareOutside({ links }: ExpectedNetwork, outside: HostNetwork): Drift[] {
+  const { links: there, qdiscs } = outside;
   return links.flatMap(({ name, host }): Drift[] => {
     if (!host) return [];
     const link = there.get(host.index);
@@ -140,9 +179,7 @@ export function compareOutside({ links }: ExpectedNetwork, { links: there, qdisc
       );
     if (host.isolated && !link.isolated)
       drifts.push(drift("network", `bridge port ${what}`, "isolated", "not isolated", "high"));
-    drifts.push(
-      ...compareTraffic(`to the container by ${what}`, host.shape.in, qdiscs.get(host.index) ?? []),
-    );
+    drifts.push(...compareTraffic(`to the container by ${what}`, host.shape.in, host.index, outside));
     const { shaper } = host;
     if (!shaper || !isShaped(host.shape.out)) return drifts;
     const led = (qdiscs.get(host.index) ?? []).some(({ kind }) => kind === "ingress");
@@ -151,9 +188,7 @@ export function compareOutside({ links }: ExpectedNetwork, { links: there, qdisc
         drift("traffic", `from the container by ${what}`, `led through ${shaper.name}`, "not led", "medium"),
       );
     else
-      drifts.push(
-        ...compareTraffic(`from the container by ${what}`, host.shape.out, qdiscs.get(shaper.index) ?? []),
-      );
+      drifts.push(...compareTraffic(`from the container by ${what}`, host.shape.out, shaper.index, outside));
     return drifts;
   });
 }

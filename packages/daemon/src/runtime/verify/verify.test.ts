@@ -4,10 +4,11 @@ import {
   type LinkState,
   parseMountinfo,
   type RouteState,
+  type TrafficState,
   vocabulary,
 } from "@tsd/kernel-bindings";
 import { describe, expect, it } from "vitest";
-import { unshaped } from "../network/shape.ts";
+import { type ShapeDirection, unshaped } from "../network/shape.ts";
 import { compareDevices, readsBack } from "./cgroups.ts";
 import { unlessAllowed } from "./drift.ts";
 import { type ExpectedMount, expectationOf, notVerified } from "./expectation.ts";
@@ -236,14 +237,56 @@ describe("networks", () => {
   });
   it("hang on their bridge, isolated where they ought to be", () => {
     const outside = (one: LinkState | undefined) =>
-      compareOutside(expected, { links: new Map(one ? [[7, one]] : []), qdiscs: new Map() }).map(
-        ({ found }) => found,
-      );
+      compareOutside(expected, {
+        links: new Map(one ? [[7, one]] : []),
+        qdiscs: new Map(),
+        classesOf: () => [],
+      }).map(({ found }) => found);
     const port = link({ index: 7, name: "veth0", master: 3, isolated: true });
     expect(outside(port)).toEqual([]);
     expect(outside(undefined)).toEqual(["not there"]);
     expect(outside({ ...port, master: 0 })).toEqual(["none"]);
     expect(outside({ ...port, isolated: false })).toEqual(["not isolated"]);
+  });
+  it("are shaped as was asked for: rates, ceilings, classes", () => {
+    const state = (kind: string, handle: string, rate: number, ceiling = rate): TrafficState => ({
+      ...{ kind, handle, rate, ceiling },
+      ...{ bytes: 0, packets: 0, dropped: 0, overlimits: 0, backlog: 0 },
+    });
+    const shaped = (direction: Partial<ShapeDirection>, qdisc: TrafficState, classes: TrafficState[] = []) =>
+      compareOutside(
+        {
+          ...expected,
+          links: expected.links.map((one) => ({
+            ...one,
+            host: one.host && { ...one.host, shape: { ...unshaped, in: { ...unshaped.in, ...direction } } },
+          })),
+        },
+        {
+          links: new Map([[7, link({ index: 7, name: "veth0", master: 3, isolated: true })]]),
+          qdiscs: new Map([[7, [qdisc]]]),
+          classesOf: () => classes,
+        },
+      ).map(({ what, found }) => `${what.split(" ", 2).join(" ")}: ${found}`);
+    expect(shaped({ rate: 8e6 }, state("tbf", "1:", 8e6))).toEqual([]);
+    expect(shaped({ rate: 8e6 }, state("tbf", "1:", 9e6))).toEqual([
+      "to the: 9000000 bit/s, at most 9000000",
+    ]);
+    expect(shaped({ rate: 8e6, ceiling: 9e6 }, state("tbf", "1:", 8e6))).toEqual([
+      "to the: 8000000 bit/s, at most 8000000",
+    ]);
+    const web = { name: "web", protocol: "tcp" as const, ports: [], rate: 3e6, ceiling: 0, priority: 0 };
+    const tree = [state("htb", "1:1", 8e6), state("htb", "1:10", 3e6, 8e6), state("htb", "1:ff", 5e6, 8e6)];
+    const classes = (found: TrafficState[]) =>
+      shaped({ rate: 8e6, classes: [web] }, state("htb", "1:", 0), found);
+    expect(classes(tree)).toEqual([]);
+    expect(classes([...tree.slice(0, 1), ...tree.slice(2), state("htb", "1:11", 1e6)])).toEqual([
+      "class 1:10: not there",
+      "class 1:11: 1000000 bit/s, at most 1000000",
+    ]);
+    expect(classes(tree.with(1, state("htb", "1:10", 3e6)))).toEqual([
+      "class 1:10: 3000000 bit/s, at most 3000000",
+    ]);
   });
 });
 
