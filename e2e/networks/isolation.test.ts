@@ -209,8 +209,29 @@ describe("with icc=false", () => {
       "-f",
       "-p",
       "80",
+      "-h",
+      "/etc",
     );
     expect((await other.run("curl", ["-s", "-m", "3", `http://${SERVER}:18090/`])).status).toBe(0);
+  });
+
+  it.each([0, 1])("and from containers, its own included, with bridge-nf-call-iptables=%i", async (on) => {
+    for (const family of ["iptables", "ip6tables"])
+      await output("nsenter", [
+        `--net=/run/netns/${daemon.namespace}`,
+        "sysctl",
+        "-qw",
+        `net.bridge.bridge-nf-call-${family}=${on}`,
+      ]);
+    for (const from of ["web", "closed-a", "open-a"]) {
+      const words = ["timeout", "1", "wget", "-q", "-O-", `http://${SERVER}:18090/hostname`];
+      const { stdout } = await daemon.tsctl("exec", from, ...words);
+      // With it, br_netfilter leads redirected frames from port to port, and no isolated port lets them through.
+      const open = on === 0 || from === "open-a";
+      expect([from, /^[0-9a-f]{12}\n$/.test(stdout)]).toEqual([from, open]);
+    }
+    expect(await pings("closed-a", peer("closed-b").address)).toBe(false);
+    expect(await connects("closed-a", "closed-b", "tcp")).toBe(false);
   });
 });
 

@@ -194,7 +194,7 @@ describe.skipIf(!hasIperf)("classes", () => {
     }
     expect(after.find(({ name }) => name === "ftp")).toMatchObject({ rate: 40e6, ceiling: 60e6 });
     expect(after.map(({ name }) => name)).not.toContain("dns");
-    expect(await tsctl("container", "verify", "services")).not.toContain("class");
+    expect(await tsctl("verify", "services")).not.toContain("class");
   });
 
   it("hold for IPv6 as for IPv4, and for the whole of a datagram's first fragment only", async () => {

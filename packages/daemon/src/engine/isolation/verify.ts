@@ -34,7 +34,7 @@ import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
 import type { ExecService } from "../exec/service.ts";
 import type { Memberships } from "../networks/memberships.ts";
-import { gatewayPlace } from "../networks/places.ts";
+import { gatewayPlace, interfaceAddresses } from "../networks/places.ts";
 import type { NetworkService } from "../networks/service.ts";
 import { requestedSize } from "../storage/options.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
@@ -316,10 +316,9 @@ export class Verifier {
     const places = memberships.places(member, { endpoints, ports });
     const links = places.flatMap(({ endpoint, network, shape }): ExpectedLink[] => {
       if (!endpoint.interface) return [];
-      const addresses = [
-        ...(endpoint.address ? [`${endpoint.address}/${endpoint.prefixLength}`] : []),
-        ...(endpoint.address6 ? [`${endpoint.address6}/${endpoint.prefixLength6}`] : []),
-      ];
+      const addresses = interfaceAddresses(endpoint).map(
+        ({ address, prefixLength }) => `${address}/${prefixLength}`,
+      );
       const { bridge } = network;
       const host = bridge && {
         name: endpoint.hostName,

@@ -1,5 +1,7 @@
 // The driver options of bridge networks: Docker's names, and ours.
-import { invalid } from "../errors.ts";
+import { isIP } from "node:net";
+import type { GatewayMode } from "../../runtime/network/rules.ts";
+import { EngineError, invalid } from "../errors.ts";
 
 const DOCKER = "com.docker.network.";
 
@@ -17,12 +19,17 @@ export interface BridgeOptions {
   mtu: number;
   /** Interfaces in containers are called so, and numbered. */
   interfacePrefix: string;
-  /** nat: by published ports only; routed: whoever has a route reaches published ports at the container's address;
-   * isolated: no address on the host (internal networks only). */
-  gatewayMode: "nat" | "routed" | "isolated";
+  gatewayMode: Readonly<Record<4 | 6, GatewayMode>>;
+  /** The host's address that containers go out under; "" for that of the way out. */
+  hostAddress: Readonly<Record<4 | 6, string>>;
+  /** The bridge has no IPv4 address: the gateway is somebody else on it. */
+  inhibitIpv4: boolean;
   /** Frames whose source is not the container's own are dropped. */
   guard: boolean;
 }
+
+/** What Docker knows, and we do not: it would be taken without any effect. */
+const withoutEffect = [`${DOCKER}bridge.trusted_host_interfaces`];
 
 /** Go's strconv.ParseBool, which clients' values are made for. */
 function flag(name: string, value: string): boolean {
@@ -55,14 +62,21 @@ export function parseBridgeOptions(
     throw invalid(`invalid ${DOCKER}bridge.name: ${name}: not an interface name`);
   const mtu = number(`${DOCKER}driver.mtu`, options[`${DOCKER}driver.mtu`] || "0");
   if (mtu < 0 || mtu > 65535) throw invalid(`invalid ${DOCKER}driver.mtu: ${mtu}`);
-  const gatewayMode = options[`${DOCKER}bridge.gateway_mode_ipv4`] || "nat";
-  if (
-    gatewayMode !== "nat" &&
-    gatewayMode !== "routed" &&
-    gatewayMode !== "isolated" &&
-    gatewayMode !== "nat-unprotected"
-  )
-    throw invalid(`unknown gateway mode ${gatewayMode}`);
+  const mode = (family: 4 | 6): GatewayMode => {
+    const text = options[`${DOCKER}bridge.gateway_mode_ipv${family}`] || "nat";
+    if (text === "nat-unprotected") return "nat";
+    if (text !== "nat" && text !== "routed" && text !== "isolated")
+      throw invalid(`unknown gateway mode ${text}`);
+    return text;
+  };
+  const hostAddress = (family: 4 | 6): string => {
+    const text = options[`${DOCKER}host_ipv${family}`] ?? "";
+    if (text && isIP(text) !== family)
+      throw invalid(`invalid ${DOCKER}host_ipv${family}: ${text}: not an IPv${family} address`);
+    return text;
+  };
+  for (const name of withoutEffect)
+    if (options[name]) throw new EngineError("not-implemented", `not implemented: network option ${name}`);
   const icc = on(`${DOCKER}bridge.enable_icc`, defaultIcc);
   const prefix = options[`${DOCKER}container_iface_prefix`] || "eth";
   if (!/^[^/\s:]{1,12}$/.test(prefix)) throw invalid(`invalid ${DOCKER}container_iface_prefix: ${prefix}`);
@@ -74,7 +88,9 @@ export function parseBridgeOptions(
     hostBinding: options[`${DOCKER}bridge.host_binding_ipv4`] || "0.0.0.0",
     mtu,
     interfacePrefix: prefix,
-    gatewayMode: gatewayMode === "nat-unprotected" ? "nat" : gatewayMode,
+    gatewayMode: { 4: mode(4), 6: mode(6) },
+    hostAddress: { 4: hostAddress(4), 6: hostAddress(6) },
+    inhibitIpv4: on(`${DOCKER}bridge.inhibit_ipv4`, false),
     guard: on("tsd.network.guard", true),
   };
 }

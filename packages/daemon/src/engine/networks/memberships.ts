@@ -16,6 +16,7 @@ import {
   deviceOf,
   emptyEndpoint,
   gatewayPlace,
+  interfaceAddresses,
   interfaceOf,
   type Place,
   routeThrough,
@@ -306,6 +307,9 @@ export class Memberships {
       hostName: driver === "bridge" ? `veth${member.id.slice(0, 7)}${randomBytes(2).toString("hex")}` : "",
       hostIndex: driver === "bridge" ? randomInt(...HOST_INDEXES) : 0,
       ...(isShaped(shape.out) ? { shaper: newShaper(member.id) } : {}),
+      ...(hasLinks && request.IPAMConfig?.LinkLocalIPs?.length
+        ? { linkLocal: request.IPAMConfig.LinkLocalIPs.map(canonicalAddress) }
+        : {}),
       mac: hasLinks ? mac || (given.address ? macOfAddress(given.address) : randomMac()) : "",
       ...given,
     };
@@ -366,9 +370,12 @@ export class Memberships {
           address: hostAddress.includes(":") ? address6 : address,
         }));
         const { containerPort, protocol } = request;
-        if (bridge.gatewayMode === "routed")
-          taken.push(...bindings.map((binding) => ({ containerPort, protocol, hostPort: 0, ...binding })));
-        else taken.push(...this.#hostPorts.take(member.id, request, bindings));
+        const isRouted = (binding: { address: string }): boolean =>
+          bridge.gatewayMode[binding.address.includes(":") ? 6 : 4] === "routed";
+        const routed = bindings.filter(isRouted);
+        const redirected = bindings.filter((binding) => !isRouted(binding));
+        taken.push(...routed.map((binding) => ({ containerPort, protocol, hostPort: 0, ...binding })));
+        if (redirected.length > 0) taken.push(...this.#hostPorts.take(member.id, request, redirected));
       }
       return taken;
     } catch (error) {
@@ -413,7 +420,13 @@ export class Memberships {
     });
     const guarded = bridged.flatMap(({ endpoint, bridge }): GuardedPort[] =>
       bridge.guard
-        ? [{ index: endpoint.hostIndex, mac: endpoint.mac, addresses: shownAddresses(endpoint) }]
+        ? [
+            {
+              index: endpoint.hostIndex,
+              mac: endpoint.mac,
+              addresses: interfaceAddresses(endpoint).map(({ address }) => address),
+            },
+          ]
         : [],
     );
     const redirects = ports.map(

@@ -45,6 +45,19 @@ export function gatewayPlace<T extends Pick<Place, "name" | "network" | "request
 export const shownAddresses = ({ address, address6 }: EndpointState): string[] =>
   [address, address6].filter((text) => text !== "");
 
+/** All addresses of an endpoint's interface. */
+export const interfaceAddresses = ({
+  address,
+  prefixLength,
+  address6,
+  prefixLength6,
+  linkLocal = [],
+}: EndpointState): { address: string; prefixLength: number }[] => [
+  ...(address ? [{ address, prefixLength }] : []),
+  ...(address6 ? [{ address: address6, prefixLength: prefixLength6 }] : []),
+  ...linkLocal.map((one) => ({ address: one, prefixLength: one.includes(":") ? 64 : 16 })),
+];
+
 /** The interface of a place, with the index that it has in the container; none for the host's and no network. */
 export function interfaceOf(place: Place, index: number, defaultMtu: number): InterfaceSpec | undefined {
   const { network, endpoint, shape } = place;
@@ -61,10 +74,7 @@ export function interfaceOf(place: Place, index: number, defaultMtu: number): In
         shaper: endpoint.shaper,
       }
     : { ...sublinkOptions(record).kind, parentIndex: link.index };
-  const addresses = [
-    ...(endpoint.address ? [{ address: endpoint.address, prefixLength: endpoint.prefixLength }] : []),
-    ...(endpoint.address6 ? [{ address: endpoint.address6, prefixLength: endpoint.prefixLength6 }] : []),
-  ];
+  const addresses = interfaceAddresses(endpoint);
   const mtu = bridge ? bridge.mtu || defaultMtu : 0;
   return { name: endpoint.interface, index, attachment, mtu, mac: endpoint.mac, addresses, gateways: [] };
 }

@@ -51,6 +51,8 @@ export interface EndpointState {
   hostIndex: number;
   /** The ifb that what the container sends is led through, if it is shaped. */
   shaper?: { name: string; index: number } | undefined;
+  /** Link-local addresses that were asked for besides. */
+  linkLocal?: readonly string[];
   mac: string;
   /** "" without one, as for all below. */
   address: string;

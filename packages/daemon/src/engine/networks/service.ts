@@ -291,19 +291,23 @@ export class NetworkService {
     }
     const { record, bridge } = network;
     const [first] = network.gateways;
-    const addresses = bridge.gatewayMode === "isolated" ? [] : network.gateways;
+    const addresses = network.gateways.filter(({ address }) => {
+      const family = address.includes(":") ? 6 : 4;
+      return bridge.gatewayMode[family] !== "isolated" && !(family === 4 && bridge.inhibitIpv4);
+    });
     const mac = first && !first.address.includes(":") ? macOfAddress(first.address) : macOfId(network.id);
     const mtu = bridge.mtu || this.#parts.settings.mtu;
     const { index } = ensureBridge({ name, addresses, mtu, mac, ipv6: record.ipv6 });
     network.link = { name, index };
-    if (bridge.gatewayMode === "routed") this.#parts.tables.setRouted(index, true);
+    for (const family of [4, 6] as const)
+      this.#parts.tables.setRouted(index, family, bridge.gatewayMode[family] === "routed");
   }
 
   /** Only what was made for the network goes: a bridge or parent that was there before has another name. */
   async #removeLink(network: Network): Promise<void> {
     const { name, index } = network.link;
     if (!name) return;
-    this.#parts.tables.setRouted(index, false);
+    for (const family of [4, 6] as const) this.#parts.tables.setRouted(index, family, false);
     const { id, record } = network;
     const vlan = record.driver !== "bridge" && sublinkOptions(record).parent.vlan !== undefined;
     const shared = this.all().some((other) => other !== network && other.link.name === name);
@@ -319,7 +323,16 @@ export class NetworkService {
         const { bridge, link, record } = network;
         const subnets = network.subnets.filter((subnet) => subnet.family === family).map(String);
         return bridge && link.index > 0 && subnets.length > 0
-          ? [{ ...bridge, bridge: link.name, subnets, internal: record.internal }]
+          ? [
+              {
+                ...bridge,
+                gatewayMode: bridge.gatewayMode[family],
+                hostAddress: bridge.hostAddress[family],
+                bridge: link.name,
+                subnets,
+                internal: record.internal,
+              },
+            ]
           : [];
       });
     return this.#parts.firewall.apply(filtered(4), filtered(6));

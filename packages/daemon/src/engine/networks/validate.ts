@@ -70,6 +70,9 @@ export function checkNetworkCreate(request: NetworkCreate): NetworkDriver {
   return driver as NetworkDriver;
 }
 
+const isLinkLocal = (address: string): boolean =>
+  address.includes(":") ? /^fe[89ab]/i.test(address) : address.startsWith("169.254.");
+
 /** What a network is to an endpoint's settings. */
 export interface EndpointContext {
   /** One that a user made. */
@@ -105,7 +108,8 @@ export function checkEndpoint(endpoint: EndpointRequest, context: EndpointContex
     else if (context) problems.push(...placeProblems(address, family, context));
   }
   for (const address of IPAMConfig?.LinkLocalIPs ?? [])
-    if (!isAddress(address)) problems.push(`invalid link-local IP address: ${address}`);
+    if (!isAddress(address) || !isLinkLocal(address))
+      problems.push(`invalid link-local IP address: ${address}`);
   if (Aliases?.length && context && !context.userDefined)
     problems.push("network-scoped alias is supported only for containers in user defined networks");
   const text = problems.length > 1 ? problems.map((problem) => `* ${problem}`).join("\n") : problems.join("");

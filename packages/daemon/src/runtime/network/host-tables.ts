@@ -189,7 +189,7 @@ export class HostTables {
   /** For who is told of them. */
   readonly what = "the rules of nf_tables bridge tsd, ip tsd, ip6 tsd";
   readonly #entries = new Map<string, Entries>();
-  readonly #routed = new Set<number>();
+  readonly #routed = { 4: new Set<number>(), 6: new Set<number>() };
   #open = false;
 
   /** Whether this host has what it takes. */
@@ -202,17 +202,12 @@ export class HostTables {
     const elements = [...this.#entries.values()].flatMap((entries) =>
       entryMessages(entries, tables.addElements),
     );
-    const routed = [...this.#routed].map((index) => ({ key: rule.native32(index) }));
+    const routed = (family: 4 | 6): Buffer[] => {
+      const elements = [...this.#routed[family]].map((index) => ({ key: rule.native32(index) }));
+      return elements.length ? tables.addElements(NAT[family], "routed", elements) : [];
+    };
     changeTables(
-      [
-        ...guardMessages(),
-        ...natMessages(4),
-        ...natMessages(6),
-        ...elements,
-        ...(routed.length
-          ? ([4, 6] as const).flatMap((family) => tables.addElements(NAT[family], "routed", routed))
-          : []),
-      ],
+      [...guardMessages(), ...natMessages(4), ...natMessages(6), ...elements, ...routed(4), ...routed(6)],
       "the daemon's tables",
     );
     this.#open = true;
@@ -296,10 +291,11 @@ export class HostTables {
   }
 
   /** A bridge whose network shows published ports at containers' own addresses. */
-  setRouted(index: number, routed: boolean): void {
-    if (this.#routed.has(index) === routed) return;
-    if (routed) this.#routed.add(index);
-    else this.#routed.delete(index);
+  setRouted(index: number, family: 4 | 6, routed: boolean): void {
+    const all = this.#routed[family];
+    if (all.has(index) === routed) return;
+    if (routed) all.add(index);
+    else all.delete(index);
     if (this.#open) this.build();
   }
 }

@@ -1,5 +1,9 @@
 // What networks ask of the host's packet filter, as the text that iptables-restore(8) reads: pure.
 
+/** nat: by published ports only; routed: whoever has a route reaches published ports at the container's address;
+ * isolated: no address on the host (internal networks only). */
+export type GatewayMode = "nat" | "routed" | "isolated";
+
 /** One bridge network, as far as the filter is concerned. */
 export interface FilteredBridge {
   bridge: string;
@@ -9,7 +13,9 @@ export interface FilteredBridge {
   hostAccess: boolean;
   internal: boolean;
   masquerade: boolean;
-  gatewayMode: "nat" | "routed" | "isolated";
+  gatewayMode: GatewayMode;
+  /** The host's address that it goes out under; "" for that of the way out. */
+  hostAddress: string;
 }
 
 /** Jumps from the kernel's chains to ours. Ours decide first, but for what comes in from outside to published ports: there
@@ -32,10 +38,11 @@ const established = "-m conntrack --ctstate RELATED,ESTABLISHED";
 const redirected = "-m conntrack --ctstate DNAT";
 
 function natRules(network: FilteredBridge, family: 4 | 6): string[] {
-  const { bridge, subnets, masquerade, internal, gatewayMode } = network;
+  const { bridge, subnets, masquerade, internal, gatewayMode, hostAddress } = network;
+  const disguise = hostAddress ? `SNAT --to-source ${hostAddress}` : "MASQUERADE";
   const rules = subnets.flatMap((subnet) => [
     ...(masquerade && !internal && gatewayMode === "nat"
-      ? [`-s ${subnet} ! -o ${bridge} -j MASQUERADE`]
+      ? [`-s ${subnet} ! -o ${bridge} -j ${disguise}`]
       : []),
     // Who comes back to its own network by a published port must not be answered directly.
     `-s ${subnet} -o ${bridge} ${redirected} -j MASQUERADE`,
