@@ -1,10 +1,10 @@
 # Sends one frame or packet that is not what its sender should send, from the network namespace it is run in.
-# usage: frames.py KIND INTERFACE OWN-MAC OWN-ADDRESS TARGET-MAC TARGET-ADDRESS OTHER-ADDRESS
+# usage: frames.py KIND INTERFACE OWN-MAC OWN-ADDRESS TARGET-MAC TARGET-ADDRESS OTHER-ADDRESS OWN-IPV6 TARGET-IPV6 OTHER-IPV6
 import socket
 import struct
 import sys
 
-kind, interface, own_mac, own, target_mac, target, other = sys.argv[1:8]
+kind, interface, own_mac, own, target_mac, target, other, own6, target6, other6 = sys.argv[1:11]
 
 
 def mac(text):
@@ -32,6 +32,18 @@ def arp(sender_mac, sender, wanted):
     return struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 2, mac(sender_mac), socket.inet_aton(sender), mac(target_mac), socket.inet_aton(wanted))
 
 
+def six(source, payload, protocol=17):
+    return struct.pack("!IHBB", 0x60000000, len(payload), protocol, 255) + inet6(source) + inet6(target6) + payload
+
+
+def inet6(text):
+    return socket.inet_pton(socket.AF_INET6, text)
+
+
+def advertisement(address):
+    return struct.pack("!BBHI", 136, 0, 0, 0x60000000) + inet6(address) + b"spoofed."
+
+
 STRANGE = "02:99:99:99:99:99"
 frames = {
     "honest": (own_mac, 0x0800, packet(own, target)),
@@ -39,6 +51,10 @@ frames = {
     "address": (own_mac, 0x0800, packet(other, target)),
     "arp": (own_mac, 0x0806, arp(own_mac, other, target)),
     "arp-mac": (own_mac, 0x0806, arp(STRANGE, own, target)),
+    "six": (own_mac, 0x86DD, six(own6, b"spoofed")),
+    "six-address": (own_mac, 0x86DD, six(other6, b"spoofed")),
+    "neighbour": (own_mac, 0x86DD, six(own6, advertisement(other6), 58)),
+    "router": (own_mac, 0x86DD, six(own6, struct.pack("!BBHIII", 134, 0, 0, 64, 0, 0) + b"spoofed.", 58)),
     "tagged": (own_mac, 0x8100, struct.pack("!HH", 5, 0x0800) + packet(other, target)),
 }
 source, ethertype, body = frames[kind]

@@ -64,7 +64,7 @@ beforeAll(async () => {
   await daemon.importBusybox();
   await tsctl("network", "create", "--ipv6", "open");
   await tsctl("network", "create", "--ipv6", "-o", "com.docker.network.bridge.enable_icc=false", "closed");
-  await tsctl("network", "create", "-o", "tsd.network.guard=false", "unguarded");
+  await tsctl("network", "create", "--ipv6", "-o", "tsd.network.guard=false", "unguarded");
   for (const network of ["open", "closed", "unguarded"]) await pair(network);
 });
 afterAll(async () => {
@@ -79,8 +79,9 @@ const pings = async (from: string, address: string, ...words: string[]): Promise
   return (await daemon.tsctl("exec", from, "ping", ...family, ...words, "-c1", "-W1", address)).status === 0;
 };
 /** Whether a TCP connection or a datagram gets through. */
-async function connects(from: string, to: string, kind: "tcp" | "udp"): Promise<boolean> {
+async function connects(from: string, to: string, kind: "tcp" | "udp", six = false): Promise<boolean> {
   const type = kind === "tcp" ? "SOCK_STREAM" : "SOCK_DGRAM";
+  const family = six ? "AF_INET6" : "AF_INET";
   const server = within(
     to,
     "timeout",
@@ -89,7 +90,7 @@ async function connects(from: string, to: string, kind: "tcp" | "udp"): Promise<
     "-c",
     `
 import socket
-s = socket.socket(socket.AF_INET, socket.${type}); s.bind(("", 7777)); s.settimeout(2)
+s = socket.socket(socket.${family}, socket.${type}); s.bind(("", 7777)); s.settimeout(2)
 ${kind === "tcp" ? "s.listen(); c, _ = s.accept()" : "s.recv(10)"}`,
   );
   await new Promise((resolve) => setTimeout(resolve, 300));
@@ -101,8 +102,8 @@ ${kind === "tcp" ? "s.listen(); c, _ = s.accept()" : "s.recv(10)"}`,
     "-c",
     `
 import socket
-s = socket.socket(socket.AF_INET, socket.${type}); s.settimeout(1)
-s.connect(("${peer(to).address}", 7777)); s.send(b"x")`,
+s = socket.socket(socket.${family}, socket.${type}); s.settimeout(1)
+s.connect(("${six ? peer(to).address6 : peer(to).address}", 7777)); s.send(b"x")`,
   );
   return (await server).status === 0;
 }
@@ -138,6 +139,9 @@ except TimeoutError: sys.exit(1)`,
     to.mac,
     to.address,
     other,
+    from.address6,
+    to.address6,
+    from.address6.replace(/[^:]+$/, "200"),
   ]);
   return (await listener).status === 0;
 }
@@ -148,14 +152,19 @@ describe("in an ordinary network", () => {
     expect(await pings("open-a", peer("open-b").address6)).toBe(true);
     expect(await connects("open-a", "open-b", "tcp")).toBe(true);
     expect(await connects("open-a", "open-b", "udp")).toBe(true);
+    expect(await connects("open-a", "open-b", "tcp", true)).toBe(true);
     expect(await arrives("honest", "open")).toBe(true);
+    expect(await arrives("six", "open")).toBe(true);
   });
 
-  it.each(["mac", "address", "arp", "arp-mac", "tagged"])("a spoofed frame (%s) is dropped", async (kind) => {
-    // It would arrive where the guard is off.
-    if (kind !== "tagged") expect(await arrives(kind, "unguarded")).toBe(true);
-    expect(await arrives(kind, "open")).toBe(false);
-  });
+  it.each([...["mac", "address", "arp", "arp-mac", "tagged"], ...["six-address", "neighbour", "router"]])(
+    "a spoofed frame (%s) is dropped",
+    async (kind) => {
+      // It would arrive where the guard is off.
+      if (kind !== "tagged") expect(await arrives(kind, "unguarded")).toBe(true);
+      expect(await arrives(kind, "open")).toBe(false);
+    },
+  );
 
   it("somebody else's address, taken with NET_ADMIN, does not work", async () => {
     const address = peer("open-a").address.replace(/\d+$/, "77");
@@ -172,9 +181,14 @@ describe("with icc=false", () => {
     expect(await pings("closed-a", peer("closed-b").address6)).toBe(false);
     expect(await connects("closed-a", "closed-b", "tcp")).toBe(false);
     expect(await connects("closed-a", "closed-b", "udp")).toBe(false);
+    expect(await connects("closed-a", "closed-b", "tcp", true)).toBe(false);
+    expect(await connects("closed-a", "closed-b", "udp", true)).toBe(false);
   });
 
-  it.each(["honest", "mac", "address", "arp", "arp-mac", "tagged"])("nor a raw frame (%s)", async (kind) => {
+  it.each([
+    ...["honest", "mac", "address", "arp", "arp-mac", "tagged"],
+    ...["six", "six-address", "neighbour", "router"],
+  ])("nor a raw frame (%s)", async (kind) => {
     expect(await arrives(kind, "closed")).toBe(false);
   });
 
