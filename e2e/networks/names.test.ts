@@ -1,5 +1,6 @@
 // Names in users' networks: containers, aliases, services, links, reverse look-ups, the outside; while things change and
 // while no daemon is there.
+import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually, run, Talk } from "../harness/command.ts";
 import { daemonProgram, TestDaemon } from "../harness/daemon.ts";
@@ -108,8 +109,18 @@ describe("in a network of users'", () => {
     await tsctl("network", "connect", "one", "late");
     expect(await tsctl("exec", "late", "cat", "/etc/resolv.conf")).toContain("127.0.0.11");
     expect(await resolves("late", "web")).toBe(true);
+    // Its monitor keeps the sockets, as of those that are served from their start; and closes them when nobody asks.
+    const kept = (): boolean =>
+      existsSync(`/proc/${monitor}/fd/110`) && existsSync(`/proc/${monitor}/fd/111`);
+    const pid = await tsctl("inspect", "-f", "{{.State.Pid}}", "late");
+    const monitor = Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+    await eventually("the monitor keeps the sockets", kept);
     await tsctl("network", "disconnect", "one", "late");
     expect(await tsctl("exec", "late", "cat", "/etc/resolv.conf")).not.toContain("127.0.0.11");
+    await eventually("the monitor keeps none", () => !kept());
+    await tsctl("network", "connect", "one", "late");
+    expect(await resolves("late", "web")).toBe(true);
+    await eventually("the monitor keeps new ones", kept);
   });
 
   it("a server of the container's own may have port 53", async () => {
@@ -156,8 +167,8 @@ while True:
 });
 
 describe("while no daemon is there", () => {
-  it("questions wait, and are answered by the next", async () => {
-    const pid = await tsctl("inspect", "-f", "{{.State.Pid}}", "db");
+  it.each(["db", "late"])("questions of %s wait, and are answered by the next", async (name) => {
+    const pid = await tsctl("inspect", "-f", "{{.State.Pid}}", name);
     const program = `
 import socket
 q = b"\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\3web\\0\\0\\1\\0\\1"

@@ -275,6 +275,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   chains.registry = containers.registry;
   names.registry = containers.registry;
   names.directoryOf = (id) => containers.starter.directory(id);
+  names.monitorOf = (id) => runtime.places(id).socket;
   networks.removed = ({ id }) => {
     policies.networkRemoved(id);
     chains.networkRemoved(id);

@@ -19,11 +19,12 @@
 #define NETWORK_NAMESPACE_FD 100
 
 /* Where the monitor keeps the sockets of the container's name server, for daemons to take duplicates of
- * (src/name-sockets.ts knows the numbers). */
+ * (src/name-server.ts knows the numbers). */
 #define NAME_SERVER_DATAGRAM_FD 110
 #define NAME_SERVER_STREAM_FD 111
 /* Where the monitor keeps the plan that it carried out, for daemons to read (src/plan/kept.ts knows the number). */
 #define PLAN_FD 112
+#define NAME_SERVER_SOCKETS 2
 #define NAME_SERVER_BACKLOG 128
 /* Bytes of datagrams that may wait, which the kernel doubles: some 1,300 questions instead of its default of 270. */
 #define NAME_SERVER_BUFFER (512 << 10)

@@ -28,10 +28,12 @@
 #include "trace.h"
 #include "trees.h"
 
-/* A connection on which frames come and go, or one that has not said yet what it is. */
+/* A connection on which frames come and go, or one that has not said yet what it is, with the descriptors it brought. */
 struct connection {
     int socket;
     bool greeted;
+    size_t brought;
+    int descriptors[NAME_SERVER_SOCKETS];
     size_t length;
     uint8_t bytes[FRAME_MAX];
     struct pollfd *poll;
@@ -185,13 +187,15 @@ static void take_terminal(struct monitor *monitor, int master) {
 }
 
 /* Puts the name server's sockets where daemons look for them; they stay until the process ends. */
-static void keep_name_server(struct monitor *monitor, const int *sockets) {
+static int keep_name_server(struct monitor *monitor, const int *sockets) {
     static const int places[] = {NAME_SERVER_DATAGRAM_FD, NAME_SERVER_STREAM_FD};
-    for (size_t i = 0; i < 2; i++) {
-        check(monitor, dup3(sockets[i], places[i], O_CLOEXEC), "dup3", "name server");
+    int result = 0;
+    monitor->name_server = true;
+    for (size_t i = 0; i < NAME_SERVER_SOCKETS; i++) {
+        if (dup3(sockets[i], places[i], O_CLOEXEC) < 0) result = -1;
         close(sockets[i]);
     }
-    monitor->name_server = true;
+    return result;
 }
 
 /* A socket keeps its network namespace, which is to go with the process. */
@@ -210,7 +214,7 @@ static void take_descriptors(struct monitor *monitor, uint32_t kind, struct msgh
     size_t count = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     memcpy(descriptors, CMSG_DATA(rights), count * sizeof(int));
     if (kind == CHILD_TERMINAL && count == 1) take_terminal(monitor, descriptors[0]);
-    else if (kind == CHILD_NAME_SERVER && count == 2) keep_name_server(monitor, descriptors);
+    else if (kind == CHILD_NAME_SERVER && count == NAME_SERVER_SOCKETS) check(monitor, keep_name_server(monitor, descriptors), "dup3", "name server");
     else
         for (size_t i = 0; i < count; i++) close(descriptors[i]);
 }
@@ -361,6 +365,13 @@ static bool digest(struct monitor *monitor, struct connection *connection) {
             connection->socket = -1;
             return false;
         }
+        if (greeting.kind == GREETING_NAMES) {
+            drop_name_server(monitor);
+            if (connection->brought != NAME_SERVER_SOCKETS || !monitor->running) return false;
+            connection->brought = 0;
+            if (keep_name_server(monitor, connection->descriptors) < 0) drop_name_server(monitor);
+            return false;
+        }
         if (greeting.kind != GREETING_CONTROL) return false;
         connection->greeted = true;
         connection->length -= sizeof greeting;
@@ -380,10 +391,29 @@ static bool digest(struct monitor *monitor, struct connection *connection) {
     return true;
 }
 
+static void close_brought(struct connection *connection) {
+    while (connection->brought > 0) close(connection->descriptors[--connection->brought]);
+}
+
+/* Reads a greeting, or a part of it, with what it brings. The kernel closes what there is no room for. */
+static ssize_t receive_greeting(struct connection *connection, struct iovec part) {
+    union { char bytes[CMSG_SPACE(sizeof(int) * NAME_SERVER_SOCKETS)]; struct cmsghdr align; } control = {0};
+    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    ssize_t size = recvmsg(connection->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct cmsghdr *rights = size < 0 ? NULL : CMSG_FIRSTHDR(&header);
+    if (!rights || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) return size;
+    close_brought(connection);
+    connection->brought = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    memcpy(connection->descriptors, CMSG_DATA(rights), connection->brought * sizeof(int));
+    return size;
+}
+
 /* An ungreeted connection is read no further than its greeting: what follows is a client's input. */
 static bool receive(struct monitor *monitor, struct connection *connection) {
     size_t room = (connection->greeted ? sizeof connection->bytes : sizeof(struct greeting)) - connection->length;
-    ssize_t size = recv(connection->socket, connection->bytes + connection->length, room, MSG_DONTWAIT);
+    uint8_t *free_bytes = connection->bytes + connection->length;
+    ssize_t size = connection->greeted ? recv(connection->socket, free_bytes, room, MSG_DONTWAIT)
+                                       : receive_greeting(connection, (struct iovec){free_bytes, room});
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return true;
     if (size <= 0) return false;
     connection->length += (size_t)size;
@@ -397,6 +427,7 @@ static void serve_connections(struct monitor *monitor) {
         connection->poll = NULL;
         if (kept) { at = &connection->next; continue; }
         *at = connection->next;
+        close_brought(connection);
         if (connection->socket >= 0) close(connection->socket);
         free(connection);
     }

@@ -4,7 +4,9 @@
  * Request to the launcher (one sendmsg): struct launch_request, and by SCM_RIGHTS the plan (a memfd), the control
  * connection, and one descriptor for each client attached from the start.
  * On monitor.sock: struct greeting; as control it is answered by frames, as attach by the raw streams (Docker's
- * multiplexed format without a terminal, plain bytes with one), its other direction being the container's stdin.
+ * multiplexed format without a terminal, plain bytes with one), its other direction being the container's stdin; as
+ * names it brings, by SCM_RIGHTS, the two sockets of a name server, which are kept in place of those there are, or
+ * none, which lets go of them; nothing is answered.
  * Frames both ways: u32 length of what follows, u8 type, payload. */
 #ifndef TSD_PROTOCOL_H
 #define TSD_PROTOCOL_H
@@ -16,7 +18,7 @@
 #define LAUNCH_MAX_CLIENTS 8
 
 enum { ATTACH_STDIN = 1, ATTACH_STDOUT = 2, ATTACH_STDERR = 4 };
-enum { GREETING_CONTROL = 1, GREETING_ATTACH = 2 };
+enum { GREETING_CONTROL = 1, GREETING_ATTACH = 2, GREETING_NAMES = 3 };
 
 struct launch_request {
     uint32_t magic;

@@ -125,6 +125,7 @@ export const memoryFile = (name: string): number => check(native.memfd_create(na
 
 /** Sends bytes with descriptors attached (SCM_RIGHTS, unix(7)). */
 export function sendDescriptors(socket: number, bytes: Uint8Array, descriptors: readonly number[]): void {
+  const none = descriptors.length === 0;
   const control = Buffer.alloc(Math.ceil((16 + descriptors.length * 4) / 8) * 8);
   control.writeBigUInt64LE(BigInt(16 + descriptors.length * 4), 0);
   control.writeInt32LE(SOL_SOCKET, 8);
@@ -137,8 +138,8 @@ export function sendDescriptors(socket: number, bytes: Uint8Array, descriptors: 
     namelen: 0,
     iov: [{ base: bytes, length: bytes.length }],
     iovlen: 1,
-    control,
-    controllen: control.length,
+    control: none ? null : control,
+    controllen: none ? 0 : control.length,
     flags: 0,
   };
   const sent = check(native.sendmsg(socket, header, MSG_NOSIGNAL | MSG_DONTWAIT), "sendmsg");

@@ -1,11 +1,14 @@
 // The daemon's side of a monitor: the control connection (start, exit, signals, window size) and attached streams.
 import { connect, type Socket } from "node:net";
 import { KernelError } from "./errors.ts";
+import { closeDescriptor, sendDescriptors } from "./libc.ts";
+import { connectLocal } from "./sockets.ts";
 
 const PROTOCOL_VERSION = 1;
 const GREETING_MAGIC = 0x4d445354; // "TSDM"
 const GREETING_CONTROL = 1;
 const GREETING_ATTACH = 2;
+const GREETING_NAMES = 3;
 const FRAME_STARTED = 1;
 const FRAME_HELLO = 2;
 const FRAME_EXITED = 3;
@@ -59,6 +62,17 @@ function greeting(kind: number, flags: number): Buffer {
   bytes.writeUInt8(kind, 5);
   bytes.writeUInt8(flags, 6);
   return bytes;
+}
+
+/** Gives a running monitor the two sockets of a name server to keep in place of those it has, or, without any, lets it close
+ * what it keeps; `path` is the monitor's socket. The caller keeps its own. Throws KernelError. */
+export function giveNameSockets(path: string, sockets: readonly number[]): void {
+  const connection = connectLocal(path);
+  try {
+    sendDescriptors(connection, greeting(GREETING_NAMES, 0), sockets);
+  } finally {
+    closeDescriptor(connection);
+  }
 }
 
 /** One process's monitor, by its control connection. */

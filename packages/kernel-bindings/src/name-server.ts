@@ -123,8 +123,8 @@ function checkBatch(socket: number): void {
 }
 
 /** Gives a name server to a container that runs without, by its /proc/<pid>/ns/net, as the launch plan would have: for a
- * container that is connected to its first user-defined network while it runs. No monitor keeps these sockets: the next daemon
- * opens new ones, and what was asked meanwhile is refused. Throws KernelError. */
+ * container that is connected to its first user-defined network while it runs. Its monitor is to keep them from then on
+ * (giveNameSockets). Throws KernelError. */
 export function openNameSockets(namespace: string, port: number): NameSockets {
   const [datagram, stream] = inNetworkNamespace(namespace, () =>
     listenAt(NAME_SERVER_ADDRESS, port, BACKLOG),

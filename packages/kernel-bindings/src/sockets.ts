@@ -39,6 +39,7 @@ const SO_REUSEADDR = 2;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const EINPROGRESS = 115;
+const ENAMETOOLONG = 36;
 
 /** Throws what errno says if `result` is −1. */
 function check(result: number, call: string, about: string): number {
@@ -143,6 +144,24 @@ export function streamTo({ address, port, beside }: Peer): number {
     const name = socketAddress(address, port);
     if (native.connect(socket, name, name.length) < 0 && koffi.errno() !== EINPROGRESS)
       throw new KernelError("connect", koffi.errno(), address);
+    return socket;
+  } catch (error) {
+    closeDescriptor(socket);
+    throw error;
+  }
+}
+
+/** A connection to a Unix socket of the host's, by its path. The caller closes it. Throws KernelError. */
+export function connectLocal(path: string): number {
+  const AF_UNIX = 1;
+  const bytes = Buffer.from(path);
+  const name = Buffer.alloc(2 + 108);
+  if (bytes.length > 107) throw new KernelError("connect", ENAMETOOLONG, path);
+  name.writeUInt16LE(AF_UNIX, 0);
+  bytes.copy(name, 2);
+  const socket = check(native.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", path);
+  try {
+    check(native.connect(socket, name, name.length), "connect", path);
     return socket;
   } catch (error) {
     closeDescriptor(socket);

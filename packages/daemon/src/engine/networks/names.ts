@@ -1,7 +1,13 @@
 // Who has which name: what the name server of users' networks answers from, and its life with containers.
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type NameSockets, nameServerPort, openNameSockets, takeNameSockets } from "@tsd/kernel-bindings";
+import {
+  giveNameSockets,
+  type NameSockets,
+  nameServerPort,
+  openNameSockets,
+  takeNameSockets,
+} from "@tsd/kernel-bindings";
 import {
   type NameAddresses,
   type NameDirectory,
@@ -42,6 +48,8 @@ export class Names implements NameDirectory, MembershipWatcher, LifecycleObserve
   registry: ContainerRegistry | undefined;
   /** Where a container's files of /etc are. */
   directoryOf: (id: string) => string = () => "";
+  /** The socket of a container's monitor. */
+  monitorOf: (id: string) => string = () => "";
 
   constructor(networks: NetworkService, report: Report) {
     this.#networks = networks;
@@ -80,10 +88,20 @@ export class Names implements NameDirectory, MembershipWatcher, LifecycleObserve
       .catch((error) => this.#report(error, `name server of container ${container.id}`));
   }
 
-  /** Serves a container by its monitor's sockets, or by new ones. */
+  /** Serves a container by its monitor's sockets, or by new ones, which the monitor keeps from now on. */
   #open(container: Container, kept: NameSockets | undefined): void {
     const sockets = kept ?? openNameSockets(`/proc/${container.state.pid}/ns/net`, nameServerPort());
+    if (!kept) this.#give(container.id, [sockets.datagram, sockets.stream]);
     this.#server.open(container.id, sockets);
+  }
+
+  /** A monitor that can't take them is no reason not to serve: then the next daemon opens new ones. */
+  #give(id: string, sockets: readonly number[]): void {
+    try {
+      giveNameSockets(this.monitorOf(id), sockets);
+    } catch (error) {
+      this.#report(error, `monitor of container ${id}`);
+    }
   }
 
   ended({ id }: Container): void {
@@ -99,7 +117,10 @@ export class Names implements NameDirectory, MembershipWatcher, LifecycleObserve
     if (served === this.#server.isOpen(id)) return;
     try {
       if (served) this.#open(container, undefined);
-      else this.#server.close(id);
+      else {
+        this.#server.close(id);
+        this.#give(id, []);
+      }
       const path = join(this.directoryOf(id), "resolv.conf");
       const host = readFileSync(HOST_FILE, "utf8");
       // What somebody wrote into it stays.
