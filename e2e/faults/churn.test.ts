@@ -1,6 +1,7 @@
 // Clients create, start, exec, log, stop and remove while the daemon is killed again and again: what a client was told is
 // true afterwards, nothing that runs is stopped, no log line is lost or doubled, exit codes are right, nothing leaks.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { eventually, output } from "../harness/command.ts";
 import { type Answer, TestDaemon } from "../harness/daemon.ts";
 
 /** How often the daemon is killed. */
@@ -52,11 +53,18 @@ const counter = (exitCode: number): string[] => [
   `trap "exit ${exitCode}" TERM; i=0; while :; do echo $i; i=$((i+1)); sleep 0.02 & wait $!; done`,
 ];
 
+/** Every other one has a name server and an ifb. */
+const networked = {
+  NetworkMode: "churning",
+  NetworkShape: { Out: { Rate: 10e6 }, PacketsPerSecond: { Out: 1000, In: 1000 } },
+};
+
 async function create(name: string, exitCode: number): Promise<string> {
   for (;;) {
     const made = await ask("POST", `/containers/create?name=${name}`, {
       Image: "busybox",
       Cmd: counter(exitCode),
+      HostConfig: exitCode % 2 === 0 ? networked : {},
     });
     if (made?.status === 201) return json<{ Id: string }>(made).Id;
     // An attempt whose answer was lost may have been carried out.
@@ -149,6 +157,7 @@ describe("a daemon that is killed at any moment", () => {
   it(
     `${KILLS} times, with ${CLIENTS} clients at work`,
     async () => {
+      expect((await daemon.tsctl("network", "create", "churning")).status).toBe(0);
       const witnesses: { id: string; pid: number }[] = [];
       for (let index = 0; index < 3; index++) {
         const id = await create(`witness-${index}`, 0);
@@ -178,6 +187,17 @@ describe("a daemon that is killed at any moment", () => {
         expect(await look(id)).toMatchObject({ Status: "running", Pid: pid });
         expect(await countLines(id)).toBeGreaterThan(100);
       }
+      // The witnesses' own, and nobody else's.
+      const links = (kind: string): Promise<string> =>
+        output("nsenter", [`--net=/run/netns/${daemon.namespace}`, "ip", "-o", "link", "show", "type", kind]);
+      const count = async (kind: string): Promise<number> =>
+        (await links(kind)).match(/^\d+:/gm)?.length ?? 0;
+      await eventually("links of containers that are gone went with them", async () => {
+        return (await count("ifb")) === witnesses.length && (await count("veth")) === witnesses.length;
+      });
+      expect(
+        (await daemon.tsctl("exec", "witness-0", "nslookup", "witness-1", "127.0.0.11")).stdout,
+      ).toContain("Name:");
       expect(lives).toBeGreaterThan(CLIENTS);
       console.log(`${lives} containers lived through ${KILLS} kills`);
     },

@@ -26,6 +26,7 @@ beforeAll(async () => {
   });
   daemon = await TestDaemon.start("faults", ["env", `TSD_REPOSITORY=${repository}`, "node", bundle]);
   await daemon.importBusybox();
+  expect((await daemon.tsctl("network", "create", "shaped")).status).toBe(0);
 });
 afterAll(async () => {
   fault({});
@@ -49,12 +50,17 @@ function fullRequest(): object {
     Tty: true,
     Domainname: "example",
     WorkingDir: "/tmp/work",
+    ExposedPorts: { "80/tcp": {} },
     HostConfig: {
       Binds: [`${bind}:/bind:ro`, `${bind}:/shared:rshared`],
       Tmpfs: { "/scratch": "size=1m" },
       Memory: 64 << 20,
       PidsLimit: 100,
       Init: true,
+      // With a name server, an ifb, and a published port.
+      NetworkMode: "shaped",
+      NetworkShape: { Out: { Rate: 1e6 }, In: { Rate: 1e6 } },
+      PortBindings: { "80/tcp": [{ HostPort: "8080" }] },
       OomScoreAdj: 100,
       ReadonlyRootfs: false,
       Ulimits: [{ Name: "nofile", Soft: 100, Hard: 100 }],

@@ -1,5 +1,5 @@
 // The sockets of one container's name server: packets and framed messages in, answers out.
-import { createSocket, type Socket as DatagramSocket } from "node:dgram";
+import { createSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
 import type { NameSockets } from "@tsd/kernel-bindings";
 
@@ -38,7 +38,7 @@ function listenForDatagrams(
   descriptor: number,
   serve: Serve,
   report: (error: Error) => void,
-): DatagramSocket {
+): { close: () => void } {
   // Who asked has an address, not a name: without this every answer would wait for a turn of the event loop.
   const socket = createSocket({
     type: "udp4",
@@ -50,14 +50,17 @@ function listenForDatagrams(
       if (!closed) socket.send(answer, 0, answer.length, port, address);
     });
   });
-  socket.on("close", () => {
-    closed = true;
-  });
   // An answer that could not be sent, to a client that is gone: the next one may find its way.
   socket.on("error", report);
   socket.bind({ fd: descriptor, exclusive: true });
   socket.unref();
-  return socket;
+  return {
+    close: () => {
+      // At once: who is still waiting for an answer may be told that there is none before the socket says that it is closed.
+      closed = true;
+      socket.close();
+    },
+  };
 }
 
 function listenForStreams(

@@ -75,6 +75,25 @@ describe("a packet", () => {
     expect(names.statistics.refused).toBe(2);
   });
 
+  it("that is on its way when its container ends is in nobody's way", async () => {
+    // Given up while it waits for another server: the answer has no socket any more.
+    const hanging: Ask = () => () => undefined;
+    const others = new NameServer(directory, {
+      report: (error) => reported.push([error.message, 1]),
+      ask: hanging,
+      now: () => clock,
+    });
+    const [datagram, stream] = listenAt("127.0.0.11", port + 1, 8);
+    others.open("d", { datagram, stream });
+    const socket = createSocket("udp4");
+    socket.send(queryBytes("other"), port + 1, "127.0.0.11");
+    while (others.statistics.forwarded === 0) await new Promise(setImmediate);
+    expect(() => others.close("d")).not.toThrow();
+    await new Promise(setImmediate);
+    expect(reported).toEqual([]);
+    socket.close();
+  });
+
   it("of nonsense is told so, or dropped, and does no harm", async () => {
     expect(await send(Buffer.from("hello"), 100)).toBeUndefined();
     expect(await send(answerBytes("web"), 100)).toBeUndefined();

@@ -251,7 +251,13 @@ export class ContainerLifecycle {
   async ended(container: Container, exit: ProcessExit | undefined): Promise<void> {
     if (!container.alive) return;
     const { runtime, report } = this.parts;
-    for (const observer of this.#observers) observer.ended(container);
+    // What has ended has ended, whatever an observer makes of it.
+    for (const observer of this.#observers)
+      try {
+        observer.ended(container);
+      } catch (error) {
+        report(error, `end of container ${container.id}`);
+      }
     const places = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
     const end = await this.#end(container, exit);
     const oomKilled = runtime.cgroups.oomKills(places.cgroup) > 0;
