@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { output } from "../harness/command.ts";
 import { TestDaemon } from "../harness/daemon.ts";
-import { expectRate, Flows, hasIperf, PAYLOAD, UDP_SHARE } from "./flows.ts";
+import { expectRate } from "./expect-rate.ts";
+import { Flows, hasIperf, PAYLOAD, UDP_SHARE } from "./flows.ts";
 
 let daemon: TestDaemon;
 let flows: Flows;

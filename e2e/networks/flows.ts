@@ -1,6 +1,5 @@
 // Containers that send to each other, and how much of it arrives: TCP and UDP by iperf3, round trips by ping.
 import { existsSync } from "node:fs";
-import { expect } from "vitest";
 import { eventually, type Result, run } from "../harness/command.ts";
 import type { TestDaemon } from "../harness/daemon.ts";
 
@@ -32,12 +31,6 @@ export const UDP_SHARE = PAYLOAD / (PAYLOAD + UDP_HEADERS);
 /** Of UDP in one packet of a network whose MTU is 9,000. */
 export const JUMBO_PAYLOAD = 8900;
 export const JUMBO_SHARE = JUMBO_PAYLOAD / (JUMBO_PAYLOAD + UDP_HEADERS);
-
-/** Megabits per second of payload, as a part of what a rate lets through. */
-export function expectRate(measured: number, rate: number, share: number, tolerance = 0.05): void {
-  expect(measured / (rate * share)).toBeGreaterThan(1 - tolerance);
-  expect(measured / (rate * share)).toBeLessThan(1 + tolerance);
-}
 
 interface Sum {
   bits_per_second: number;

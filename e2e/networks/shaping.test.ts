@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually, output } from "../harness/command.ts";
 import { daemonProgram, TestDaemon } from "../harness/daemon.ts";
-import { expectRate, Flows, hasIperf, JUMBO_PAYLOAD, JUMBO_SHARE, TCP_SHARE, UDP_SHARE } from "./flows.ts";
+import { expectRate } from "./expect-rate.ts";
+import { Flows, hasIperf, JUMBO_PAYLOAD, JUMBO_SHARE, TCP_SHARE, UDP_SHARE } from "./flows.ts";
 
 let daemon: TestDaemon;
 let flows: Flows;
