@@ -27,6 +27,7 @@ import { ChainService } from "./engine/chains/service.ts";
 import { adoptContainers } from "./engine/containers/adoption.ts";
 import { ContainerArchives } from "./engine/containers/archives.ts";
 import { HealthMonitors } from "./engine/containers/health.ts";
+import { linkedPorts } from "./engine/containers/links.ts";
 import { volumeNames } from "./engine/containers/mount-spec.ts";
 import { ContainerOperations } from "./engine/containers/operations.ts";
 import { ContainerRoots } from "./engine/containers/roots.ts";
@@ -275,6 +276,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   chains.registry = containers.registry;
   names.registry = containers.registry;
   names.directoryOf = (id) => containers.starter.directory(id);
+  networks.linkedPorts = () => linkedPorts(containers.registry);
   names.monitorOf = (id) => runtime.places(id).socket;
   networks.removed = ({ id }) => {
     policies.networkRemoved(id);
@@ -364,6 +366,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   }
   await volumes.unmountStrays();
   networks.settle();
+  await networks.refreshLinks();
   policies.open();
   chains.open();
   floods.build();

@@ -134,6 +134,7 @@ export class ContainerLifecycle {
       await this.#abandon(container, cause, start?.plan, automatic);
     }
     if (!start) return;
+    await this.#refreshLinks();
     if (!automatic) container.restartDelay = 0;
     this.#announceAttachments(container, true);
     start.clients.forEach((client, index) => {
@@ -276,9 +277,15 @@ export class ContainerLifecycle {
     const seconds = Math.max(0, Math.floor((milliseconds(finishedAt) - started) / 1000));
     this.announce(container, "die", { exitCode: String(exitCode), execDuration: String(seconds) });
     this.#announceAttachments(container, false, left);
+    void this.#refreshLinks();
     container.announceExit(exitCode);
     if (container.record.definition.hostConfig.AutoRemove && !restarts) await this.remove(container, true);
     else if (restarts) this.#restartLater(container, end.reboot ? 0 : milliseconds(finishedAt) - started);
+  }
+
+  #refreshLinks(): Promise<void> {
+    const { networks, report } = this.parts;
+    return networks.refreshLinks().catch((error) => report(error, "ports of linked containers"));
   }
 
   #restarts(container: Container, exitCode: number): boolean {

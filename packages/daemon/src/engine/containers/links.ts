@@ -1,5 +1,8 @@
 // Legacy links of the default network: other containers' addresses under names of one's own.
+import type { LinkedPort } from "../../runtime/network/rules.ts";
+import { everything } from "../access/caller.ts";
 import { invalid } from "../errors.ts";
+import type { ContainerRegistry } from "./registry.ts";
 
 /** A link: the container it leads to, and the name it has here. */
 export interface Link {
@@ -17,6 +20,23 @@ export function parseLink(text: string): Link {
 /** A link as inspect shows it. */
 export const linkText = ({ container, alias }: Link, self: string): string =>
   `/${container}:/${self}/${alias}`;
+
+/** The ports of running containers of the default network that others there are linked to: those that they expose. */
+export function linkedPorts(registry: Pick<ContainerRegistry, "all" | "look">): LinkedPort[] {
+  return registry.all().flatMap((container) => {
+    const from = container.state.endpoints.bridge?.address;
+    if (!from || !container.alive) return [];
+    return (container.record.definition.hostConfig.Links ?? []).flatMap((text) => {
+      const other = registry.look(parseLink(text).container, everything);
+      const to = other?.alive ? other.state.endpoints.bridge?.address : undefined;
+      if (!other || !to) return [];
+      return Object.keys(other.record.definition.config.ExposedPorts ?? {}).map((exposed) => {
+        const [port = "", protocol = "tcp"] = exposed.split("/");
+        return { from, to, protocol, port: Number(port) };
+      });
+    });
+  });
+}
 
 /** What Docker puts into the environment for a link: where the other one's ports are, and its own environment. */
 export function linkEnvironment(

@@ -1,10 +1,10 @@
 // The networks there are: made, found, removed; their links on the host and their rules in its packet filter.
 import { findLink, KernelError, removeLink } from "@tsd/kernel-bindings";
 import type { NetworkCreate } from "../../api/schemas/network.ts";
-import { ensureBridge, ensureParent, macOfAddress } from "../../runtime/network/bridge.ts";
+import { answerForPorts, ensureBridge, ensureParent, macOfAddress } from "../../runtime/network/bridge.ts";
 import type { Firewall } from "../../runtime/network/firewall.ts";
 import type { HostTables } from "../../runtime/network/host-tables.ts";
-import type { FilteredBridge } from "../../runtime/network/rules.ts";
+import type { FilteredBridge, LinkedPort } from "../../runtime/network/rules.ts";
 import { type Caller, denied, type Sight } from "../access/caller.ts";
 import { conflict, EngineError, invalid, notFound } from "../errors.ts";
 import type { EventSink } from "../events/event.ts";
@@ -49,6 +49,9 @@ export class NetworkService {
   readonly #networks = new Map<string, Network>();
   /** Names that are being given. */
   readonly #pending = new Set<string>();
+  /** Ports of the default network's containers that others are linked to; set when there are containers. */
+  linkedPorts: () => readonly LinkedPort[] = () => [];
+  #links = "[]";
   /** Told when a network is gone. */
   removed: (network: Network) => void = () => undefined;
 
@@ -315,9 +318,22 @@ export class NetworkService {
     if (own) await removeLink(name);
   }
 
+  /** Containers have come or gone: links open other ports now, where containers do not reach each other otherwise. */
+  async refreshLinks(): Promise<void> {
+    const { bridge, link } = this.default;
+    if (bridge?.icc || link.index === 0 || !this.#parts.settings.firewall) return;
+    const links = JSON.stringify(this.linkedPorts());
+    if (links === this.#links) return;
+    this.#links = links;
+    await this.#filter();
+  }
+
   /** Tells the packet filter which networks there are. */
   #filter(): Promise<void> {
     if (!this.#parts.settings.firewall) return Promise.resolve();
+    const { bridge: own, link: ownLink } = this.default;
+    const links = own?.icc ? [] : this.linkedPorts();
+    if (!own?.icc && ownLink.index > 0) answerForPorts(ownLink.name, links.length > 0);
     const filtered = (family: 4 | 6): FilteredBridge[] =>
       this.all().flatMap((network) => {
         const { bridge, link, record } = network;
@@ -328,6 +344,7 @@ export class NetworkService {
                 ...bridge,
                 gatewayMode: bridge.gatewayMode[family],
                 hostAddress: bridge.hostAddress[family],
+                links: family === 4 && network === this.default ? links : [],
                 bridge: link.name,
                 subnets,
                 internal: record.internal,

@@ -55,6 +55,14 @@ export function ensureBridge(bridge: BridgeLink): Link {
   return link;
 }
 
+/** Whether the host answers for containers whose ports are isolated from each other, so that what they send to each other comes
+ * by way of the host, whose rules decide (RFC 3069). */
+export function answerForPorts(bridge: string, on: boolean): void {
+  // At once: the kernel waits up to 0.8 s otherwise, in case somebody else answers.
+  if (on) setNetworkSysctl(`ipv4/neigh/${bridge}/proxy_delay`, "0");
+  setNetworkSysctl(`ipv4/conf/${bridge}/proxy_arp_pvlan`, on ? "1" : "0");
+}
+
 /** The link that a macvlan or ipvlan network's containers hang on: one of the host's, a VLAN of it, or, for `dummy`, one
  * that leads nowhere. Throws KernelError where the kernel lacks what it takes. */
 export function ensureParent(parent: {

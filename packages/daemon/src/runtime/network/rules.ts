@@ -4,6 +4,14 @@
  * isolated: no address on the host (internal networks only). */
 export type GatewayMode = "nat" | "routed" | "isolated";
 
+/** A port of one container that another one of the same network is linked to. */
+export interface LinkedPort {
+  from: string;
+  to: string;
+  protocol: string;
+  port: number;
+}
+
 /** One bridge network, as far as the filter is concerned. */
 export interface FilteredBridge {
   bridge: string;
@@ -16,6 +24,8 @@ export interface FilteredBridge {
   gatewayMode: GatewayMode;
   /** The host's address that it goes out under; "" for that of the way out. */
   hostAddress: string;
+  /** What is open all the same where containers do not reach each other. */
+  links: readonly LinkedPort[];
 }
 
 /** Jumps from the kernel's chains to ours. Ours decide first, but for what comes in from outside to published ports: there
@@ -50,10 +60,14 @@ function natRules(network: FilteredBridge, family: 4 | 6): string[] {
   return family === 4 ? [...rules, `-s 127.0.0.0/8 -o ${bridge} ${redirected} -j MASQUERADE`] : rules;
 }
 
-const forwardRules = ({ bridge, icc, internal }: FilteredBridge): string[] => [
+const forwardRules = ({ bridge, icc, internal, links }: FilteredBridge): string[] => [
   ...(internal ? [`-i ${bridge} ! -o ${bridge} -j DROP`, `-o ${bridge} ! -i ${bridge} -j DROP`] : []),
   `-o ${bridge} ${established} -j ACCEPT`,
   `-i ${bridge} -o ${bridge} ${redirected} -j ACCEPT`,
+  ...links.map(
+    ({ from, to, protocol, port }) =>
+      `-i ${bridge} -o ${bridge} -s ${from} -d ${to} -p ${protocol} --dport ${port} -j ACCEPT`,
+  ),
   `-i ${bridge} -o ${bridge} -j ${icc ? "ACCEPT" : "DROP"}`,
   `-i ${bridge} -j TSD-ISOLATION`,
   `-i ${bridge} -j ACCEPT`,
