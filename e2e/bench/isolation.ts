@@ -3,30 +3,9 @@ import { TestDaemon, tsctlProgram } from "../harness/daemon.ts";
 import { Connection, type Engine, median, program, sleeper, times } from "./engine.ts";
 import { startMany } from "./life.ts";
 import { add } from "./table.ts";
+import { inTurns, longestWait } from "./turns.ts";
 
 const CONTAINERS = 200;
-/** Milliseconds between two requests that watch for the daemon's silence. */
-const WATCH_EVERY = 2;
-
-/** The longest that a ping had to wait while something else went on, in milliseconds. */
-async function longestWait(engine: Engine, work: () => Promise<unknown>): Promise<number> {
-  const connection = new Connection(engine);
-  let done = false;
-  const working = work().finally(() => {
-    done = true;
-  });
-  let longest = 0;
-  while (!done) {
-    const begin = performance.now();
-    await connection.send("GET", "/_ping");
-    longest = Math.max(longest, performance.now() - begin);
-    await new Promise((resolve) => setTimeout(resolve, WATCH_EVERY));
-  }
-  connection.close();
-  await working;
-  return longest;
-}
-
 /** Everything that can be turned off. */
 const unprotected = {
   UsernsMode: "host",
@@ -37,31 +16,14 @@ const unprotected = {
   PidsLimit: -1,
 };
 
-/** Milliseconds of a start with each of several settings, medians; they take turns, so that what else goes on meets all. */
-async function startTimes(connection: Connection, settings: readonly object[]): Promise<number[]> {
-  const all = settings.map((): number[] => []);
-  for (let round = 0; round < 100; round++)
-    for (const [index, HostConfig] of settings.entries()) {
-      const request = { Image: "busybox", Cmd: ["true"], HostConfig };
-      const { Id } = JSON.parse(await connection.send("POST", "/containers/create", request)) as {
-        Id: string;
-      };
-      const begin = performance.now();
-      await connection.send("POST", `/containers/${Id}/start`);
-      all[index]?.push(performance.now() - begin);
-      await connection.send("POST", `/containers/${Id}/wait`);
-      await connection.send("DELETE", `/containers/${Id}`);
-    }
-  return all.map((one) => median(one.sort((a, b) => a - b)));
-}
-
 export async function measureIsolation(): Promise<void> {
   const daemon = await TestDaemon.start("bench-isolation");
   try {
     await daemon.importBusybox();
     const engine: Engine = { name: "tsd", socket: daemon.socket };
     const connection = new Connection(engine);
-    const [whole = 0, none = 0] = await startTimes(connection, [{}, unprotected]);
+    const turns = await inTurns(connection, [{}, unprotected], 100);
+    const [whole = 0, none = 0] = turns.map(({ start }) => start);
     add("start, with the default isolation", "ms", whole, undefined, "");
     add("start, with none of it", "ms", none, undefined, "");
     add("what the default isolation costs", "ms", whole - none, undefined, "< 1");

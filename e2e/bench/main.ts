@@ -1,6 +1,6 @@
 // The benchmark: tsd beside a real dockerd and a bare OCI runtime, in the same run on the same machine. Medians in
 // milliseconds and ratios, as a table and (with --json FILE) as JSON. --only NAME,NAME measures some of its sections:
-// containers, requests, audit, quota, names, networks, shaping, images, isolation.
+// containers, requests, audit, quota, names, networks, shaping, images, isolation, resources.
 //
 // TSD_PEER_RESTART: a command that kills the dockerd (which has live-restore on) and starts it again.
 // TSD_PEER_DOCKER_HOST: the dockerd's socket, with an image busybox in it. TSD_PEER_RUNC: a command that starts and ends
@@ -29,6 +29,7 @@ import { measureNames } from "./names.ts";
 import { measureNetworks } from "./networks.ts";
 import { measureQuota } from "./quota.ts";
 import { measureRequests } from "./requests.ts";
+import { measureResources } from "./resources.ts";
 import { measureShaping } from "./shaping.ts";
 import { add, print } from "./table.ts";
 
@@ -256,6 +257,7 @@ const sections: Readonly<Record<string, () => Promise<void>>> = {
   shaping: measureShaping,
   images: () => measureImages(peerHost),
   isolation: measureIsolation,
+  resources: measureResources,
 };
 
 const { values } = parseArgs({ options: { json: { type: "string" }, only: { type: "string" } } });

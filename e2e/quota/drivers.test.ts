@@ -127,6 +127,25 @@ for (const place of await workingPlaces()) {
       expect((await driver.usage("two")).usage).toBeGreaterThan(19 * MEBIBYTE);
     });
 
+    it.skipIf(name !== "ext4")("makes the second of a size by copying, and it is whole", async () => {
+      for (const tree of ["first", "second"]) {
+        await driver.make(tree, 12 * MEBIBYTE);
+        execFileSync("sh", ["-c", `echo ${tree} > ${driver.directory(tree)}/file && sync`]);
+      }
+      await driver.close(() => false);
+      const shown = (tree: string): string =>
+        execFileSync("e2fsck", ["-fn", `${driver.directory(tree)}.img`], { encoding: "utf8" }).replaceAll(
+          tree,
+          "",
+        );
+      await eventually("no loop device", () => loops().length === 0);
+      expect(shown("second")).toBe(shown("first"));
+      driver = make();
+      await driver.recover();
+      expect(readFileSync(join(driver.directory("second"), "file"), "utf8")).toBe("second\n");
+      for (const tree of ["first", "second"]) await driver.remove(tree);
+    });
+
     it("finds the device of a file that is still in use out of sight", async () => {
       if (name === "project") return;
       // A process that still sees what is unmounted here, as a running container does.

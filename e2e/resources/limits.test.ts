@@ -1,9 +1,10 @@
 // Every limit felt: what a container gets of processors, memory, processes, block I/O and devices, and what its neighbours keep.
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { eventually, output } from "../harness/command.ts";
+import { eventually } from "../harness/command.ts";
 import { TestDaemon } from "../harness/daemon.ts";
+import { diskOf } from "../harness/disk.ts";
 
 let daemon: TestDaemon;
 
@@ -135,17 +136,6 @@ describe("processes", () => {
     await remove(id);
   });
 });
-
-/** The whole disk that a path is on, or undefined where there is none that could be throttled. */
-async function diskOf(path: string): Promise<string | undefined> {
-  const device = statSync(path).dev;
-  const link = await output("readlink", [
-    "-f",
-    `/sys/dev/block/${(device >>> 8) & 0xfff}:${device & 0xff}`,
-  ]).catch(() => "");
-  const name = /\/block\/([^/]+)/.exec(link)?.[1];
-  return name && readFileSync(`/sys/block/${name}/size`, "utf8").trim() !== "0" ? `/dev/${name}` : undefined;
-}
 
 describe("block I/O", () => {
   it("is held to bytes a second, to 10 %, and live", async (context) => {

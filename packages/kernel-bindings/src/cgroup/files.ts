@@ -1,34 +1,29 @@
 // Reading control group files: numbers, and lines of "key value".
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { type ReadText, readIfThere } from "./kept-files.ts";
 import { meaningOf } from "./meanings.ts";
 
-/** A kernel file's text, "" when it is not there (the group is gone, or this kernel lacks it). */
-export function readIfThere(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENODEV") return "";
-    throw error;
-  }
-}
-
-export const numbersIn = (file: string): number[] =>
-  readIfThere(file).split("\n").filter(Boolean).map(Number);
+export const numbersIn = (file: string, read: ReadText = readIfThere): number[] =>
+  read(file).split("\n").filter(Boolean).map(Number);
 
 /** The number in a file; undefined for "max" and where there is no file. */
-export function numberIn(file: string): number | undefined {
-  const text = readIfThere(file).trim();
+export function numberIn(file: string, read: ReadText = readIfThere): number | undefined {
+  const text = read(file).trimEnd();
   return text === "" || text === "max" ? undefined : Number(text);
 }
 
 /** All lines of "key value". */
-export function keyedNumbers(file: string): Record<string, number> {
+export function keyedNumbers(file: string, read: ReadText = readIfThere): Record<string, number> {
   const values: Record<string, number> = {};
-  for (const line of readIfThere(file).split("\n")) {
-    const [key, value] = line.split(" ");
-    if (key && value) values[key] = Number(value);
+  const text = read(file);
+  for (let begin = 0; begin < text.length; ) {
+    const newline = text.indexOf("\n", begin);
+    const end = newline < 0 ? text.length : newline;
+    const space = text.indexOf(" ", begin);
+    if (space > begin && space < end - 1)
+      values[text.slice(begin, space)] = Number(text.slice(space + 1, end));
+    begin = end + 1;
   }
   return values;
 }

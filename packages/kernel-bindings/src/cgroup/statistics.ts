@@ -1,6 +1,6 @@
 // What a control group has used: one vocabulary for versions 1 and 2.
-import { join } from "node:path";
-import { keyedNumbers, numberIn, numbersIn, readIfThere } from "./files.ts";
+import { keyedNumbers, numberIn, numbersIn } from "./files.ts";
+import { type ReadText, readIfThere } from "./kept-files.ts";
 
 export interface BlockStatistic {
   major: number;
@@ -44,24 +44,27 @@ export interface CgroupUsage {
 const moved = (block: readonly BlockStatistic[], wanted: string): number =>
   block.reduce((sum, { operation, value }) => sum + (operation === wanted ? value : 0), 0);
 
-export function usageV1(directory: (controller: string) => string): CgroupUsage {
-  const file = (controller: string, name: string): string => join(directory(controller), name);
-  const block = blockV1(file("blkio", "blkio.throttle.io_service_bytes_recursive"));
+export function usageV1(
+  directory: (controller: string) => string,
+  read: ReadText = readIfThere,
+): CgroupUsage {
+  const file = (controller: string, name: string): string => `${directory(controller)}/${name}`;
+  const block = blockV1(read(file("blkio", "blkio.throttle.io_service_bytes_recursive")));
   return {
-    cpu: numberIn(file("cpuacct", "cpuacct.usage")) ?? 0,
-    memory: numberIn(file("memory", "memory.usage_in_bytes")) ?? 0,
-    processes: numberIn(file("pids", "pids.current")) ?? 0,
+    cpu: numberIn(file("cpuacct", "cpuacct.usage"), read) ?? 0,
+    memory: numberIn(file("memory", "memory.usage_in_bytes"), read) ?? 0,
+    processes: numberIn(file("pids", "pids.current"), read) ?? 0,
     read: moved(block, "read"),
     written: moved(block, "write"),
   };
 }
 
-export function usageV2(directory: string): CgroupUsage {
-  const block = blockV2(readIfThere(join(directory, "io.stat")), { rbytes: "read", wbytes: "write" });
+export function usageV2(directory: string, read: ReadText = readIfThere): CgroupUsage {
+  const block = blockV2(read(`${directory}/io.stat`), { rbytes: "read", wbytes: "write" });
   return {
-    cpu: (keyedNumbers(join(directory, "cpu.stat")).usage_usec ?? 0) * 1000,
-    memory: numberIn(join(directory, "memory.current")) ?? 0,
-    processes: numberIn(join(directory, "pids.current")) ?? 0,
+    cpu: (keyedNumbers(`${directory}/cpu.stat`, read).usage_usec ?? 0) * 1000,
+    memory: numberIn(`${directory}/memory.current`, read) ?? 0,
+    processes: numberIn(`${directory}/pids.current`, read) ?? 0,
     read: moved(block, "read"),
     written: moved(block, "write"),
   };
@@ -71,35 +74,37 @@ const USER_HERTZ = 100;
 const NANOSECONDS_PER_TICK = 1e9 / USER_HERTZ;
 
 /** Lines of "8:0 Read 4096" (version 1). */
-function blockV1(file: string): BlockStatistic[] {
-  return readIfThere(file)
-    .split("\n")
-    .flatMap((line) => {
-      const match = /^(\d+):(\d+) (\w+) (\d+)$/.exec(line);
-      if (!match) return [];
-      return [
-        {
-          major: Number(match[1]),
-          minor: Number(match[2]),
-          operation: (match[3] ?? "").toLowerCase(),
-          value: Number(match[4]),
-        },
-      ];
-    });
+function blockV1(text: string): BlockStatistic[] {
+  if (text === "" || text.startsWith("Total")) return [];
+  return text.split("\n").flatMap((line) => {
+    const match = /^(\d+):(\d+) (\w+) (\d+)$/.exec(line);
+    if (!match) return [];
+    return [
+      {
+        major: Number(match[1]),
+        minor: Number(match[2]),
+        operation: (match[3] ?? "").toLowerCase(),
+        value: Number(match[4]),
+      },
+    ];
+  });
 }
 
 /** `directory` finds a controller's directory of the group. */
-export function statisticsV1(directory: (controller: string) => string): CgroupStatistics {
-  const file = (controller: string, name: string): string => join(directory(controller), name);
-  const ticks = keyedNumbers(file("cpuacct", "cpuacct.stat"));
-  const throttling = keyedNumbers(file("cpu", "cpu.stat"));
-  const limit = numberIn(file("memory", "memory.limit_in_bytes"));
+export function statisticsV1(
+  directory: (controller: string) => string,
+  read: ReadText = readIfThere,
+): CgroupStatistics {
+  const file = (controller: string, name: string): string => `${directory(controller)}/${name}`;
+  const ticks = keyedNumbers(file("cpuacct", "cpuacct.stat"), read);
+  const throttling = keyedNumbers(file("cpu", "cpu.stat"), read);
+  const limit = numberIn(file("memory", "memory.limit_in_bytes"), read);
   return {
     cpu: {
-      total: numberIn(file("cpuacct", "cpuacct.usage")) ?? 0,
+      total: numberIn(file("cpuacct", "cpuacct.usage"), read) ?? 0,
       user: (ticks.user ?? 0) * NANOSECONDS_PER_TICK,
       system: (ticks.system ?? 0) * NANOSECONDS_PER_TICK,
-      perProcessor: readIfThere(file("cpuacct", "cpuacct.usage_percpu")).trim().split(" ").map(Number),
+      perProcessor: read(file("cpuacct", "cpuacct.usage_percpu")).trim().split(" ").map(Number),
       throttling: {
         periods: throttling.nr_periods ?? 0,
         throttledPeriods: throttling.nr_throttled ?? 0,
@@ -107,20 +112,20 @@ export function statisticsV1(directory: (controller: string) => string): CgroupS
       },
     },
     memory: {
-      usage: numberIn(file("memory", "memory.usage_in_bytes")) ?? 0,
-      maximumUsage: numberIn(file("memory", "memory.max_usage_in_bytes")),
-      failures: numberIn(file("memory", "memory.failcnt")),
+      usage: numberIn(file("memory", "memory.usage_in_bytes"), read) ?? 0,
+      maximumUsage: numberIn(file("memory", "memory.max_usage_in_bytes"), read),
+      failures: numberIn(file("memory", "memory.failcnt"), read),
       // Without a limit the file holds the largest multiple of a page.
       limit: limit !== undefined && limit < 2 ** 62 ? limit : undefined,
-      details: keyedNumbers(file("memory", "memory.stat")),
+      details: keyedNumbers(file("memory", "memory.stat"), read),
     },
     pids: {
-      current: numberIn(file("pids", "pids.current")) ?? 0,
-      limit: numberIn(file("pids", "pids.max")),
+      current: numberIn(file("pids", "pids.current"), read) ?? 0,
+      limit: numberIn(file("pids", "pids.max"), read),
     },
     block: {
-      bytes: blockV1(file("blkio", "blkio.throttle.io_service_bytes_recursive")),
-      operations: blockV1(file("blkio", "blkio.throttle.io_serviced_recursive")),
+      bytes: blockV1(read(file("blkio", "blkio.throttle.io_service_bytes_recursive"))),
+      operations: blockV1(read(file("blkio", "blkio.throttle.io_serviced_recursive"))),
     },
   };
 }
@@ -140,10 +145,10 @@ function blockV2(text: string, kinds: Readonly<Record<string, string>>): BlockSt
   });
 }
 
-export function statisticsV2(directory: string): CgroupStatistics {
-  const file = (name: string): string => join(directory, name);
-  const cpu = keyedNumbers(file("cpu.stat"));
-  const io = readIfThere(file("io.stat"));
+export function statisticsV2(directory: string, read: ReadText = readIfThere): CgroupStatistics {
+  const file = (name: string): string => `${directory}/${name}`;
+  const cpu = keyedNumbers(file("cpu.stat"), read);
+  const io = read(file("io.stat"));
   const microseconds = (key: string): number => (cpu[key] ?? 0) * 1000;
   return {
     cpu: {
@@ -158,13 +163,13 @@ export function statisticsV2(directory: string): CgroupStatistics {
       },
     },
     memory: {
-      usage: numberIn(file("memory.current")) ?? 0,
+      usage: numberIn(file("memory.current"), read) ?? 0,
       maximumUsage: undefined,
       failures: undefined,
-      limit: numberIn(file("memory.max")),
-      details: keyedNumbers(file("memory.stat")),
+      limit: numberIn(file("memory.max"), read),
+      details: keyedNumbers(file("memory.stat"), read),
     },
-    pids: { current: numbersIn(file("pids.current"))[0] ?? 0, limit: numberIn(file("pids.max")) },
+    pids: { current: numbersIn(file("pids.current"), read)[0] ?? 0, limit: numberIn(file("pids.max"), read) },
     block: {
       bytes: blockV2(io, { rbytes: "read", wbytes: "write" }),
       operations: blockV2(io, { rios: "read", wios: "write" }),

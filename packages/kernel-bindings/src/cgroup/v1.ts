@@ -4,7 +4,8 @@ import { join } from "node:path";
 import type { Step } from "../plan/vocabulary.ts";
 import { writeLimit } from "./changes.ts";
 import { delegated } from "./delegation.ts";
-import { descendants, keyedNumbers, numbersIn, readIfThere, subdirectories } from "./files.ts";
+import { descendants, keyedNumbers, numbersIn, subdirectories } from "./files.ts";
+import { type ReadText, readIfThere } from "./kept-files.ts";
 import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
 import { type CgroupStatistics, type CgroupUsage, statisticsV1, usageV1 } from "./statistics.ts";
 
@@ -123,6 +124,11 @@ export class CgroupsV1 implements Cgroups {
     return this.#own(group).map((directory) => join(directory, "tasks"));
   }
 
+  /** `group` begins with a slash. */
+  #place(controller: string, group: string): string {
+    return `${this.#byController.get(controller) ?? ""}${group}`;
+  }
+
   #file(controller: string, group: string, file: string): string {
     return join(this.#byController.get(controller) ?? "", group, file);
   }
@@ -212,12 +218,12 @@ export class CgroupsV1 implements Cgroups {
     return readIfThere(this.#file("freezer", group, "freezer.state")).trim() === "FROZEN";
   }
 
-  statistics(group: string): CgroupStatistics {
-    return statisticsV1((controller) => join(this.#byController.get(controller) ?? "", group));
+  statistics(group: string, read?: ReadText): CgroupStatistics {
+    return statisticsV1((controller) => this.#place(controller, group), read);
   }
 
-  usage(group: string): CgroupUsage {
-    return usageV1((controller) => join(this.#byController.get(controller) ?? "", group));
+  usage(group: string, read?: ReadText): CgroupUsage {
+    return usageV1((controller) => this.#place(controller, group), read);
   }
 
   deviceTasks(group: string): string | undefined {

@@ -6,7 +6,8 @@ import type { Step } from "../plan/vocabulary.ts";
 import { writeLimit } from "./changes.ts";
 import { delegated } from "./delegation.ts";
 import { deviceProgram } from "./device-program.ts";
-import { descendants, keyedNumbers, numbersIn, readIfThere, subdirectories } from "./files.ts";
+import { descendants, keyedNumbers, numbersIn, subdirectories } from "./files.ts";
+import { type ReadText, readIfThere } from "./kept-files.ts";
 import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
 import { type CgroupStatistics, type CgroupUsage, statisticsV2, usageV2 } from "./statistics.ts";
 
@@ -143,12 +144,12 @@ export class CgroupsV2 implements Cgroups {
     return keyedNumbers(join(this.#root, group, "cgroup.events")).frozen === 1;
   }
 
-  statistics(group: string): CgroupStatistics {
-    return statisticsV2(join(this.#root, group));
+  statistics(group: string, read?: ReadText): CgroupStatistics {
+    return statisticsV2(join(this.#root, group), read);
   }
 
-  usage(group: string): CgroupUsage {
-    return usageV2(join(this.#root, group));
+  usage(group: string, read?: ReadText): CgroupUsage {
+    return usageV2(join(this.#root, group), read);
   }
 
   deviceTasks(): undefined {

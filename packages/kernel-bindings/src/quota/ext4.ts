@@ -1,5 +1,4 @@
 // Limits by size: for each tree a sparse file with an ext4 in it, mounted from a loop device of its own.
-import { execFile } from "node:child_process";
 import {
   closeSync,
   constants,
@@ -11,15 +10,14 @@ import {
   rmSync,
   statfsSync,
 } from "node:fs";
-import { open, rename, rm, truncate, writeFile } from "node:fs/promises";
+import { open, rename, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { KernelError } from "../errors.ts";
 import { ioctlLater, ioctlRequest } from "./later.ts";
 import { adoptSize, isMounted, loopObstacle, mountFile, unmount } from "./loop.ts";
 import { type QuotaDriver, QuotaError, type QuotaUsage } from "./port.ts";
+import { Templates } from "./template.ts";
 
-const run = promisify(execFile);
 const RESIZE_FS = ioctlRequest("in", 0x66, 16, 8);
 const MEBIBYTE = 1 << 20;
 const BLOCK = 4096;
@@ -33,6 +31,11 @@ const BYTES_PER_INODE = 8192;
 const JOURNAL = 4 * MEBIBYTE;
 /** How far a limit may be from what it should be: its layout is not ours. */
 const TOLERANCE = 0.025;
+const FORMAT = [
+  ...["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-b", String(BLOCK), "-I", String(INODE)],
+  ...["-i", String(BYTES_PER_INODE), "-J", `size=${JOURNAL / MEBIBYTE}`],
+  ...["-O", "meta_bg,^resize_inode", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"],
+];
 const MOUNTS_AT_ONCE = 4;
 const SUFFIX = ".img";
 const DRAFT = ".new";
@@ -66,6 +69,7 @@ export class Ext4Quota implements QuotaDriver {
   readonly minimum = 4 * MEBIBYTE;
   readonly #root: string;
   readonly #report: (problem: unknown, what: string) => void;
+  readonly #templates = new Templates(FORMAT);
   #opening: Promise<void> | undefined;
 
   /** `root` is the directory for the directory of its files and mount points, without links in its path. */
@@ -126,18 +130,8 @@ export class Ext4Quota implements QuotaDriver {
     await this.open();
     const file = this.#file(name);
     const draft = `${file}${DRAFT}`;
-    const options = ["-q", "-F", "-t", "ext4", "-m", "0", "-b", String(BLOCK), "-I", String(INODE)];
-    const layout = ["-i", String(BYTES_PER_INODE), "-J", `size=${JOURNAL / MEBIBYTE}`];
-    const features = [
-      "-O",
-      "meta_bg,^resize_inode",
-      "-E",
-      "nodiscard,lazy_itable_init=1,lazy_journal_init=1",
-    ];
     try {
-      await writeFile(draft, "", { mode: 0o600 });
-      await truncate(draft, fileSize(limit));
-      await run("mke2fs", [...options, ...layout, ...features, draft]);
+      await this.#templates.write(draft, fileSize(limit));
       await rename(draft, file);
       await this.#mount(name, true);
     } catch (error) {

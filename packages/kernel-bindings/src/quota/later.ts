@@ -6,6 +6,7 @@ const libc = koffi.load("libc.so.6");
 const native = {
   ioctl: libc.func("int ioctl(int descriptor, unsigned long request, _Inout_ void *argument)"),
   ioctlNumber: libc.func("int ioctl(int descriptor, unsigned long request, unsigned long argument)"),
+  lseek: libc.func("int64_t lseek(int descriptor, int64_t offset, int whence)"),
   quotactl: libc.func(
     "long syscall(long number, unsigned int descriptor, unsigned int command, uint32_t id, _Inout_ void *argument)",
   ),
@@ -19,6 +20,10 @@ export const ioctlLater = (descriptor: number, request: number, argument: Buffer
 /** ioctl(2) whose argument is a number, or none. */
 export const ioctlNumberLater = (descriptor: number, request: number, argument = 0): Promise<number> =>
   later("ioctl", hexadecimal(request), native.ioctlNumber, descriptor, request, argument);
+
+/** lseek(2): where data or a hole begins may be on a disk. */
+export const lseekLater = (descriptor: number, offset: number, whence: number): Promise<number> =>
+  later("lseek", `offset ${offset}`, native.lseek, descriptor, offset, whence);
 
 const SYS_quotactl_fd = 443;
 /** quotactl_fd(2) for project quotas, of the file system that a descriptor is on (Linux 5.14). */

@@ -1,4 +1,5 @@
 // Operations on containers that exist: rename, update, pause, unpause, top, prune.
+import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { applyLimits, KernelError } from "@tsd/kernel-bindings";
 import type { ContainerUpdate, HostConfig } from "../../api/schemas/container-create.ts";
@@ -21,7 +22,8 @@ import { type Filters, matchesLabels } from "./list.ts";
 import type { Container } from "./registry.ts";
 import { readTrace } from "./seccomp-trace.ts";
 import type { ContainerService } from "./service.ts";
-import { type StatsSources, singleStats, streamStats } from "./stats.ts";
+import { type StatsSources, singleStats } from "./stats.ts";
+import { StatsStreams } from "./stats-streams.ts";
 import { processTable } from "./top.ts";
 import { checkResources, checkRestartPolicy } from "./validate.ts";
 
@@ -55,11 +57,15 @@ export class ContainerOperations {
   readonly #containers: ContainerService;
   readonly #runtime: Runtime;
   readonly #layers: WritableLayers;
+  readonly #sources: StatsSources;
+  readonly #streams: StatsStreams;
 
   constructor(containers: ContainerService, runtime: Runtime, layers: WritableLayers) {
     this.#containers = containers;
     this.#runtime = runtime;
     this.#layers = layers;
+    this.#sources = { runtime, layers };
+    this.#streams = new StatsStreams(this.#sources, (container) => containers.registry.has(container));
   }
 
   #cgroup(container: Container): string {
@@ -264,16 +270,12 @@ export class ContainerOperations {
     return result;
   }
 
-  get #sources(): StatsSources {
-    return { runtime: this.#runtime, layers: this.#layers };
-  }
-
   stats(container: Container, oneShot: boolean): Promise<object> {
     return singleStats(container, this.#sources, oneShot);
   }
 
-  streamStats(container: Container, signal: AbortSignal): AsyncGenerator<string> {
-    return streamStats(container, this.#sources, signal);
+  streamStats(container: Container): Readable {
+    return this.#streams.open(container);
   }
 
   /** POST /containers/prune: removes every container of those that `sight` sees that does not run and passes the filters. */

@@ -135,6 +135,11 @@ export class ContainerRegistry {
     this.#byName.set(container.name, container);
   }
 
+  /** False of one that has been removed. */
+  has(container: Container): boolean {
+    return this.#byId.get(container.id) === container;
+  }
+
   all(): Container[] {
     return [...this.#byId.values()];
   }

@@ -1,5 +1,6 @@
 // What containers used in the last minutes: sampled all the time, a few at once, and kept in memory.
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { KeptFiles } from "@tsd/kernel-bindings";
 import type { UsageHistory } from "../../api/types.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { now } from "../timestamps.ts";
@@ -15,9 +16,14 @@ const KEPT = 120;
 /** Containers that are looked at in one turn of the event loop, which takes one to two milliseconds. */
 const AT_ONCE = 20;
 
+interface Watched {
+  samples: UsageSample[];
+  files: KeptFiles;
+}
+
 export class StatsHistory implements LifecycleObserver {
   readonly #runtime: Runtime;
-  readonly #samples = new Map<Container, UsageSample[]>();
+  readonly #watched = new Map<Container, Watched>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(runtime: Runtime) {
@@ -26,36 +32,43 @@ export class StatsHistory implements LifecycleObserver {
 
   /** A container's samples, oldest first; none of one that does not run. */
   of(container: Container): readonly UsageSample[] {
-    return this.#samples.get(container) ?? [];
+    return this.#watched.get(container)?.samples ?? [];
   }
 
   started(container: Container): void {
-    this.#samples.set(container, []);
+    this.#forget(container);
+    this.#watched.set(container, { samples: [], files: new KeptFiles() });
     this.#timer ??= setInterval(() => void this.#round(), INTERVAL_SECONDS * 1000).unref();
   }
 
   ended(container: Container): void {
-    this.#samples.delete(container);
-    if (this.#samples.size > 0) return;
+    this.#forget(container);
+    if (this.#watched.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
+  }
+
+  #forget(container: Container): void {
+    this.#watched.get(container)?.files.close();
+    this.#watched.delete(container);
   }
 
   /** One sample of each. */
   async #round(): Promise<void> {
     let done = 0;
-    for (const [container, samples] of [...this.#samples]) {
+    for (const [container, { samples, files }] of [...this.#watched]) {
       if (++done % AT_ONCE === 0) await nextTurn();
-      if (!container.alive) continue;
-      samples.push(this.#sample(container));
+      // While others were looked at it may have ended: its files are closed then.
+      if (!container.alive || this.#watched.get(container)?.files !== files) continue;
+      samples.push(this.#sample(container, files));
       if (samples.length > KEPT) samples.shift();
     }
   }
 
-  #sample(container: Container): UsageSample {
+  #sample(container: Container, files: KeptFiles): UsageSample {
     const { hostConfig } = container.record.definition;
     const { cgroup } = this.#runtime.places(container.id, hostConfig.CgroupParent);
-    const { cpu, memory, processes, read, written } = this.#runtime.cgroups.usage(cgroup);
+    const { cpu, memory, processes, read, written } = this.#runtime.cgroups.usage(cgroup, files.read);
     const own = !["host", "none"].includes(hostConfig.NetworkMode);
     const links = own ? Object.values(interfaceCounters(container.state.pid)) : [];
     return {
@@ -72,5 +85,6 @@ export class StatsHistory implements LifecycleObserver {
 
   close(): void {
     clearInterval(this.#timer);
+    for (const { files } of this.#watched.values()) files.close();
   }
 }

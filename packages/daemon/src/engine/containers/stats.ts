@@ -1,8 +1,13 @@
 // What a container uses, as GET /containers/{id}/stats tells it.
-import { readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
-import type { BlockStatistic, CgroupStatistics } from "@tsd/kernel-bindings";
+import {
+  type BlockStatistic,
+  type CgroupStatistics,
+  KeptFiles,
+  type ReadText,
+  readIfThere,
+} from "@tsd/kernel-bindings";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
 import { now, zeroTime } from "../timestamps.ts";
@@ -16,16 +21,29 @@ export interface StatsSources {
   layers: WritableLayers;
 }
 
-interface Sample {
+/** What the next sample shows of the one before. */
+export interface PastSample {
   read: string;
   cpu: object;
+}
+
+export interface Sample extends PastSample {
   view: object;
 }
 
+/** The kernel counts in ticks: for so many milliseconds one look is good for all. */
+const SAME_TICK = 5;
+const processors = new KeptFiles();
+let looked = { at: Number.NEGATIVE_INFINITY, time: 0 };
+
 /** The processors' time altogether, in nanoseconds: user, nice, system, idle, iowait, irq, softirq, steal (proc(5)). */
 function systemTime(): number {
-  const [, ...ticks] = (readFileSync("/proc/stat", "utf8").split("\n", 1)[0] ?? "").trim().split(/\s+/);
-  return ticks.slice(0, 8).reduce((sum, tick) => sum + Number(tick), 0) * NANOSECONDS_PER_TICK;
+  const at = performance.now();
+  if (at - looked.at < SAME_TICK) return looked.time;
+  const [, ...ticks] = (processors.read("/proc/stat").split("\n", 1)[0] ?? "").trim().split(/\s+/);
+  const time = ticks.slice(0, 8).reduce((sum, tick) => sum + Number(tick), 0) * NANOSECONDS_PER_TICK;
+  looked = { at, time };
+  return time;
 }
 
 export interface InterfaceCounters {
@@ -40,11 +58,11 @@ export interface InterfaceCounters {
 }
 
 /** Nothing of a process that has just ended. */
-function interfaceLines(pid: number): string[] {
+function interfaceText(pid: number): string {
   try {
-    return readFileSync(`/proc/${pid}/net/dev`, "utf8").split("\n").slice(2);
+    return readIfThere(`/proc/${pid}/net/dev`);
   } catch (error) {
-    if (["ENOENT", "ESRCH", "EINVAL"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
+    if (["ESRCH", "EINVAL"].includes((error as NodeJS.ErrnoException).code ?? "")) return "";
     throw error;
   }
 }
@@ -52,22 +70,18 @@ function interfaceLines(pid: number): string[] {
 /** Counters of the interfaces in a process's network namespace but the loopback (proc(5), /proc/pid/net/dev). */
 export function interfaceCounters(pid: number): Record<string, InterfaceCounters> {
   const found: Record<string, InterfaceCounters> = {};
-  for (const line of interfaceLines(pid)) {
-    const match = /^\s*([^:]+):\s*(.*)$/.exec(line);
-    const name = match?.[1];
-    // Tunnels that some kernels put into each namespace have nothing to do with the container.
-    if (!name || !/^eth\d+$/.test(name)) continue;
-    const counts = (match[2] ?? "").trim().split(/\s+/).map(Number);
-    const at = (index: number): number => counts[index] ?? 0;
+  // Tunnels that some kernels put into each namespace have nothing to do with the container.
+  for (const [, name = "", counts = ""] of interfaceText(pid).matchAll(/^ *(eth\d+): *(.*?) *$/gm)) {
+    const at = counts.split(/ +/).map(Number);
     found[name] = {
-      rx_bytes: at(0),
-      rx_packets: at(1),
-      rx_errors: at(2),
-      rx_dropped: at(3),
-      tx_bytes: at(8),
-      tx_packets: at(9),
-      tx_errors: at(10),
-      tx_dropped: at(11),
+      rx_bytes: at[0] ?? 0,
+      rx_packets: at[1] ?? 0,
+      rx_errors: at[2] ?? 0,
+      rx_dropped: at[3] ?? 0,
+      tx_bytes: at[8] ?? 0,
+      tx_packets: at[9] ?? 0,
+      tx_errors: at[10] ?? 0,
+      tx_dropped: at[11] ?? 0,
     };
   }
   return found;
@@ -99,12 +113,17 @@ const noCpu = {
   throttling_data: { periods: 0, throttled_periods: 0, throttled_time: 0 },
 };
 
-async function sample(container: Container, { runtime, layers }: StatsSources): Promise<Sample | undefined> {
+/** What a container uses now; undefined of one that does not run. `read` is for those who ask again and again. */
+export async function sample(
+  container: Container,
+  { runtime, layers }: StatsSources,
+  read?: ReadText,
+): Promise<Sample | undefined> {
   const storage = await layers.usage(container.id);
   if (!container.alive) return undefined;
   const { definition, state } = container.record;
   const { cgroup } = runtime.places(container.id, definition.hostConfig.CgroupParent);
-  const statistics = runtime.cgroups.statistics(cgroup);
+  const statistics = runtime.cgroups.statistics(cgroup, read);
   const { memory, pids } = statistics;
   const own = !["host", "none"].includes(definition.hostConfig.NetworkMode);
   return {
@@ -136,7 +155,11 @@ async function sample(container: Container, { runtime, layers }: StatsSources): 
 }
 
 /** The body's fields, in Docker's order. */
-function statsView(container: Container, present: Sample | undefined, previous: Sample | undefined): object {
+export function statsView(
+  container: Container,
+  present: Sample | undefined,
+  previous: PastSample | undefined,
+): object {
   return {
     read: present?.read ?? zeroTime,
     preread: previous?.read ?? zeroTime,
@@ -172,27 +195,4 @@ export async function singleStats(
   if (oneShot || !first) return statsView(container, first, undefined);
   await delay(SECOND);
   return statsView(container, await sample(container, sources), first);
-}
-
-/** A sample each second, as lines of JSON, until the container is gone or `signal` aborts. */
-export async function* streamStats(
-  container: Container,
-  sources: StatsSources,
-  signal: AbortSignal,
-): AsyncGenerator<string> {
-  let previous: Sample | undefined;
-  const removed = container.removed();
-  let gone = false;
-  removed.then(
-    () => {
-      gone = true;
-    },
-    () => undefined,
-  );
-  while (!signal.aborted && !gone) {
-    const present = await sample(container, sources);
-    yield `${JSON.stringify(statsView(container, present, previous))}\n`;
-    previous = present;
-    await delay(SECOND, undefined, { signal }).catch(() => undefined);
-  }
 }

@@ -1,5 +1,4 @@
 // Routes: looking into containers and changing them: top, stats, changes, rename, update, pause, prune.
-import { Readable } from "node:stream";
 import type { FastifyPluginAsync } from "fastify";
 import { z } from "zod";
 import { containerUpdateSchema } from "../../api/schemas/container-create.ts";
@@ -7,7 +6,7 @@ import { parseFilters } from "../../engine/containers/list.ts";
 import { invalid } from "../../engine/errors.ts";
 import type { Engine } from "../engine.ts";
 import { containerTarget, route } from "../route.ts";
-import { clientGone, sendStream } from "../stream.ts";
+import { sendStream } from "../stream.ts";
 import { body, query, truthy } from "../validation.ts";
 
 const text = z.string().optional();
@@ -46,8 +45,7 @@ export const containerOperationRoutes: FastifyPluginAsync<{ engine: Engine }> = 
       if (oneShot && streaming && asked.stream !== undefined)
         throw invalid("cannot have stream=true and one-shot=true");
       if (!streaming || oneShot) return operations.stats(container, oneShot);
-      const lines = operations.streamStats(container, clientGone(reply));
-      sendStream(reply, "application/json", Readable.from(lines, { objectMode: false }), (error) =>
+      sendStream(reply, "application/json", operations.streamStats(container), (error) =>
         request.log.error({ err: error }, "reading statistics"),
       );
       return reply;

@@ -1,0 +1,109 @@
+// Fresh ext4 file systems by size: formatted once, then copied; what a format writes is a few dozen blocks.
+import { execFile } from "node:child_process";
+import { open, truncate, writeFile } from "node:fs/promises";
+import { promisify } from "node:util";
+import { KernelError } from "../errors.ts";
+import { lseekLater } from "./later.ts";
+
+const run = promisify(execFile);
+const BLOCK = 4096;
+/** Sizes that are remembered, and the most bytes that are worth it for one. */
+const REMEMBERED = 4;
+const LARGEST = 4 << 20;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+interface Piece {
+  offset: number;
+  bytes: Buffer;
+}
+
+/** What is in a file, without its holes and without its blocks of zeros. */
+async function piecesOf(file: string): Promise<Piece[]> {
+  const pieces: Piece[] = [];
+  const handle = await open(file);
+  try {
+    for (let hole = 0; ; ) {
+      const data = await lseekLater(handle.fd, hole, SEEK_DATA).catch((error) => {
+        if (error instanceof KernelError && error.code === "ENXIO") return undefined;
+        throw error;
+      });
+      if (data === undefined) return pieces;
+      hole = await lseekLater(handle.fd, data, SEEK_HOLE);
+      const bytes = Buffer.alloc(hole - data);
+      await handle.read(bytes, 0, bytes.length, data);
+      pieces.push(...withoutZeros(data, bytes));
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+function withoutZeros(offset: number, bytes: Buffer): Piece[] {
+  const pieces: Piece[] = [];
+  const zeros = Buffer.alloc(BLOCK);
+  let begin: number | undefined;
+  for (let at = 0; at <= bytes.length; at += BLOCK) {
+    const block = bytes.subarray(at, at + BLOCK);
+    const empty = block.equals(zeros.subarray(0, block.length));
+    if (!empty) begin ??= at;
+    else if (begin !== undefined) {
+      pieces.push({ offset: offset + begin, bytes: bytes.subarray(begin, at) });
+      begin = undefined;
+    }
+  }
+  if (begin !== undefined) pieces.push({ offset: offset + begin, bytes: bytes.subarray(begin) });
+  return pieces;
+}
+
+/** Makes files with an empty file system in them. All of one size are alike, down to the UUID: nobody asks for them by it. */
+export class Templates {
+  readonly #format: readonly string[];
+  readonly #known = new Map<number, Promise<readonly Piece[]>>();
+
+  /** `format` is the program that formats a file, and its arguments before the file's name. */
+  constructor(format: readonly string[]) {
+    this.#format = format;
+  }
+
+  /** Writes a sparse file of this size, which must not be there. */
+  async write(file: string, size: number): Promise<void> {
+    const known = this.#known.get(size);
+    if (!known) {
+      const learnt = this.#learn(file, size);
+      this.#remember(size, learnt);
+      await learnt;
+      return;
+    }
+    const pieces = await known;
+    const handle = await open(file, "wx", 0o600);
+    try {
+      await handle.truncate(size);
+      await Promise.all(pieces.map(({ offset, bytes }) => handle.write(bytes, 0, bytes.length, offset)));
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Those that were wanted longest ago are forgotten. */
+  #remember(size: number, pieces: Promise<readonly Piece[]>): void {
+    this.#known.set(size, pieces);
+    pieces.then(
+      (found) => {
+        if (found.reduce((sum, { bytes }) => sum + bytes.length, 0) > LARGEST) this.#known.delete(size);
+      },
+      () => this.#known.delete(size),
+    );
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > REMEMBERED && oldest !== undefined) this.#known.delete(oldest);
+  }
+
+  /** Formats a file, and sees what that was. */
+  async #learn(file: string, size: number): Promise<Piece[]> {
+    const [program = "", ...words] = this.#format;
+    await writeFile(file, "", { flag: "wx", mode: 0o600 });
+    await truncate(file, size);
+    await run(program, [...words, file]);
+    return piecesOf(file);
+  }
+}
