@@ -70,12 +70,16 @@ describe("processors", () => {
   it("are limited by quota, to 5 %", async () => {
     const id = await start({ NanoCpus: 200_000_000 }, BUSY);
     await delay(500);
-    const before = await used(id);
-    const begun = performance.now();
-    await delay(4000);
-    const share = ((await used(id)) - before) / 1e6 / (performance.now() - begun);
+    let share = 0;
+    // It never gets more; on a machine that is busy elsewhere it may for a while get less.
+    for (let attempt = 0; attempt < 4 && share < 0.19; attempt++) {
+      const before = await used(id);
+      const begun = performance.now();
+      await delay(4000);
+      share = ((await used(id)) - before) / 1e6 / (performance.now() - begun);
+      expect(share).toBeLessThan(0.21);
+    }
     expect(share).toBeGreaterThan(0.19);
-    expect(share).toBeLessThan(0.21);
     await remove(id);
   });
 

@@ -37,6 +37,15 @@ struct failure {
     char path[256];
 };
 
+/* How the monitor hears that the control group has run out of memory. */
+struct memory_watch {
+    int descriptor; /* an eventfd of version 1, an inotify of version 2; -1 for none */
+    bool counted;   /* version 2: the file tells of much else, and its count says whether it was this */
+    char *events;   /* the file that says how often */
+    uint64_t kills; /* by the file's count */
+    uint32_t told;  /* how often it has happened */
+};
+
 struct forward;
 struct child_report;
 
@@ -95,6 +104,7 @@ struct context {
     const char *socket_path, *exit_path, *log_path, *trace_path;
     uint64_t log_size, log_files;
     struct forward *forward;
+    struct memory_watch memory;
 };
 
 /* Notes the failure of the present step, with errno as it stands; returns -1. */

@@ -24,6 +24,7 @@
 #include "context.h"
 #include "foreign.h"
 #include "kernel.h"
+#include "memory.h"
 #include "streams.h"
 #include "trace.h"
 #include "trees.h"
@@ -378,6 +379,8 @@ static bool digest(struct monitor *monitor, struct connection *connection) {
         memmove(connection->bytes, connection->bytes + sizeof greeting, connection->length);
         uint8_t payload[LIFE_BYTES];
         send_frame(connection->socket, FRAME_HELLO, payload, life(monitor, payload));
+        const uint32_t memory[2] = {monitor->context.memory.told, 0};
+        if (memory[0]) send_frame(connection->socket, FRAME_OUT_OF_MEMORY, memory, sizeof memory);
     }
     while (connection->length >= 4) {
         uint32_t size;
@@ -438,8 +441,14 @@ static void accept_connection(struct monitor *monitor) {
     if (socket >= 0) add_connection(monitor, socket, false);
 }
 
+static void tell_of_memory(struct monitor *monitor) {
+    if (!memory_ran_out(&monitor->context.memory)) return;
+    const uint32_t payload[2] = {monitor->context.memory.told, 1};
+    tell_all(monitor, FRAME_OUT_OF_MEMORY, payload, sizeof payload);
+}
+
 static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_t *room) {
-    size_t needed = 3 + streams_count(&monitor->streams), used = 0;
+    size_t needed = 4 + streams_count(&monitor->streams), used = 0;
     for (const struct connection *connection = monitor->connections; connection; connection = connection->next) needed++;
     if (needed > *room) {
         struct pollfd *grown = realloc(*polls, needed * sizeof **polls);
@@ -447,10 +456,14 @@ static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_
         *polls = grown;
         *room = needed;
     }
-    struct pollfd *child = NULL, *listener = NULL, *calls = NULL;
+    struct pollfd *child = NULL, *listener = NULL, *calls = NULL, *memory = NULL;
     if (trace_listener(monitor->trace) >= 0) {
         (*polls)[used] = (struct pollfd){.fd = trace_listener(monitor->trace), .events = POLLIN};
         calls = &(*polls)[used++];
+    }
+    if (monitor->running && monitor->context.memory.descriptor >= 0) {
+        (*polls)[used] = (struct pollfd){.fd = monitor->context.memory.descriptor, .events = POLLIN};
+        memory = &(*polls)[used++];
     }
     if (monitor->running) {
         (*polls)[used] = (struct pollfd){.fd = monitor->context.pidfd, .events = POLLIN};
@@ -472,6 +485,7 @@ static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_
     if (listener && listener->revents) accept_connection(monitor);
     /* A process that nobody can find again ends with whoever asked for it. */
     if (monitor->listener < 0 && !monitor->connections && monitor->running) kernel_pidfd_send_signal(monitor->context.pidfd, SIGKILL);
+    if (memory && memory->revents) tell_of_memory(monitor);
     if (child && child->revents) reap(monitor);
 }
 
@@ -481,7 +495,7 @@ _Noreturn void monitor_main(const struct launch_request *request, const int *des
     signal(SIGCHLD, SIG_DFL);
     setsid();
     monitor.listener = -1;
-    monitor.context = (struct context){.root = -1, .parameters = -1, .sync = -1, .pidfd = -1, .user_namespace = -1, .start_pipe = -1, .console_listener = -1};
+    monitor.context = (struct context){.root = -1, .parameters = -1, .sync = -1, .pidfd = -1, .user_namespace = -1, .start_pipe = -1, .console_listener = -1, .memory = {.descriptor = -1}};
     for (size_t i = 0; i < BIND_SLOTS; i++) monitor.context.slots[i] = -1;
     add_connection(&monitor, descriptors[1], true);
     open_plan(&monitor, descriptors[0]);

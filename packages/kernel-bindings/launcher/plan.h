@@ -27,6 +27,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(4, DIRECTORY, "directory", STAGE_MONITOR, "su") \
     X(5, WRITE, "write", STAGE_MONITOR, "ss") \
     X(6, PID_NAMESPACE, "pid-namespace.join", STAGE_MONITOR, "s") \
+    X(14, MEMORY_WATCH, "memory.watch", STAGE_MONITOR, "ss") \
     X(13, OWNER, "owner", STAGE_MONITOR, "suu") \
     X(10, USER_NAMESPACE_JOIN, "user-namespace.join", STAGE_MONITOR, "s") \
     X(11, RLIMIT_RAISE, "rlimit.raise", STAGE_MONITOR, "uuu") \

@@ -33,8 +33,9 @@ struct greeting {
 
 /* From the monitor. STARTED and HELLO: u32 version, i32 pid, u64 start (ns since the epoch), i32 the
  * monitor's own pid (missing from monitors of before names were served). EXITED: i32 status as
- * waitpid gives it, u64 end. FAILED: u32 step, u32 errno, then call and path, each with its NUL. */
-enum { FRAME_STARTED = 1, FRAME_HELLO = 2, FRAME_EXITED = 3, FRAME_FAILED = 4 };
+ * waitpid gives it, u64 end. FAILED: u32 step, u32 errno, then call and path, each with its NUL.
+ * OUT_OF_MEMORY: u32 how often that has happened, u32 1 if it has just happened, 0 after a HELLO. */
+enum { FRAME_STARTED = 1, FRAME_HELLO = 2, FRAME_EXITED = 3, FRAME_FAILED = 4, FRAME_OUT_OF_MEMORY = 5 };
 #define LIFE_BYTES 20
 /* To the monitor. SIGNAL: u32 signal. RESIZE: u16 columns, u16 rows. */
 enum { FRAME_SIGNAL = 16, FRAME_RESIZE = 17 };

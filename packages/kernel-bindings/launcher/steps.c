@@ -17,6 +17,7 @@
 #include "kernel.h"
 #include "labels.h"
 #include "landlock.h"
+#include "memory.h"
 #include "mounts.h"
 #include "netlink.h"
 #include "trace.h"
@@ -167,6 +168,7 @@ int run_monitor_step(struct context *context, const struct step *step) {
     case OP_DIRECTORY: return make_directories(context, fields[0].string, (mode_t)fields[1].number);
     case OP_CGROUP_DEVICES: return cgroup_devices(context, step);
     case OP_WRITE: return write_file(context, fields[0].string, fields[1].string, fields[1].length);
+    case OP_MEMORY_WATCH: return memory_watch(context, step);
     case OP_OWNER: return chown(fields[0].string, (uid_t)fields[1].number, (gid_t)fields[2].number) < 0 ? fail(context, "chown", fields[0].string) : 0;
     case OP_PID_NAMESPACE: return context->pid_namespace = fields[0].string, 0;
     case OP_USER_NAMESPACE_JOIN: return context->joined_user_namespace = fields[0].string, 0;

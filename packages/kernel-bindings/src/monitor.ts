@@ -13,6 +13,7 @@ const FRAME_STARTED = 1;
 const FRAME_HELLO = 2;
 const FRAME_EXITED = 3;
 const FRAME_FAILED = 4;
+const FRAME_OUT_OF_MEMORY = 5;
 const FRAME_SIGNAL = 16;
 const FRAME_RESIZE = 17;
 
@@ -85,6 +86,8 @@ export class Monitor {
   #received: Buffer = Buffer.alloc(0);
   #resolveStarted!: (start: ProcessStart) => void;
   #rejectStarted!: (error: Error) => void;
+  #memory: { times: number; now: boolean } | undefined;
+  #onMemory: ((times: number, now: boolean) => void) | undefined;
   #resolveExited!: (exit: ProcessExit | undefined) => void;
 
   constructor(socket: Socket) {
@@ -112,6 +115,13 @@ export class Monitor {
     const socket = connect(path);
     socket.write(greeting(GREETING_CONTROL, 0));
     return new Monitor(socket);
+  }
+
+  /** Calls back whenever the process's control group has run out of memory, with how often it has: `now`, or before this
+   * daemon knew the monitor. */
+  onOutOfMemory(callback: (times: number, now: boolean) => void): void {
+    this.#onMemory = callback;
+    if (this.#memory) callback(this.#memory.times, this.#memory.now);
   }
 
   signal(number: number): void {
@@ -161,6 +171,9 @@ export class Monitor {
         });
     } else if (type === FRAME_EXITED) {
       this.#resolveExited(decodeStatus(payload.readInt32LE(0), payload.readBigUInt64LE(4)));
+    } else if (type === FRAME_OUT_OF_MEMORY) {
+      this.#memory = { times: payload.readUInt32LE(0), now: payload.readUInt32LE(4) === 1 };
+      this.#onMemory?.(this.#memory.times, this.#memory.now);
     } else if (type === FRAME_FAILED) {
       const [call = "", path = ""] = payload.subarray(8).toString("utf8").split("\0");
       this.#rejectStarted(new KernelError(call, payload.readUInt32LE(4), path, payload.readUInt32LE(0)));

@@ -15,6 +15,7 @@ const cgroups: Cgroups = {
   children: () => [],
   processes: () => [],
   oomKills: () => 0,
+  watchMemory: () => [],
   changes: () => [],
   freeze: () => undefined,
   isFrozen: () => false,

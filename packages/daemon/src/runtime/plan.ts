@@ -44,6 +44,7 @@ export function containerPlan(spec: ContainerSpec): Plan {
     ...serveSteps(spec),
     ...logSteps(spec),
     ...spec.cgroups.create(spec.cgroup, spec.limits, spec.deviceRules),
+    ...spec.cgroups.watchMemory(spec.cgroup),
     ...(spec.subtree?.create ?? []),
     ...(spec.relabel ?? []),
     ...traceSteps(spec),

@@ -57,6 +57,8 @@ export interface Cgroups {
   /** Steps that make the group and set its limits, then those by which the process enters it. */
   create(group: string, limits: CgroupLimits, devices: readonly DeviceRule[] | "all"): Step[];
   enter(group: string): Step;
+  /** Steps by which its monitor hears that the group has run out of memory; none where memory is not controlled. */
+  watchMemory(group: string): Step[];
   /** A subtree of version 2 that a system container may manage itself: it can't reach its own limits from there. Undefined
    * where the host has no such hierarchy. `owner` is the system's root, as the host numbers ids. */
   subtree(group: string, owner: { uid: number; gid: number }): Subtree | undefined;

@@ -1,5 +1,5 @@
 // Control groups of version 1: a hierarchy for each controller (Documentation/admin-guide/cgroup-v1).
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Step } from "../plan/vocabulary.ts";
 import { writeLimit } from "./changes.ts";
@@ -75,6 +75,7 @@ export class CgroupsV1 implements Cgroups {
   readonly #byController = new Map<string, string>();
 
   readonly #unified: string | undefined;
+  readonly #tellsOfMemory: boolean;
 
   /** `unified` is where a hybrid host has version 2, without controllers. */
   constructor(hierarchies: readonly Hierarchy[], unified: string | undefined) {
@@ -91,6 +92,7 @@ export class CgroupsV1 implements Cgroups {
       for (const controller of names) this.#byController.set(controller, path);
     }
     this.controllers = controllers;
+    this.#tellsOfMemory = this.has("memory") && existsSync(this.#file("memory", "", "cgroup.event_control"));
   }
 
   has(controller: string): boolean {
@@ -168,6 +170,14 @@ export class CgroupsV1 implements Cgroups {
 
   enter(group: string): Step {
     return { op: "cgroup.enter", files: this.#tasks(group) };
+  }
+
+  watchMemory(group: string): Step[] {
+    if (!this.#tellsOfMemory) return [];
+    const [events, controls] = ["memory.oom_control", "cgroup.event_control"].map((file) =>
+      this.#file("memory", group, file),
+    );
+    return [{ op: "memory.watch", events: events ?? "", controls: controls ?? "" }];
   }
 
   children(group: string): string[] {

@@ -111,6 +111,11 @@ export class CgroupsV2 implements Cgroups {
     return { op: "cgroup.enter", files: [join(this.#root, group, "cgroup.procs")] };
   }
 
+  watchMemory(group: string): Step[] {
+    if (!this.has("memory")) return [];
+    return [{ op: "memory.watch", events: join(this.#root, group, "memory.events"), controls: "" }];
+  }
+
   children(group: string): string[] {
     return subdirectories(join(this.#root, group));
   }

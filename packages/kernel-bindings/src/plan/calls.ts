@@ -39,6 +39,8 @@ const calls: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string[] }
   directory: () => ["mkdir"],
   write: () => newFile,
   "cgroup.devices": () => ["bpf(BPF_PROG_LOAD, BPF_PROG_TYPE_CGROUP_DEVICE)", "bpf(BPF_PROG_ATTACH)"],
+  "memory.watch": (step) =>
+    step.controls === "" ? ["inotify_init1", "inotify_add_watch"] : ["eventfd2", ...newFile],
   "pid-namespace.join": () => ["setns(CLONE_NEWPID)"],
   clone: (step) => [`clone3(${clones(step.flags)})`],
   "netlink.host": (step) => messages(step.messages),

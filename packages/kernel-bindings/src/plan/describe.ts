@@ -32,6 +32,7 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   write: (step) => `write ${JSON.stringify(step.value)} to ${step.path}`,
   "cgroup.devices": (step) =>
     `put a device program of ${step.program.length / 8} instructions on ${step.directory}`,
+  "memory.watch": (step) => `watch ${step.events} for want of memory`,
   owner: (step) => `give ${step.path} to user ${step.uid}, group ${step.gid}`,
   "user-namespace.join": (step) => `join user namespace ${step.path}`,
   "rlimit.raise": (step) => `let resource limit ${step.resource} be as high as ${step.hard}`,

@@ -63,6 +63,9 @@ export const vocabulary = {
   write: { code: 5, stage: "monitor", fields: { path: "string", value: "string" } },
   /** Puts a BPF program of device rules on a group of version 2; it goes with the group. */
   "cgroup.devices": { code: 9, stage: "monitor", fields: { directory: "string", program: "bytes" } },
+  /** The monitor hears from here on when the group runs out of memory: by its file of events, and with version 1 by its file
+   * of event controls ("" with version 2). */
+  "memory.watch": { code: 14, stage: "monitor", fields: { events: "string", controls: "string" } },
   /** Gives a file of the host's to somebody, as the host numbers users and groups. */
   owner: { code: 13, stage: "monitor", fields: { path: "string", uid: "number", gid: "number" } },
   /** What the clone joins: a user namespace (by a process that has joined it), a PID namespace. */

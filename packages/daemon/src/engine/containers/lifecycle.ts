@@ -154,7 +154,16 @@ export class ContainerLifecycle {
     monitor.exited
       .then((exit) => container.exclusively(() => this.ended(container, exit)))
       .catch((error) => this.parts.report(error, `end of container ${container.id}`));
+    monitor.onOutOfMemory((_times, now) => this.#outOfMemory(container, now));
     for (const observer of this.#observers) observer.started(container);
+  }
+
+  /** A process of its was killed, or waits, for want of memory: `now`, or while there was no daemon, of which an earlier one
+   * may have told. */
+  #outOfMemory(container: Container, now: boolean): void {
+    if (!container.alive || (container.state.oomKilled && !now)) return;
+    container.note({ oomKilled: true });
+    this.announce(container, "oom");
   }
 
   /** Finds the monitor of a container that an earlier daemon started; false when it is gone. */
@@ -261,7 +270,8 @@ export class ContainerLifecycle {
       }
     const places = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
     const end = await this.#end(container, exit);
-    const oomKilled = runtime.cgroups.oomKills(places.cgroup) > 0;
+    const toldBefore = container.state.oomKilled;
+    const oomKilled = toldBefore || runtime.cgroups.oomKills(places.cgroup) > 0;
     const left = container.state.endpoints;
     await this.starter.release(container).catch((error) => report(error, `release of ${container.id}`));
     container.monitor?.release();
@@ -273,7 +283,7 @@ export class ContainerLifecycle {
     const status = restarts ? "restarting" : end.dead ? "dead" : "exited";
     // What the monitor wrote down stays until we have written it down ourselves.
     container.note({ ...changes, status }, () => runtime.forget(places));
-    if (oomKilled) this.announce(container, "oom");
+    if (oomKilled && !toldBefore) this.announce(container, "oom");
     const seconds = Math.max(0, Math.floor((milliseconds(finishedAt) - started) / 1000));
     this.announce(container, "die", { exitCode: String(exitCode), execDuration: String(seconds) });
     this.#announceAttachments(container, false, left);
