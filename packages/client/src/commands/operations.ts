@@ -3,7 +3,7 @@ import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { type Command, forEachArgument, print } from "../context.ts";
 import { keyValues } from "../create/environment.ts";
-import { cpus, restartPolicy } from "../create/resources.ts";
+import { cpus, rareLimits, restartPolicy } from "../create/resources.ts";
 import { networkShape, shapeFlags } from "../create/shape.ts";
 import {
   expectArguments,
@@ -50,6 +50,9 @@ const updateFlags: FlagTable = {
   memory: ["text", "m"],
   "memory-reservation": ["text"],
   "memory-swap": ["text"],
+  "hugetlb-limit": ["list"],
+  "net-cls-id": ["text"],
+  "net-prio": ["list"],
   "pids-limit": ["text"],
   restart: ["text"],
   "storage-opt": ["list"],
@@ -79,6 +82,7 @@ export const update: Command = async (words, context) => {
     MemoryReservation: bytes("memory-reservation"),
     MemorySwap: text("memory-swap") === "-1" ? -1 : bytes("memory-swap"),
     ...(shape ? { NetworkShape: shape } : {}),
+    ...rareLimits(flags),
     ...(flags.has("pids-limit") ? { PidsLimit: integer("pids-limit") } : {}),
     ...(flags.has("storage-opt") ? { StorageOpt: keyValues(flags.list("storage-opt")) } : {}),
     ...(flags.has("restart") ? { RestartPolicy: restartPolicy(text("restart")) } : {}),

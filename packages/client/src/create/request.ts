@@ -7,7 +7,7 @@ import { gpuRequest } from "./gpus.ts";
 import { healthcheck } from "./health.ts";
 import { bind, mount } from "./mounts.ts";
 import { networks, ports } from "./networks.ts";
-import { cpus, device, deviceRates, restartPolicy, ulimit } from "./resources.ts";
+import { cpus, device, deviceRates, rareLimits, restartPolicy, ulimit } from "./resources.ts";
 import { networkShape } from "./shape.ts";
 import { timeOffset } from "./time-offset.ts";
 
@@ -156,6 +156,7 @@ export function createRequest(
     MemorySwappiness: flags.has("memory-swappiness") ? integer("memory-swappiness") : null,
     PidsLimit: flags.has("pids-limit") ? integer("pids-limit") : null,
     Ulimits: flags.list("ulimit").map(ulimit),
+    ...rareLimits(flags),
     Init: flags.has("init") ? flags.bool("init") : null,
   };
   return {

@@ -1,4 +1,4 @@
-// --ulimit, --device and its rates, --cpus, --restart.
+// --ulimit, --device and its rates, --cpus, --restart, and limits that docker has no flags for.
 import { type ParsedFlags, parseBytes, UsageError } from "../flags.ts";
 
 /** Device limits such as /dev/sda:1mb. */
@@ -50,4 +50,44 @@ export function cpus(text: string): number {
       `invalid argument "${text}" for "--cpus" flag: failed to parse ${text} as a rational number`,
     );
   return Math.round(value * 1e9);
+}
+
+/** --hugetlb-limit 2MB=64m, --net-cls-id 0x100001, --net-prio eth0=5: what was given. */
+export function rareLimits(flags: ParsedFlags): {
+  HugetlbLimits?: { PageSize: string; Limit: number }[];
+  NetClassId?: number;
+  NetPriorities?: { Name: string; Priority: number }[];
+} {
+  const pairs = (name: string): [string, string][] =>
+    flags.list(name).map((text) => {
+      const at = text.indexOf("=");
+      if (at <= 0)
+        throw new UsageError(`invalid argument "${text}" for "--${name}" flag: bad format: ${text}`);
+      return [text.slice(0, at), text.slice(at + 1)];
+    });
+  const whole = (name: string, text: string): number => {
+    const number = /^(0x[\da-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
+    if (!Number.isSafeInteger(number))
+      throw new UsageError(`invalid argument "${text}" for "--${name}" flag: not a whole number`);
+    return number;
+  };
+  return {
+    ...(flags.has("hugetlb-limit")
+      ? {
+          HugetlbLimits: pairs("hugetlb-limit").map(([PageSize, limit]) => ({
+            PageSize,
+            Limit: parseBytes("hugetlb-limit", limit),
+          })),
+        }
+      : {}),
+    ...(flags.has("net-cls-id") ? { NetClassId: whole("net-cls-id", flags.text("net-cls-id") ?? "") } : {}),
+    ...(flags.has("net-prio")
+      ? {
+          NetPriorities: pairs("net-prio").map(([Name, priority]) => ({
+            Name,
+            Priority: whole("net-prio", priority),
+          })),
+        }
+      : {}),
+  };
 }

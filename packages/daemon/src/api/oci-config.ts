@@ -93,6 +93,13 @@ export interface OciResources {
       }
     | undefined;
   pids?: { limit: number } | undefined;
+  hugepageLimits?: { pageSize: string; limit: number }[] | undefined;
+  network?:
+    | {
+        classID?: number | undefined;
+        priorities?: { name: string; priority: number }[] | undefined;
+      }
+    | undefined;
   blockIO?:
     | {
         weight?: number | undefined;

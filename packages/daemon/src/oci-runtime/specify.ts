@@ -130,7 +130,7 @@ function deviceRules(rules: readonly OciDeviceRule[] | undefined): DeviceRule[] 
 
 const given = (value: number | undefined): number | undefined => (value ? value : undefined);
 
-function limits({ memory, cpu, pids, blockIO }: OciResources): CgroupLimits {
+function limits({ memory, cpu, pids, blockIO, hugepageLimits, network }: OciResources): CgroupLimits {
   const throttles = [
     [blockIO?.throttleReadBpsDevice, "read", "bps"],
     [blockIO?.throttleWriteBpsDevice, "write", "bps"],
@@ -152,6 +152,9 @@ function limits({ memory, cpu, pids, blockIO }: OciResources): CgroupLimits {
     cpusetCpus: cpu?.cpus || undefined,
     cpusetMems: cpu?.mems || undefined,
     pids: pids?.limit === undefined || pids.limit === 0 ? undefined : pids.limit,
+    hugePages: hugepageLimits?.map(({ pageSize, limit }) => ({ size: pageSize, limit })),
+    networkClass: given(network?.classID),
+    networkPriorities: network?.priorities,
     blockWeight: given(blockIO?.weight),
     blockWeights: blockIO?.weightDevice,
     blockThrottles: throttles.flatMap(([list, direction, unit]) =>

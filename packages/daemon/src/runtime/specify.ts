@@ -10,6 +10,7 @@ import { SpecificationError } from "./errors.ts";
 import { landlockStep } from "./landlock.ts";
 import { lxcfsFiles } from "./lxcfs.ts";
 import { type BindSpec, plainBind } from "./mounts.ts";
+import { rareLimits } from "./rare-controllers.ts";
 import type { ContainerPlaces, Runtime } from "./runtime.ts";
 import { parseSecurityOptions } from "./security.ts";
 import type {
@@ -123,6 +124,7 @@ export function cgroupLimits(host: HostConfig): CgroupLimits {
       weight: Weight,
     })),
     blockThrottles: throttles(host),
+    ...rareLimits(host),
     pids: host.PidsLimit === null || host.PidsLimit === 0 ? undefined : Math.max(host.PidsLimit, -1),
   };
 }

@@ -4,7 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { applyLimits } from "./changes.ts";
+import { KeptFiles } from "./kept-files.ts";
 import { statisticsV1, statisticsV2 } from "./statistics.ts";
+import { CgroupsV1 } from "./v1.ts";
+import { CgroupsV2 } from "./v2.ts";
 
 let root = "";
 beforeAll(() => {
@@ -96,5 +99,70 @@ describe("limits of a group in use", () => {
       ]),
     ).toThrow();
     expect(readFileSync(join(directory, "a"), "utf8")).toBe("10");
+  });
+});
+
+/** Values by the names of the files that steps write them to. */
+const written = (steps: readonly { op: string }[]): Record<string, string> =>
+  Object.fromEntries(
+    steps
+      .filter((step): step is { op: "write"; path: string; value: string } => step.op === "write")
+      .map(({ path, value }) => [path.slice(root.length), value]),
+  );
+
+describe("limits that few hosts have controllers for", () => {
+  const limits = {
+    hugePages: [{ size: "2MB", limit: 4 << 20 }],
+    networkClass: 0x100001,
+    networkPriorities: [
+      { name: "lo", priority: 5 },
+      { name: "eth0", priority: 6 },
+    ],
+  };
+  it("of version 1", () => {
+    const hierarchies = ["hugetlb", "net_cls", "net_prio"].map((name) => ({
+      path: join(root, name),
+      options: ["rw", name],
+    }));
+    const cgroups = new CgroupsV1(hierarchies, undefined);
+    expect(written(cgroups.create("/g", { ...limits, networkPriorities: [] }, "all"))).toEqual({
+      "/hugetlb/g/hugetlb.2MB.rsvd.limit_in_bytes": "4194304",
+      "/hugetlb/g/hugetlb.2MB.limit_in_bytes": "4194304",
+      "/net_cls/g/net_cls.classid": "1048577",
+    });
+    mkdirSync(join(root, "net_prio/g"), { recursive: true });
+    writeFileSync(join(root, "net_prio/g/net_prio.ifpriomap"), "lo 3\n");
+    expect(cgroups.changes("/g", { networkPriorities: limits.networkPriorities })).toEqual([
+      { path: join(root, "net_prio/g/net_prio.ifpriomap"), value: "lo 5", undo: "lo 3" },
+      { path: join(root, "net_prio/g/net_prio.ifpriomap"), value: "eth0 6", undo: "eth0 0" },
+    ]);
+  });
+  it("of version 2, which has but huge pages", () => {
+    const directory = files("unified", { "cgroup.controllers": "cpu hugetlb memory pids\n" });
+    const cgroups = new CgroupsV2(directory);
+    expect(cgroups.has("net_cls")).toBe(false);
+    expect(written(cgroups.create("/g", limits, "all"))).toEqual({
+      "/unified/cgroup.subtree_control": "+cpu +hugetlb +memory +pids",
+      "/unified/g/hugetlb.2MB.rsvd.max": "4194304",
+      "/unified/g/hugetlb.2MB.max": "4194304",
+    });
+  });
+});
+
+describe("files that stay open", () => {
+  it("say what is in them now, and are found again when they were made anew", () => {
+    const directory = files("kept", { a: "1\n" });
+    const kept = new KeptFiles();
+    const file = join(directory, "a");
+    expect(kept.read(file)).toBe("1\n");
+    writeFileSync(file, "2\n");
+    expect(kept.read(file)).toBe("2\n");
+    expect(kept.read(join(directory, "none"))).toBe("");
+    const long = Array.from({ length: 9000 }, (_, index) => `line ${index}`).join("\n");
+    writeFileSync(join(directory, "long"), long.slice(0, 60_000));
+    expect(kept.read(join(directory, "long"))).toBe(long.slice(0, 60_000));
+    kept.close();
+    expect(kept.read(file)).toBe("2\n");
+    kept.close();
   });
 });

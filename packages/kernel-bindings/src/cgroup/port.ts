@@ -26,6 +26,11 @@ export interface CgroupLimits {
   pids?: number | undefined;
   /** Bytes of TCP buffers (version 1). */
   tcpMemory?: number | undefined;
+  /** Bytes of huge pages, by the name of their size in files ("2MB"). */
+  hugePages?: readonly { size: string; limit: number }[] | undefined;
+  /** The class of packets for traffic control, and their priority by interface (version 1). */
+  networkClass?: number | undefined;
+  networkPriorities?: readonly { name: string; priority: number }[] | undefined;
   /** Relative weight of block I/O, 10 to 1000, and that for single devices. */
   blockWeight?: number | undefined;
   blockWeights?: readonly BlockWeight[] | undefined;

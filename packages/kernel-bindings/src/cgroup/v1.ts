@@ -52,6 +52,17 @@ function plainLimits(
     ["cpu", "cpu.rt_period_us", limits.realtimePeriod],
     ["cpu", "cpu.rt_runtime_us", limits.realtimeRuntime],
     ["pids", "pids.max", limits.pids === -1 ? "max" : limits.pids],
+    // What is reserved is limited too, so that a mapping is refused instead of its use ending in SIGBUS (Linux 5.7).
+    ...(limits.hugePages ?? []).flatMap(({ size, limit }): [string, string, number][] => [
+      ["hugetlb", `hugetlb.${size}.rsvd.limit_in_bytes`, limit],
+      ["hugetlb", `hugetlb.${size}.limit_in_bytes`, limit],
+    ]),
+    ["net_cls", "net_cls.classid", limits.networkClass],
+    ...(limits.networkPriorities ?? []).map(({ name, priority }): [string, string, string] => [
+      "net_prio",
+      "net_prio.ifpriomap",
+      `${name} ${priority}`,
+    ]),
     // Weights are the BFQ scheduler's since CFQ left Linux in 5.0.
     ["blkio", "blkio.bfq.weight", limits.blockWeight],
     ...(limits.blockWeights ?? []).map(({ major, minor, weight }): [string, string, string] => [
@@ -211,9 +222,10 @@ export class CgroupsV1 implements Cgroups {
     set("cpuset", "cpuset.cpus", limits.cpusetCpus);
     set("cpuset", "cpuset.mems", limits.cpusetMems);
     for (const [controller, file, value] of plainLimits(limits)) {
-      const device = /^(\d+:\d+) /.exec(String(value))?.[1];
+      // A line for each device or interface.
+      const device = /^(\S+) /.exec(String(value))?.[1];
       const path = this.#file(controller, group, file);
-      // A line for each device: what puts one back is its own line, or none.
+      // What puts one back is its own line, or none.
       const undo = device && (lineOf(path, device) ?? `${device} 0`);
       if (value !== undefined) changes.push({ path, value: String(value), undo });
     }

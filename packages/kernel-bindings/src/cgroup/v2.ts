@@ -52,7 +52,7 @@ export class CgroupsV2 implements Cgroups {
   }
 
   #wanted(): string {
-    const controllers = ["cpu", "cpuset", "io", "memory", "pids"].filter((name) => this.has(name));
+    const controllers = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"].filter((name) => this.has(name));
     return controllers.map((name) => `+${name}`).join(" ");
   }
 
@@ -94,6 +94,10 @@ export class CgroupsV2 implements Cgroups {
     set("cpuset.cpus", limits.cpusetCpus || undefined);
     set("cpuset.mems", limits.cpusetMems || undefined);
     set("pids.max", orMax(limits.pids));
+    for (const { size, limit } of limits.hugePages ?? []) {
+      set(`hugetlb.${size}.rsvd.max`, limit);
+      set(`hugetlb.${size}.max`, limit);
+    }
     // BFQ takes Docker's numbers as they are; the cost model's go from 1 to 10000.
     const bfq = existsSync(join(this.#root, group, "..", "io.bfq.weight"));
     const weighted = (weight: number): number =>

@@ -279,6 +279,18 @@ export const hostConfigSchema = z.object({
     .array(z.object({ Name: text, Soft: integer, Hard: integer }))
     .nullish()
     .transform((value) => value ?? []),
+  /** Ours: bytes of huge pages of a size ("2MB") that may be in use. */
+  HugetlbLimits: z
+    .array(z.object({ PageSize: z.string(), Limit: z.int() }))
+    .nullish()
+    .transform((value) => value ?? null),
+  /** Ours: the class of its packets for traffic control; 0 for none. */
+  NetClassId: integer,
+  /** Ours: the priority of its packets on the host's interfaces. */
+  NetPriorities: z
+    .array(z.object({ Name: z.string(), Priority: z.int() }))
+    .nullish()
+    .transform((value) => value ?? null),
   Init: z
     .boolean()
     .nullish()
@@ -315,6 +327,9 @@ export const containerUpdateSchema = hostConfigSchema
     KernelMemoryTCP: true,
     CpuRealtimePeriod: true,
     CpuRealtimeRuntime: true,
+    HugetlbLimits: true,
+    NetClassId: true,
+    NetPriorities: true,
     StorageOpt: true,
     NetworkShape: true,
   })

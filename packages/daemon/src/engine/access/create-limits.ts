@@ -147,6 +147,10 @@ const hostConfig: { [F in keyof Required<HostConfig>]: Judgement<HostConfig[F]> 
   OomKillDisable: onlyPrivileged((value) => !value),
   PidsLimit: processes,
   Ulimits: "harmless",
+  HugetlbLimits: "harmless",
+  // What the host's own rules for its traffic make of them is not the container's to choose.
+  NetClassId: onlyPrivileged((value) => !value),
+  NetPriorities: onlyPrivileged(empty),
   Init: "harmless",
   CpuCount: "harmless",
   CpuPercent: "harmless",

@@ -5,6 +5,7 @@ import { applyLimits, KernelError } from "@tsd/kernel-bindings";
 import type { ContainerUpdate, HostConfig } from "../../api/schemas/container-create.ts";
 import type { SeccompTrace } from "../../api/types.ts";
 import { SpecificationError } from "../../runtime/errors.ts";
+import { checkRareLimits, overlaid } from "../../runtime/rare-controllers.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { cgroupLimits } from "../../runtime/specify.ts";
 import type { Caller, Sight } from "../access/caller.ts";
@@ -25,7 +26,7 @@ import type { ContainerService } from "./service.ts";
 import { type StatsSources, singleStats } from "./stats.ts";
 import { StatsStreams } from "./stats-streams.ts";
 import { processTable } from "./top.ts";
-import { checkResources, checkRestartPolicy } from "./validate.ts";
+import { checkResources, checkRestartPolicy, specifying } from "./validate.ts";
 
 const FREEZE_ATTEMPTS = 200;
 
@@ -51,6 +52,9 @@ const resourceFields = [
   "KernelMemoryTCP",
   "CpuRealtimePeriod",
   "CpuRealtimeRuntime",
+  "HugetlbLimits",
+  "NetClassId",
+  "NetPriorities",
 ] as const;
 
 export class ContainerOperations {
@@ -176,6 +180,12 @@ export class ContainerOperations {
       const wanted = wantedResources(update);
       const size = requestedSize(update.StorageOpt);
       const hostConfig: HostConfig = { ...before, ...wanted };
+      // Others of them stay as they are.
+      const { HugetlbLimits, NetPriorities } = wanted;
+      if (HugetlbLimits)
+        hostConfig.HugetlbLimits = overlaid(before.HugetlbLimits, HugetlbLimits, ({ PageSize }) => PageSize);
+      if (NetPriorities)
+        hostConfig.NetPriorities = overlaid(before.NetPriorities, NetPriorities, ({ Name }) => Name);
       if (size !== undefined) hostConfig.StorageOpt = update.StorageOpt;
       checkUpdate(caller, hostConfig, [...Object.keys(wanted), "StorageOpt"]);
       if (wanted.Memory && !wanted.MemorySwap && before.MemorySwap > 0 && wanted.Memory > before.MemorySwap)
@@ -189,6 +199,7 @@ export class ContainerOperations {
       }
       checkRestartPolicy(hostConfig);
       checkResources(hostConfig);
+      specifying(() => checkRareLimits(hostConfig, this.#runtime.cgroups));
       hostConfig.NetworkShape = mergeShapes(before.NetworkShape ?? null, update.NetworkShape);
       const takeBack = size === undefined ? undefined : await this.#layers.resize(container.id, size);
       let reshaped = false;
@@ -337,4 +348,7 @@ const noResources = (host: HostConfig): HostConfig => ({
   KernelMemoryTCP: 0,
   CpuRealtimePeriod: 0,
   CpuRealtimeRuntime: 0,
+  HugetlbLimits: null,
+  NetClassId: 0,
+  NetPriorities: null,
 });

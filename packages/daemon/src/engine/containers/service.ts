@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { AttachStreams } from "@tsd/kernel-bindings";
 import type { ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
+import { checkRareLimits } from "../../runtime/rare-controllers.ts";
 import { parseSecurityOptions } from "../../runtime/security.ts";
 import type { Caller, Sight } from "../access/caller.ts";
 import { checkCreate } from "../access/create-limits.ts";
@@ -105,6 +106,7 @@ export class ContainerService {
   }> {
     const bare = name ? checkName(name) : undefined;
     validateCreate(request);
+    specifying(() => checkRareLimits(request.HostConfig, this.#parts.runtime.cgroups));
     checkCreate(caller, request);
     const missing = this.#checkModules(request.HostConfig);
     refuseUnsupported(request);

@@ -58,6 +58,13 @@ export function ociResources(limits: CgroupLimits, rules: readonly DeviceRule[] 
         cpus: limits.cpusetCpus,
         mems: limits.cpusetMems,
       }),
+      hugepageLimits: limits.hugePages?.length
+        ? limits.hugePages.map(({ size, limit }) => ({ pageSize: size, limit }))
+        : undefined,
+      network: filled({
+        classID: limits.networkClass,
+        priorities: limits.networkPriorities?.length ? [...limits.networkPriorities] : undefined,
+      }),
       pids: limits.pids === undefined ? undefined : { limit: limits.pids },
       blockIO: filled({
         weight: limits.blockWeight,

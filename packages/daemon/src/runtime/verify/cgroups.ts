@@ -43,6 +43,7 @@ export function readsBack(path: string, wanted: string, found: string): boolean 
   if (name === "memory.oom_control") return found.includes(`oom_kill_disable ${wanted}`);
   if (name === "cgroup.subtree_control")
     return wanted.split(" ").every((word) => found.split(" ").includes(word.replace(/^\+/, "")));
+  if (name === "net_prio.ifpriomap") return found.split("\n").includes(wanted);
   const device = /^(\d+:\d+) (.*)$/.exec(wanted);
   if (device) {
     const line = found.split("\n").find((one) => one.startsWith(`${device[1]} `));
@@ -124,8 +125,9 @@ export function verifyCgroups(
   return drifts;
 }
 
-/** A file may hold a line for each device. */
+/** A file may hold a line for each device or interface. */
 const keyOf = (path: string, value: string): string => {
-  const device = /^\d+:\d+(?= )/.exec(value)?.[0];
+  const named = path.endsWith("/net_prio.ifpriomap") ? /^\S+(?= )/ : /^\d+:\d+(?= )/;
+  const device = named.exec(value)?.[0];
   return device ? `${path} ${device}` : path;
 };

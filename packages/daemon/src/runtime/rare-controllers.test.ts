@@ -1,0 +1,60 @@
+// Limits of rare controllers, refused or taken, without a kernel.
+import type { Cgroups } from "@tsd/kernel-bindings";
+import { describe, expect, it } from "vitest";
+import { checkRareLimits, overlaid, type RareLimits } from "./rare-controllers.ts";
+
+const host = (more: Partial<RareLimits>): RareLimits => ({
+  HugetlbLimits: null,
+  NetClassId: 0,
+  NetPriorities: null,
+  NetworkMode: "host",
+  ...more,
+});
+const with_ = (version: 1 | 2, ...names: string[]): Cgroups =>
+  ({ version, has: (name: string) => names.includes(name) }) as Partial<Cgroups> as Cgroups;
+const everything = with_(1, "hugetlb", "net_cls", "net_prio");
+
+describe("limits by rare controllers", () => {
+  it("name the controller that is not there", () => {
+    for (const [asked, message] of [
+      [
+        { HugetlbLimits: [{ PageSize: "2MB", Limit: 0 }] },
+        /HugetlbLimits: .* no control group controller hugetlb$/,
+      ],
+      [{ NetClassId: 5 }, /NetClassId: .* no control group controller net_cls \(version 2 has none\)$/],
+      [{ NetPriorities: [{ Name: "lo", Priority: 1 }] }, /NetPriorities: .* controller net_prio/],
+    ] as const)
+      expect(() => checkRareLimits(host(asked as Partial<RareLimits>), with_(2))).toThrow(message);
+    expect(() => checkRareLimits(host({}), with_(2))).not.toThrow();
+  });
+  it("are refused when they can't be", () => {
+    for (const [asked, message] of [
+      [{ NetClassId: -1 }, /NetClassId: -1 is not from 0 to 4294967295/],
+      [{ NetClassId: 2 ** 32 }, /NetClassId: 4294967296 is not/],
+      [{ NetPriorities: [{ Name: "a b", Priority: 1 }] }, /no interface's name: a b/],
+      [{ NetPriorities: [{ Name: "lo", Priority: -1 }] }, /NetPriorities lo: -1 is not/],
+      [{ NetPriorities: [{ Name: "lo", Priority: 1 }], NetworkMode: "bridge" }, /they need NetworkMode host/],
+      [{ HugetlbLimits: [{ PageSize: "3MB", Limit: 0 }] }, /no huge pages of that size/],
+    ] as const)
+      expect(() => checkRareLimits(host(asked as Partial<RareLimits>), everything)).toThrow(message);
+    const fine = { NetClassId: 2 ** 32 - 1, NetPriorities: [{ Name: "eth0.7", Priority: 0 }] };
+    expect(() => checkRareLimits(host(fine), everything)).not.toThrow();
+  });
+  it("of an update replace those of the same name", () => {
+    const key = ({ name }: { name: string }): string => name;
+    expect(
+      overlaid(
+        [{ name: "a", value: 1 }],
+        [
+          { name: "a", value: 2 },
+          { name: "b", value: 3 },
+        ],
+        key,
+      ),
+    ).toEqual([
+      { name: "a", value: 2 },
+      { name: "b", value: 3 },
+    ]);
+    expect(overlaid(null, undefined, key)).toEqual([]);
+  });
+});

@@ -1,0 +1,98 @@
+// Limits by controllers that not every host has: huge pages, and the classes and priorities of packets.
+import { readdirSync } from "node:fs";
+import type { CgroupLimits, Cgroups } from "@tsd/kernel-bindings";
+import type { HostConfig } from "../api/schemas/container-create.ts";
+import { SpecificationError } from "./errors.ts";
+
+/** What of a container's configuration is about them. */
+export type RareLimits = Pick<HostConfig, "HugetlbLimits" | "NetClassId" | "NetPriorities" | "NetworkMode">;
+
+export function rareLimits(
+  host: RareLimits,
+): Pick<CgroupLimits, "hugePages" | "networkClass" | "networkPriorities"> {
+  return {
+    hugePages: (host.HugetlbLimits ?? []).map(({ PageSize, Limit }) => ({ size: PageSize, limit: Limit })),
+    networkClass: host.NetClassId || undefined,
+    networkPriorities: (host.NetPriorities ?? []).map(({ Name, Priority }) => ({
+      name: Name,
+      priority: Priority,
+    })),
+  };
+}
+
+const KIBIBYTE = 1024;
+const units = ["KB", "MB", "GB"];
+
+/** The sizes of huge pages that this machine has, in bytes, by their names in control group files: 2MB, 1GB. */
+function pageSizes(): ReadonlyMap<string, number> {
+  const sizes = new Map<string, number>();
+  let names: string[] = [];
+  try {
+    names = readdirSync("/sys/kernel/mm/hugepages");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  for (const name of names) {
+    const kibibytes = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]);
+    let [size, unit] = [kibibytes, 0];
+    while (size >= KIBIBYTE && unit < units.length - 1) [size, unit] = [size / KIBIBYTE, unit + 1];
+    sizes.set(`${size}${units[unit]}`, kibibytes * KIBIBYTE);
+  }
+  return sizes;
+}
+
+function checkHugePages(limits: NonNullable<HostConfig["HugetlbLimits"]>): void {
+  const sizes = pageSizes();
+  for (const { PageSize, Limit } of limits) {
+    const size = sizes.get(PageSize);
+    const about = `HostConfig.HugetlbLimits ${PageSize}`;
+    if (size === undefined)
+      throw invalid(
+        `${about}: this machine has no huge pages of that size (but ${[...sizes.keys()].join(", ") || "none"})`,
+      );
+    if (Limit < 0 || Limit % size !== 0)
+      throw invalid(`${about}: ${Limit} bytes are not a number of whole pages`);
+  }
+}
+
+const invalid = (message: string): SpecificationError => new SpecificationError("invalid", message);
+const LARGEST = 2 ** 32 - 1;
+
+/** Throws for a limit that can't be, or whose controller this host lacks. */
+export function checkRareLimits(host: RareLimits, cgroups: Cgroups): void {
+  const need = (field: string, controller: string, more = ""): void => {
+    if (!cgroups.has(controller))
+      throw invalid(`HostConfig.${field}: this host has no control group controller ${controller}${more}`);
+  };
+  const onlyFirst = cgroups.version === 2 ? " (version 2 has none)" : "";
+  if (host.HugetlbLimits?.length) {
+    need("HugetlbLimits", "hugetlb");
+    checkHugePages(host.HugetlbLimits);
+  }
+  if (host.NetClassId) {
+    if (host.NetClassId < 0 || host.NetClassId > LARGEST)
+      throw invalid(`HostConfig.NetClassId: ${host.NetClassId} is not from 0 to ${LARGEST}`);
+    need("NetClassId", "net_cls", onlyFirst);
+  }
+  if (!host.NetPriorities?.length) return;
+  need("NetPriorities", "net_prio", onlyFirst);
+  for (const { Name, Priority } of host.NetPriorities) {
+    if (!/^[^\s/]{1,15}$/.test(Name)) throw invalid(`HostConfig.NetPriorities: no interface's name: ${Name}`);
+    if (Priority < 0 || Priority > LARGEST)
+      throw invalid(`HostConfig.NetPriorities ${Name}: ${Priority} is not from 0 to ${LARGEST}`);
+  }
+  // The kernel finds interfaces in the namespace of who writes, which is the daemon.
+  if (host.NetworkMode !== "host")
+    throw invalid(
+      "HostConfig.NetPriorities: priorities are of the host's interfaces: they need NetworkMode host",
+    );
+}
+
+/** A list with another laid over it: what both are about is as in the second. */
+export function overlaid<T>(
+  first: readonly T[] | null | undefined,
+  second: readonly T[] | null | undefined,
+  key: (one: T) => string,
+): T[] {
+  return [...new Map([...(first ?? []), ...(second ?? [])].map((one) => [key(one), one])).values()];
+}
