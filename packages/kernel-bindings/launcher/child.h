@@ -11,6 +11,7 @@ enum child_message { CHILD_FAILED = 1, CHILD_TERMINAL = 2, CHILD_NAME_SERVER = 3
 
 struct child_report {
     uint32_t kind;
+    pid_t pid; /* in the shared one: the child's, as the host numbers it */
     struct failure failure;
 };
 

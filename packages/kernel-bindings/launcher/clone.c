@@ -133,7 +133,7 @@ int clone_child(struct context *context, const struct step *step) {
         close(pair[0]);
         return context->failure.error ? -1 : (errno = error, fail(context, "clone3", ""));
     }
-    context->child = child;
+    context->child = context->last_word->pid = child;
     context->sync = pair[0];
     return 0;
 }

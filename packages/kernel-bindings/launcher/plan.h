@@ -40,6 +40,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(42, ROOT_OVERLAY, "root.overlay", STAGE_HOST, "lssslus") \
     X(52, TMPFS_OPEN, "tmpfs.open", STAGE_HOST, "ul") \
     X(45, NODE, "node", STAGE_HOST, "usuuuuu") \
+    X(23, HOOK_RUNTIME, "hook.runtime", STAGE_HOST, "sllsu") \
     X(22, HAND_OVER, "hand-over", STAGE_HOST, "") \
     X(61, OOM_SCORE, "oom-score", STAGE_HOST, "su") \
     X(30, CGROUP_ENTER, "cgroup.enter", STAGE_CHILD, "l") \
@@ -53,6 +54,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(36, HOSTNAME, "hostname", STAGE_CHILD, "s") \
     X(37, DOMAINNAME, "domainname", STAGE_CHILD, "s") \
     X(38, NETFILTER, "netfilter", STAGE_CHILD, "b") \
+    X(56, HOOK_CONTAINER, "hook.container", STAGE_CHILD, "sllsu") \
     X(41, PROPAGATION, "propagation", STAGE_CHILD, "su") \
     X(53, ROOT_ATTACH, "root.attach", STAGE_CHILD, "s") \
     X(43, MOUNT, "mount", STAGE_CHILD, "sslusu") \

@@ -13,6 +13,7 @@
 #include "context.h"
 #include "foreign.h"
 #include "forward.h"
+#include "hook.h"
 #include "identity.h"
 #include "kernel.h"
 #include "labels.h"
@@ -202,6 +203,7 @@ int run_host_step(struct context *context, const struct step *step) {
     case OP_TMPFS_OPEN: return tree_tmpfs_open(context, step);
     case OP_NODE: return tree_node(context, step);
     case OP_HAND_OVER: return tree_hand_over(context);
+    case OP_HOOK_RUNTIME: return hook_run(context, step, context->child);
     case OP_OOM_SCORE: return oom_score(context, step);
     case OP_FAIL_HOST: return errno = (int)step->fields[0].number, fail(context, "fault", "host");
     default: return errno = ENOSYS, fail(context, "step", step->entry->name);
@@ -212,6 +214,7 @@ int run_child_step(struct context *context, const struct step *step) {
     const struct field *fields = step->fields;
     switch (step->entry->op) {
     case OP_CGROUP_ENTER: return enter_cgroups(context, step);
+    case OP_HOOK_CONTAINER: return hook_run(context, step, context->last_word->pid);
     case OP_UNSHARE: return unshare((int)fields[0].number) < 0 ? fail(context, "unshare", "") : 0;
     case OP_NAMESPACES_JOIN: return join_namespaces(context, step);
     case OP_TAKE_OVER: return tree_take_over(context);

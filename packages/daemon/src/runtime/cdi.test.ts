@@ -92,12 +92,27 @@ describe("requests", () => {
       "could not select",
     );
   });
-  it("for what takes hooks are refused by name", () => {
-    const hooks = [{ hookName: "createContainer", path: "/bin/hook" }];
-    const devices = [{ name: "x", containerEdits: { hooks } }];
+  it("bring hooks by where they are run; those of what comes after the start are refused by name", () => {
+    const hook = (hookName: string) => ({
+      hookName,
+      path: "/bin/hook",
+      args: ["hook", hookName],
+      timeout: 5,
+    });
+    const all = ["prestart", "createRuntime", "createContainer", "startContainer"].map(hook);
+    const devices = [
+      { name: "x", containerEdits: { hooks: all } },
+      { name: "late", containerEdits: { hooks: [hook("poststop")] } },
+    ];
     writeFileSync(join(directory, "h.json"), JSON.stringify({ cdiVersion: "1", kind: "h.test/h", devices }));
-    expect(() => edits(ask({ Driver: "cdi", DeviceIDs: ["h.test/h=x"] }))).toThrow(
-      "createContainer /bin/hook",
+    const asked = (kind: string) => ({ path: "/bin/hook", args: ["hook", kind], timeout: 5 });
+    expect(edits(ask({ Driver: "cdi", DeviceIDs: ["h.test/h=x"] })).hooks).toEqual({
+      createRuntime: [asked("prestart"), asked("createRuntime")],
+      createContainer: [asked("createContainer")],
+      startContainer: [asked("startContainer")],
+    });
+    expect(() => edits(ask({ Driver: "cdi", DeviceIDs: ["h.test/h=late"] }))).toThrow(
+      "CDI hooks of kind poststop (h.test/h=late asks for /bin/hook)",
     );
   });
 });

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import type { DeviceRule } from "@tsd/kernel-bindings";
 import { parse } from "yaml";
 import { z } from "zod";
+import type { OciHook } from "../api/oci-config.ts";
 import { requestedDevices } from "./devices.ts";
 import { SpecificationError } from "./errors.ts";
-import type { DeviceSpec, MountSpec } from "./spec.ts";
+import type { DeviceSpec, MountSpec, PlanHook } from "./spec.ts";
 
 /** A request as the API has it. */
 export interface DeviceRequest {
@@ -24,6 +25,7 @@ export interface DeviceEdits {
   rules: DeviceRule[];
   environment: string[];
   mounts: MountSpec[];
+  hooks: { [K in PlanHook]: OciHook[] };
 }
 
 const editsSchema = z.looseObject({
@@ -48,7 +50,17 @@ const editsSchema = z.looseObject({
       }),
     )
     .nullish(),
-  hooks: z.array(z.looseObject({ hookName: z.string(), path: z.string() })).nullish(),
+  hooks: z
+    .array(
+      z.looseObject({
+        hookName: z.string(),
+        path: z.string().startsWith("/"),
+        args: z.array(z.string()).nullish(),
+        env: z.array(z.string()).nullish(),
+        timeout: z.int().positive().nullish(),
+      }),
+    )
+    .nullish(),
 });
 type Edits = z.output<typeof editsSchema>;
 
@@ -134,7 +146,13 @@ export function requestedEdits(
   requests: readonly DeviceRequest[],
   directories: readonly string[],
 ): DeviceEdits {
-  const result: DeviceEdits = { devices: [], rules: [], environment: [], mounts: [] };
+  const result: DeviceEdits = {
+    devices: [],
+    rules: [],
+    environment: [],
+    mounts: [],
+    hooks: { createRuntime: [], createContainer: [], startContainer: [] },
+  };
   if (requests.length === 0) return result;
   const { devices, problems } = readSpecifications(directories);
   const general = new Set<Specification>();
@@ -154,13 +172,29 @@ export function requestedEdits(
   return result;
 }
 
+/** prestart is what createRuntime was once. Hooks of what comes after the start are not built. */
+const hookKinds: Readonly<Record<string, PlanHook>> = {
+  prestart: "createRuntime",
+  createRuntime: "createRuntime",
+  createContainer: "createContainer",
+  startContainer: "startContainer",
+};
+
 function addEdits(result: DeviceEdits, name: string, edits: Edits): void {
-  const [hook] = edits.hooks ?? [];
-  if (hook)
-    throw new SpecificationError(
-      "not-implemented",
-      `not implemented: CDI hooks (${name} asks for ${hook.hookName} ${hook.path})`,
-    );
+  for (const { hookName, path, args, env, timeout } of edits.hooks ?? []) {
+    const kind = hookKinds[hookName];
+    if (!kind)
+      throw new SpecificationError(
+        "not-implemented",
+        `not implemented: CDI hooks of kind ${hookName} (${name} asks for ${path})`,
+      );
+    result.hooks[kind].push({
+      path,
+      ...(args ? { args } : {}),
+      ...(env ? { env } : {}),
+      ...(timeout ? { timeout } : {}),
+    });
+  }
   for (const node of edits.deviceNodes ?? []) {
     const found = requestedDevices([
       {

@@ -11,6 +11,7 @@ import {
   type Step,
 } from "@tsd/kernel-bindings";
 import { deviceTreeSteps, filesystemSteps } from "./contributors/filesystems.ts";
+import { hookSteps } from "./contributors/hooks.ts";
 import { keyringSteps, labelSteps, queueLabelSteps, traceSteps } from "./contributors/labels.ts";
 import { logSteps, serveSteps } from "./contributors/monitor.ts";
 import { nameServerSteps } from "./contributors/names.ts";
@@ -56,6 +57,7 @@ export function containerPlan(spec: ContainerSpec): Plan {
     { op: "hand-over" },
     ...oomSteps(spec.process),
     ...hostNetworkSteps(spec),
+    ...hookSteps(spec, "createRuntime"),
     spec.subtree?.enter ?? spec.cgroups.enter(spec.cgroup),
     ...joinSteps(spec),
     ...utsSteps(spec),
@@ -67,6 +69,7 @@ export function containerPlan(spec: ContainerSpec): Plan {
     ...queueLabelSteps(spec),
     ...mountSteps(spec),
     ...maskSteps(spec, false),
+    ...(spec.hooks ? [awaitHost, ...hookSteps(spec, "createContainer")] : []),
     ...pivotSteps(spec),
     ...networkSteps(spec),
     ...nameServerSteps(spec),
@@ -75,8 +78,11 @@ export function containerPlan(spec: ContainerSpec): Plan {
     ...terminalSteps(spec.streams, true),
     { op: "keyring", name: spec.id },
     ...workingDirectorySteps(spec.process, true),
+    ...hookSteps(spec, "startContainer"),
     ...limitSteps(spec.process),
-    ...(spec.process.oomScoreAdj && spec.namespaces.network.kind !== "private" ? [awaitHost] : []),
+    ...(spec.process.oomScoreAdj && !spec.hooks && spec.namespaces.network.kind !== "private"
+      ? [awaitHost]
+      : []),
     ...privilegeSteps(spec.process),
     executeStep(spec.process, commandOf(spec)),
   ];

@@ -31,6 +31,8 @@ export interface ContainerPlaces {
   socket: string;
   exitRecord: string;
   cgroup: string;
+  /** The directory with its OCI configuration, for hooks, which may run as the container's root: others can't look into it. */
+  bundle: string;
 }
 
 export interface RuntimeSettings {
@@ -78,6 +80,7 @@ export class Runtime {
     this.staging = join(settings.execRoot, "rootfs");
     mkdirSync(this.staging, { recursive: true, mode: 0o700 });
     mkdirSync(join(settings.execRoot, "c"), { recursive: true, mode: 0o700 });
+    mkdirSync(join(settings.execRoot, "bundles"), { recursive: true, mode: 0o711 });
   }
 
   /** Socket paths are limited to 107 bytes, so the id is cut to 64 bits there; the cgroup carries it whole. */
@@ -89,6 +92,7 @@ export class Runtime {
       socket: join(directory, "monitor.sock"),
       exitRecord: join(directory, "exit"),
       cgroup: join("/", parent, id),
+      bundle: join(this.settings.execRoot, "bundles", id.slice(0, 16)),
     };
   }
 
@@ -186,6 +190,7 @@ export class Runtime {
   /** Takes away what monitors wrote down, once it is known. */
   forget(places: ContainerPlaces): void {
     rmSync(places.directory, { recursive: true, force: true });
+    rmSync(places.bundle, { recursive: true, force: true });
   }
 
   /** Whether a start has left anything that release and forget would take away. */

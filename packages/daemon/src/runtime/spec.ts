@@ -1,4 +1,5 @@
 // What a container's launch plan is made from: everything decided, nothing left to look up.
+
 import type {
   CapabilityName,
   CgroupLimits,
@@ -9,6 +10,7 @@ import type {
   Step,
   Subtree,
 } from "@tsd/kernel-bindings";
+import type { OciHook } from "../api/oci-config.ts";
 import type { Shape, Shaper } from "./network/shape.ts";
 import type { UserNamespaceChoice } from "./user-namespace.ts";
 
@@ -151,6 +153,15 @@ export interface LogForwardSpec {
   fields: readonly string[];
 }
 
+/** Kinds of hooks that have their place in a plan. */
+export type PlanHook = "createRuntime" | "createContainer" | "startContainer";
+
+/** Programs that are told of the container while it is made, and the directory with its OCI configuration for them. */
+export interface HooksSpec {
+  asked: { readonly [K in PlanHook]: readonly OciHook[] };
+  bundle: string;
+}
+
 export interface ContainerSpec {
   id: string;
   /** Monitor's socket and exit record. */
@@ -193,6 +204,7 @@ export interface ContainerSpec {
   sysctls: Readonly<Record<string, string>>;
   /** The init program's path on the host, when --init was asked for. */
   init: string | undefined;
+  hooks?: HooksSpec | undefined;
   process: ProcessSpec;
 }
 

@@ -316,6 +316,9 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
     readonlyPaths: security.unconfinedPaths ? [] : (host.ReadonlyPaths ?? []),
     sysctls: { ...defaultSysctls(input.namespaces), ...host.Sysctls },
     init: host.Init ? runtime.settings.initPath : undefined,
+    hooks: Object.values(named.hooks).some((hooks) => hooks.length > 0)
+      ? { asked: named.hooks, bundle: places.bundle }
+      : undefined,
     process: processSpec(runtime, host, {
       arguments: input.command,
       environment: processEnvironment([...(config.Env ?? []), ...named.environment], {

@@ -44,6 +44,8 @@ const calls: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string[] }
   "pid-namespace.join": () => ["setns(CLONE_NEWPID)"],
   clone: (step) => [`clone3(${clones(step.flags)})`],
   "netlink.host": (step) => messages(step.messages),
+  "hook.runtime": (step) => ["fork", `execve(${step.path})`, "waitpid"],
+  "hook.container": (step) => ["fork", `execve(${step.path})`, "waitpid"],
   "cgroup.enter": () => ["open(O_WRONLY)", 'write("0")'],
   unshare: (step) => [`unshare(${clones(step.flags)})`],
   "namespaces.join": (step) => step.types.map((type) => `setns(${clones(type)})`),

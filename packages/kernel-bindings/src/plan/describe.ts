@@ -46,6 +46,8 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
       ? `map users ${mapping(step.uidMap)} and groups ${mapping(step.gidMap)} (in the container, on the host, how many)`
       : `map ids as the joined user namespace does; its root is user ${step.rootUid} of the host`,
   "hand-over": () => "give the root and the mounts to the child",
+  "hook.runtime": (step) => `run hook ${list(step.arguments)} (${step.path}) beside the container`,
+  "hook.container": (step) => `run hook ${list(step.arguments)} (${step.path}) in the container's namespaces`,
   "cgroup.enter": (step) => `enter control groups by ${list(step.files)}`,
   unshare: (step) => `unshare namespaces: ${namespaces(Number(step.flags))}`,
   "namespaces.join": (step) => `join namespaces ${list(step.paths)}`,

@@ -38,6 +38,8 @@ const reasons: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string }
       : "it shares the host's (or another's) processes, as was asked for",
   "netlink.host": () => "the wire between the container and its network, shaped as was asked for",
   "memory.watch": () => "who is told of it can do something before the next process is killed",
+  "hook.runtime": () => "a device's specification asks for it",
+  "hook.container": () => "a device's specification asks for it",
   "cgroup.enter": () => "from here on every limit holds for it and for all its children",
   unshare: () => "it sees its own control groups as the root, and not where it stands among others'",
   "namespaces.join": () => "another container's namespaces were asked for (or this is an exec)",

@@ -21,6 +21,14 @@ interface Entry {
   readonly fields: Readonly<Record<string, FieldType>>;
 }
 
+const hookFields = {
+  path: "string",
+  arguments: "strings",
+  environment: "strings",
+  state: "string",
+  timeout: "number",
+} as const;
+
 export const vocabulary = {
   /** Where the monitor listens for the daemon, and where it writes the exit status. */
   serve: { code: 1, stage: "monitor", fields: { socket: "string", exit: "string" } },
@@ -145,6 +153,11 @@ export const vocabulary = {
   "hand-over": { code: 22, stage: "host", fields: {} },
   "oom-score": { code: 61, stage: "host", fields: { value: "string", tolerated: "flag" } },
   /** Joins cgroups by writing 0 to each file (tasks of v1, cgroup.procs of v2). */
+  /** Runs a hook of the host's, with the container's namespaces there: the state is told up to the process's number, which comes
+   * last; the time is in seconds, 0 for no end. */
+  "hook.runtime": { code: 23, stage: "host", fields: hookFields },
+  /** The same in the container's namespaces: before the pivot a program of the host's, after it one of the container's. */
+  "hook.container": { code: 56, stage: "child", fields: hookFields },
   "cgroup.enter": { code: 30, stage: "child", fields: { files: "strings" } },
   unshare: { code: 31, stage: "child", fields: { flags: "number" } },
   /** Joins namespaces in their order; all are opened before the first is joined. */

@@ -76,6 +76,11 @@ export function describeLaunchFailure(
       exitCode: missing ? 127 : denied ? 126 : 128,
     };
   }
+  if (step?.op === "hook.runtime" || step?.op === "hook.container") {
+    const reason = cause.code === "ECANCELED" ? cause.path : message(cause.errno);
+    const text = `${prefix}hook ${step.path}: ${reason}: unknown`;
+    return { error: new EngineError("system", text, { cause }), exitCode: 128 };
+  }
   if (step?.op === "working-directory") {
     const reason = message(cause.errno);
     const text =

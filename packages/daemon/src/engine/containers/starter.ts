@@ -32,6 +32,7 @@ import type { VolumeService } from "../volumes/service.ts";
 import type { Attachment } from "./attachment.ts";
 import { commandOf } from "./create.ts";
 import { type EtcFile, endpointAddresses, etcFiles, writeEtcFiles } from "./etc-files.ts";
+import { writeHookBundle } from "./hook-bundle.ts";
 import { assignLabels, labelsInForce, lacksLabels, relabelSteps } from "./labels.ts";
 import { linkEnvironment, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
@@ -137,6 +138,7 @@ export class ContainerStarter {
       this.#join(container, linkEnvironment, user),
     );
     mkdirSync(places.directory, { recursive: true, mode: 0o700 });
+    if (spec.hooks) writeHookBundle(spec, spec.hooks, container.record.definition);
     writeEtcFiles(files);
     if (labels.mount) for (const { source } of files) setSelinuxLabel(source, labels.mount);
     const clients = [...container.waitingClients].filter(({ gone }) => !gone).slice(0, LAUNCH_CLIENTS);

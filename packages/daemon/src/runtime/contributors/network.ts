@@ -17,5 +17,7 @@ export function networkSteps(spec: ContainerSpec): Step[] {
   if (spec.namespaces.network.kind !== "private") return [];
   const sysctls = spec.interfaces.flatMap(insideSysctls).map((sysctl): Step => ({ op: "sysctl", ...sysctl }));
   const messages = [linkUp("lo"), ...spec.interfaces.flatMap(insideMessages)];
-  return [{ op: "await-host" }, ...sysctls, { op: "netlink", messages: Buffer.concat(messages) }];
+  // Hooks have waited for the host already.
+  const wait: Step[] = spec.hooks ? [] : [{ op: "await-host" }];
+  return [...wait, ...sysctls, { op: "netlink", messages: Buffer.concat(messages) }];
 }

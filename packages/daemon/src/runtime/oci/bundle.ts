@@ -8,7 +8,7 @@ import {
   type OciSeccomp,
 } from "../../api/oci-config.ts";
 import { commandOf } from "../contributors/rootfs.ts";
-import type { ContainerSpec, DeviceSpec, NamespaceChoice } from "../spec.ts";
+import type { ContainerSpec, DeviceSpec, HooksSpec, NamespaceChoice } from "../spec.ts";
 import { hostGroup, hostUser } from "../user-namespace.ts";
 import { ociMappings, ociMounts } from "./mounts.ts";
 import { ociProcess } from "./process.ts";
@@ -116,6 +116,13 @@ export const rootOwner = ({ namespaces: { user } }: ContainerSpec): { uid: numbe
   gid: hostGroup(user, 0),
 });
 
+const ociHooks = ({ asked }: HooksSpec): OciConfig["hooks"] =>
+  Object.fromEntries(
+    Object.entries(asked)
+      .filter(([, hooks]) => hooks.length > 0)
+      .map(([kind, hooks]) => [kind, [...hooks]]),
+  );
+
 export function ociConfig(spec: ContainerSpec, options: BundleOptions): OciConfig {
   const own = spec.namespaces.uts.kind === "private";
   return {
@@ -126,6 +133,7 @@ export function ociConfig(spec: ContainerSpec, options: BundleOptions): OciConfi
     ...(own && spec.domainname ? { domainname: spec.domainname } : {}),
     mounts: ociMounts(spec, options.mounted),
     annotations: { ...options.annotations },
+    ...(spec.hooks ? { hooks: ociHooks(spec.hooks) } : {}),
     linux: linux(spec, options),
   };
 }
