@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { quotaDrivers } from "@tsd/kernel-bindings";
+import { describe, it } from "vitest";
 import { run } from "../harness/command.ts";
 
 /** CAP_SYS_RESOURCE, without which no process may grow a mounted ext4. */
@@ -24,14 +25,18 @@ export interface Place {
   remove(): Promise<void>;
 }
 
-/** Places for every driver that works here; of the others is told why not. */
+/** Why a driver does not work here, by its name. */
+const obstacles = new Map<string, string>();
+
+/** Places for every driver that works here. Of the others their suites show as skipped, with the reason. */
 export async function workingPlaces(): Promise<Place[]> {
   const places: Place[] = [];
   for (const driver of ["project", "btrfs", "ext4"]) {
     if (wanted && !wanted.includes(driver)) continue;
-    const place =
-      (await trial(driver, ordinary())) ?? (driver === "project" ? await projectPlace() : undefined);
+    let place = await trial(driver, ordinary());
+    for (const type of driver === "project" && !place ? projectTypes : []) place ??= await projectPlace(type);
     if (place) places.push(place);
+    else describe.skip(`${driver}: ${obstacles.get(driver)}`, () => it("works", () => undefined));
   }
   return places;
 }
@@ -40,7 +45,7 @@ async function trial(driver: string, place: Omit<Place, "driver">): Promise<Plac
   const found = quotaDrivers(place.directory, () => undefined).find(({ name }) => name === driver);
   const obstacle = await found?.obstacle();
   if (found && obstacle === undefined) return { ...place, driver };
-  console.log(`quota driver ${driver}: not in ${place.directory}: ${obstacle}`);
+  obstacles.set(driver, `not in ${place.directory}: ${obstacle}`);
   await place.remove();
   return undefined;
 }
@@ -50,8 +55,11 @@ function ordinary(): Omit<Place, "driver"> {
   return { directory, remove: async () => rmSync(directory, { recursive: true, force: true }) };
 }
 
-/** An ext4 that keeps project quotas, where the kernel can. */
-async function projectPlace(): Promise<Place | undefined> {
+/** How a file becomes a file system that keeps project quotas. */
+const projectTypes = ["mkfs.xfs -q -f", "mke2fs -q -t ext4 -O project,quota -E quotatype=prjquota"];
+
+/** A file system that keeps project quotas, where the kernel can. */
+async function projectPlace(format: string): Promise<Place | undefined> {
   const { directory: outer, remove } = ordinary();
   const inner = join(outer, "mnt");
   const removeBoth = async (): Promise<void> => {
@@ -59,10 +67,11 @@ async function projectPlace(): Promise<Place | undefined> {
     await remove();
   };
   mkdirSync(inner);
-  const script = `truncate -s 1G ${outer}/disk && mke2fs -q -t ext4 -O project,quota -E quotatype=prjquota ${outer}/disk && mount -o loop,prjquota ${outer}/disk ${inner}`;
+  const script = `truncate -s 1G ${outer}/disk && ${format} ${outer}/disk && mount -o loop,prjquota ${outer}/disk ${inner}`;
   const { status, stderr } = await run("sh", ["-c", script]);
   if (status === 0) return trial("project", { directory: inner, remove: removeBoth });
-  console.log(`quota driver project: no file system with project quotas can be mounted: ${stderr.trim()}`);
+  const told = obstacles.get("project");
+  obstacles.set("project", `${told}; no file system with project quotas after ${format}: ${stderr.trim()}`);
   await remove();
   return undefined;
 }

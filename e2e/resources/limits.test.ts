@@ -225,6 +225,52 @@ describe("devices", () => {
   });
 });
 
+describe("device rules", () => {
+  it("change while a container runs: a device is readable, then denied, all or nothing", async () => {
+    const id = await start(
+      { UsernsMode: "host" },
+      "dd if=/dev/zero of=/dev/shm/x bs=1M count=20; mknod /disk b 7 7; exec sleep 600",
+    );
+    await eventually(
+      "it has its node",
+      async () => (await daemon.tsctl("exec", id, "ls", "/disk")).status === 0,
+    );
+    const opens = async (flag: "if" | "of"): Promise<boolean> =>
+      (await daemon.tsctl("exec", id, "dd", `${flag}=/disk`, "count=0")).status === 0;
+    const change = async (...rules: string[]): Promise<void> => {
+      const flags = rules.flatMap((rule) => ["--device-cgroup-rule", rule]);
+      const { status, stderr } = await daemon.tsctl("update", ...flags, id);
+      expect(status, stderr).toBe(0);
+      const { status: verified, stdout } = await daemon.tsctl("verify", id);
+      expect(verified, stdout).toBe(0);
+    };
+    const rules = async () => (await inspect(id)).HostConfig.DeviceCgroupRules;
+    expect([await opens("if"), await opens("of")]).toEqual([false, false]);
+    await change("b 7:7 r");
+    expect([await opens("if"), await opens("of")]).toEqual([true, false]);
+    await change("b 7:* rw");
+    expect([await opens("if"), await opens("of")]).toEqual([true, true]);
+    await change("b 7:7 r");
+    expect([await opens("if"), await opens("of")]).toEqual([true, false]);
+    // What the kernel does not take of an update takes all of it back; and an update of something else leaves them.
+    const impossible = { DeviceCgroupRules: ["b 7:7 rw"], Memory: 8 << 20, MemorySwap: 8 << 20 };
+    expect((await update(id, impossible)).status).toBe(500);
+    expect(await opens("of")).toBe(false);
+    expect((await update(id, { DeviceCgroupRules: ["nonsense"] })).text).toContain(
+      "invalid device cgroup rule format: 'nonsense'",
+    );
+    expect((await update(id, { CpuShares: 300, DeviceCgroupRules: [] })).status).toBe(200);
+    expect([await rules(), await opens("if"), await opens("of")]).toEqual([["b 7:7 r"], true, false]);
+    await change("none");
+    expect([await rules(), await opens("if")]).toEqual([[], false]);
+    // Devices that all have are there as ever.
+    expect(
+      (await daemon.tsctl("exec", id, "sh", "-c", "echo x >/dev/null && head -c 1 /dev/zero")).status,
+    ).toBe(0);
+    await remove(id);
+  });
+});
+
 describe("freezing", () => {
   it("stops a counter, and thawing lets it go on", async () => {
     const id = await start({}, "i=0; while :; do i=$((i+1)); echo $i >/count; done");

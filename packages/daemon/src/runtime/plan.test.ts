@@ -16,6 +16,7 @@ const cgroups: Cgroups = {
   processes: () => [],
   oomKills: () => 0,
   watchMemory: () => [],
+  setDevices: () => undefined,
   changes: () => [],
   freeze: () => undefined,
   isFrozen: () => false,

@@ -1,6 +1,6 @@
 // From a container's configuration, and what the engine decided for it, to the specification its plan is made from.
 import { existsSync } from "node:fs";
-import type { BlockThrottle, CgroupLimits, Step } from "@tsd/kernel-bindings";
+import type { BlockThrottle, CgroupLimits, DeviceRule, Step } from "@tsd/kernel-bindings";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, RLIM_INFINITY, rlimits } from "@tsd/kernel-bindings";
 import type { ContainerConfig, ExecCreate, HostConfig } from "../api/schemas/container-create.ts";
 import { ambientCapabilities, containerCapabilities } from "./capabilities.ts";
@@ -133,6 +133,14 @@ export function cgroupLimits(host: HostConfig): CgroupLimits {
 function containerLimits(host: HostConfig, defaultPids: number | undefined): CgroupLimits {
   const limits = cgroupLimits(host);
   return { ...limits, pids: limits.pids ?? defaultPids };
+}
+
+/** What a container may do with devices: what all may, what its own devices take, and its own rules. */
+export function deviceRules(host: HostConfig, cdiDirectories: readonly string[]): DeviceRule[] | "all" {
+  if (host.Privileged) return "all";
+  const named = requestedEdits(host.DeviceRequests ?? [], cdiDirectories);
+  const asked = requestedDevices(host.Devices);
+  return [...defaultDeviceRules, ...asked.rules, ...named.rules, ...(host.DeviceCgroupRules ?? [])];
 }
 
 /** The limits of the container's processes: its own, and the daemon's for what it says nothing of. */
@@ -288,9 +296,7 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
     cgroups: runtime.cgroups,
     cgroup: places.cgroup,
     limits: containerLimits(host, runtime.settings.defaults.pids),
-    deviceRules: host.Privileged
-      ? "all"
-      : [...defaultDeviceRules, ...asked.rules, ...named.rules, ...(host.DeviceCgroupRules ?? [])],
+    deviceRules: deviceRules(host, runtime.settings.cdiDirectories),
     subtree:
       host.Type === "system"
         ? runtime.cgroups.subtree(places.cgroup, { uid: hostUser(user, 0), gid: hostGroup(user, 0) })

@@ -79,6 +79,8 @@ export interface Cgroups {
   oomKills(group: string): number;
   /** The files and values by which limits are changed while the group is in use, in an order the kernel takes. */
   changes(group: string, limits: CgroupLimits): LimitChange[];
+  /** Changes the device rules of a group in use. Throws KernelError; they are as before then. */
+  setDevices(group: string, before: readonly DeviceRule[], after: readonly DeviceRule[]): void;
   /** Asks for the group to be frozen or thawed; `isFrozen` says when it is. */
   freeze(group: string, frozen: boolean): void;
   isFrozen(group: string): boolean;

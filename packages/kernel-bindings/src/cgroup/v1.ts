@@ -232,6 +232,22 @@ export class CgroupsV1 implements Cgroups {
     return changes;
   }
 
+  setDevices(group: string, before: readonly DeviceRule[], after: readonly DeviceRule[]): void {
+    if (!this.has("devices")) return;
+    const write = (file: string, rules: readonly DeviceRule[]): void => {
+      for (const value of rules) writeLimit({ path: this.#file("devices", group, file), value });
+    };
+    const removed = before.filter((rule) => !after.includes(rule));
+    try {
+      write("devices.deny", removed);
+      // What is denied may have been part of what others still allow.
+      write("devices.allow", after);
+    } catch (error) {
+      write("devices.allow", before);
+      throw error;
+    }
+  }
+
   freeze(group: string, frozen: boolean): void {
     writeLimit({ path: this.#file("freezer", group, "freezer.state"), value: frozen ? "FROZEN" : "THAWED" });
   }

@@ -5,6 +5,7 @@ import { KernelError } from "../errors.ts";
 import type { Step } from "../plan/vocabulary.ts";
 import { writeLimit } from "./changes.ts";
 import { delegated } from "./delegation.ts";
+import { attachDeviceProgram } from "./device-attach.ts";
 import { deviceProgram } from "./device-program.ts";
 import { descendants, keyedNumbers, numbersIn, subdirectories } from "./files.ts";
 import { type ReadText, readIfThere } from "./kept-files.ts";
@@ -143,6 +144,10 @@ export class CgroupsV2 implements Cgroups {
       path: join(this.#root, group, file),
       value,
     }));
+  }
+
+  setDevices(group: string, _before: readonly DeviceRule[], after: readonly DeviceRule[]): void {
+    attachDeviceProgram(join(this.#root, group), deviceProgram(after));
   }
 
   freeze(group: string, frozen: boolean): void {

@@ -327,6 +327,7 @@ export const containerUpdateSchema = hostConfigSchema
     KernelMemoryTCP: true,
     CpuRealtimePeriod: true,
     CpuRealtimeRuntime: true,
+    DeviceCgroupRules: true,
     HugetlbLimits: true,
     NetClassId: true,
     NetPriorities: true,

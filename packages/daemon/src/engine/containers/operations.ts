@@ -7,7 +7,7 @@ import type { SeccompTrace } from "../../api/types.ts";
 import { SpecificationError } from "../../runtime/errors.ts";
 import { checkRareLimits, overlaid } from "../../runtime/rare-controllers.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import { cgroupLimits } from "../../runtime/specify.ts";
+import { cgroupLimits, deviceRules } from "../../runtime/specify.ts";
 import type { Caller, Sight } from "../access/caller.ts";
 import { checkUpdate } from "../access/create-limits.ts";
 import { conflict, EngineError, invalid } from "../errors.ts";
@@ -26,7 +26,7 @@ import type { ContainerService } from "./service.ts";
 import { type StatsSources, singleStats } from "./stats.ts";
 import { StatsStreams } from "./stats-streams.ts";
 import { processTable } from "./top.ts";
-import { checkResources, checkRestartPolicy, specifying } from "./validate.ts";
+import { checkDeviceRules, checkResources, checkRestartPolicy, specifying } from "./validate.ts";
 
 const FREEZE_ATTEMPTS = 200;
 
@@ -186,8 +186,14 @@ export class ContainerOperations {
         hostConfig.HugetlbLimits = overlaid(before.HugetlbLimits, HugetlbLimits, ({ PageSize }) => PageSize);
       if (NetPriorities)
         hostConfig.NetPriorities = overlaid(before.NetPriorities, NetPriorities, ({ Name }) => Name);
+      const rules = update.DeviceCgroupRules?.length ? update.DeviceCgroupRules : undefined;
+      if (rules) hostConfig.DeviceCgroupRules = updatedRules(rules);
       if (size !== undefined) hostConfig.StorageOpt = update.StorageOpt;
-      checkUpdate(caller, hostConfig, [...Object.keys(wanted), "StorageOpt"]);
+      checkUpdate(caller, hostConfig, [
+        ...Object.keys(wanted),
+        "StorageOpt",
+        ...(rules ? ["DeviceCgroupRules"] : []),
+      ]);
       if (wanted.Memory && !wanted.MemorySwap && before.MemorySwap > 0 && wanted.Memory > before.MemorySwap)
         throw refuse(
           "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
@@ -258,13 +264,34 @@ export class ContainerOperations {
     const { cgroups } = this.#runtime;
     try {
       registry.redefine(container, { hostConfig });
-      if (container.alive) applyLimits(cgroups.changes(this.#cgroup(container), asked));
+      if (container.alive) {
+        const takeBack = this.#setDevices(container, before, hostConfig);
+        try {
+          applyLimits(cgroups.changes(this.#cgroup(container), asked));
+        } catch (error) {
+          takeBack();
+          throw error;
+        }
+      }
     } catch (error) {
       registry.redefine(container, { hostConfig: before });
       if (error instanceof KernelError)
         throw new EngineError("system", `Cannot update container ${container.id}: ${error.message}`);
       throw error;
     }
+  }
+
+  /** Changes what a running container may do with devices; returns what takes that back. */
+  #setDevices(container: Container, before: HostConfig, after: HostConfig): () => void {
+    if (before.DeviceCgroupRules === after.DeviceCgroupRules) return () => undefined;
+    const [from, to] = [before, after].map((host) =>
+      deviceRules(host, this.#runtime.settings.cdiDirectories),
+    );
+    // One that may do everything goes on to.
+    if (!Array.isArray(from) || !Array.isArray(to)) return () => undefined;
+    const group = this.#cgroup(container);
+    this.#runtime.cgroups.setDevices(group, from, to);
+    return () => this.#runtime.cgroups.setDevices(group, to, from);
   }
 
   cgroup(container: Container): object {
@@ -312,6 +339,13 @@ export class ContainerOperations {
     }
     return { ContainersDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed };
   }
+}
+
+/** The device rules that an update asks for. A list without any changes nothing, as all lists: "none" stands for no rules. */
+function updatedRules(rules: readonly string[]): string[] {
+  const own = rules.length === 1 && rules[0] === "none" ? [] : [...rules];
+  checkDeviceRules(own);
+  return own;
 }
 
 /** What an update asks to be changed. */

@@ -160,7 +160,12 @@ export function validateCreate(request: ContainerCreate): void {
     parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged);
   });
   checkSysctls(host);
-  for (const rule of host.DeviceCgroupRules ?? [])
+  checkDeviceRules(host.DeviceCgroupRules ?? []);
+}
+
+/** Throws for a rule that is none. */
+export function checkDeviceRules(rules: readonly string[]): void {
+  for (const rule of rules)
     if (!isDeviceRule(rule)) throw invalid(`invalid device cgroup rule format: '${rule}'`);
 }
 

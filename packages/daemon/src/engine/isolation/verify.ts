@@ -3,6 +3,7 @@ import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promi
 import {
   allProcesses,
   boundingSet,
+  type DeviceRule,
   KernelError,
   type LimitChange,
   namespaceInode,
@@ -12,10 +13,11 @@ import {
   readTraffic,
 } from "@tsd/kernel-bindings";
 import type { Verification } from "../../api/types.ts";
+import { SpecificationError } from "../../runtime/errors.ts";
 import type { Firewall } from "../../runtime/network/firewall.ts";
 import type { KernelElements } from "../../runtime/network/host-elements-check.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import { cgroupLimits } from "../../runtime/specify.ts";
+import { cgroupLimits, deviceRules } from "../../runtime/specify.ts";
 import { verifyCgroups } from "../../runtime/verify/cgroups.ts";
 import { type Drift, drift, subjects } from "../../runtime/verify/drift.ts";
 import { type Expectation, expectationOf } from "../../runtime/verify/expectation.ts";
@@ -230,7 +232,7 @@ export class Verifier {
       ...verifyValues(live),
     ];
     await nextTurn();
-    drifts.push(...verifyCgroups(live, this.#updated(container, live.group)));
+    drifts.push(...verifyCgroups(live, this.#updated(container, live.group), this.#deviceRules(container)));
     drifts.push(...(await verifyProcesses(live)));
     await nextTurn();
     drifts.push(...this.#network(container, live, round));
@@ -304,6 +306,20 @@ export class Verifier {
     } catch (error) {
       // A limit that could not be set now was not set then either.
       if (error instanceof KernelError) return [];
+      throw error;
+    }
+  }
+
+  /** What it may do with devices since the last update. Devices by name are as their specifications were at the start. */
+  #deviceRules({ record }: Container): readonly DeviceRule[] | undefined {
+    const { hostConfig } = record.definition;
+    if (hostConfig.DeviceRequests?.length) return undefined;
+    try {
+      const rules = deviceRules(hostConfig, []);
+      return rules === "all" ? undefined : rules;
+    } catch (error) {
+      // A device that has gone from the host since.
+      if (error instanceof SpecificationError) return undefined;
       throw error;
     }
   }

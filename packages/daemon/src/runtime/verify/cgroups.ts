@@ -1,7 +1,7 @@
 // Control group files against what was written to them: every limit reads back, and no device is allowed besides.
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { LimitChange } from "@tsd/kernel-bindings";
+import type { DeviceRule, LimitChange } from "@tsd/kernel-bindings";
 import { type Drift, drift } from "./drift.ts";
 import type { LiveContainer } from "./live.ts";
 
@@ -98,10 +98,11 @@ function limitDrift(path: string, wanted: string, found: string | undefined): Dr
   return drift("control group", path, wanted, found ?? "no such file", smaller ? "low" : "medium");
 }
 
-/** `changes` are what updates since the start have made of the limits. */
+/** `changes` are what updates since the start have made of the limits, `rules` what devices it may use now, where that is known. */
 export function verifyCgroups(
   { expectation, cgroups, group }: LiveContainer,
   changes: readonly LimitChange[],
+  rules: readonly DeviceRule[] | undefined,
 ): Drift[] {
   const own = new Set(cgroups.directories(group));
   const files = new Map<string, string>();
@@ -121,7 +122,8 @@ export function verifyCgroups(
     const found = read(path);
     if (found === undefined || !readsBack(path, value, found)) drifts.push(limitDrift(path, value, found));
   }
-  if (devices) drifts.push(...compareDevices(allowed, (read(devices) ?? "").split("\n").filter(Boolean)));
+  if (devices)
+    drifts.push(...compareDevices(rules ?? allowed, (read(devices) ?? "").split("\n").filter(Boolean)));
   return drifts;
 }
 
