@@ -190,7 +190,7 @@ describe("block I/O", () => {
       "busybox",
       "true",
     );
-    expect(refused.status).toBe(125);
+    expect(refused.status).toBe(127);
     expect(refused.stderr).toContain("/dev/nosuch: no such file or directory");
     const odd = await daemon.tsctl("run", "--rm", "--device-read-iops", "/dev/null:10", "busybox", "true");
     expect(odd.stderr).toContain("/dev/null: not a block device");
