@@ -99,12 +99,13 @@ export function statisticsV1(
   const ticks = keyedNumbers(file("cpuacct", "cpuacct.stat"), read);
   const throttling = keyedNumbers(file("cpu", "cpu.stat"), read);
   const limit = numberIn(file("memory", "memory.limit_in_bytes"), read);
+  const perProcessor = read(file("cpuacct", "cpuacct.usage_percpu")).trim().split(" ").map(Number);
   return {
     cpu: {
-      total: numberIn(file("cpuacct", "cpuacct.usage"), read) ?? 0,
+      total: perProcessor.reduce((sum, time) => sum + time, 0), // what cpuacct.usage says
       user: (ticks.user ?? 0) * NANOSECONDS_PER_TICK,
       system: (ticks.system ?? 0) * NANOSECONDS_PER_TICK,
-      perProcessor: read(file("cpuacct", "cpuacct.usage_percpu")).trim().split(" ").map(Number),
+      perProcessor,
       throttling: {
         periods: throttling.nr_periods ?? 0,
         throttledPeriods: throttling.nr_throttled ?? 0,

@@ -1,5 +1,5 @@
 // Operations on containers that exist: rename, update, pause, unpause, top, prune.
-import type { Readable } from "node:stream";
+import type { Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { applyLimits, KernelError } from "@tsd/kernel-bindings";
 import type { ContainerUpdate, HostConfig } from "../../api/schemas/container-create.ts";
@@ -312,8 +312,9 @@ export class ContainerOperations {
     return singleStats(container, this.#sources, oneShot);
   }
 
-  streamStats(container: Container): Readable {
-    return this.#streams.open(container);
+  /** `failed` hears why there will be no more. */
+  streamStats(container: Container, out: Writable, failed: (error: Error) => void): void {
+    this.#streams.open(container, out, failed);
   }
 
   /** POST /containers/prune: removes every container of those that `sight` sees that does not run and passes the filters. */

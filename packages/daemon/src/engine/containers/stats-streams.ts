@@ -1,5 +1,5 @@
 // Streams of statistics: one round each second for all clients that watch, a few containers in each turn of the event loop.
-import { Readable } from "node:stream";
+import type { Writable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { KeptFiles } from "@tsd/kernel-bindings";
 import type { Container } from "./registry.ts";
@@ -10,54 +10,44 @@ const SECOND = 1000;
 const AT_ONCE = 10;
 
 /** What one client is told of one container: lines of JSON. */
-class StatsStream extends Readable {
-  readonly #container: Container;
+class StatsStream {
+  readonly container: Container;
   readonly #sources: StatsSources;
+  readonly #out: Writable;
   readonly #files = new KeptFiles();
-  readonly #closed: (stream: StatsStream) => void;
   #previous: PastSample | undefined;
 
-  constructor(container: Container, sources: StatsSources, closed: (stream: StatsStream) => void) {
-    super();
-    this.#container = container;
+  constructor(container: Container, sources: StatsSources, out: Writable) {
+    this.container = container;
     this.#sources = sources;
-    this.#closed = closed;
-  }
-
-  override _read(): void {
-    // What there is to say comes by the clock.
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#files.close();
-    this.#closed(this);
-    done(error);
+    this.#out = out;
   }
 
   /** Says what the container uses now, unless the client has not taken yet what was said before. */
   async tell(): Promise<void> {
-    if (this.readableLength > 0 || this.destroyed) return;
-    try {
-      const present = await sample(this.#container, this.#sources, this.#files.read);
-      if (!present) this.#files.close();
-      if (this.destroyed) return;
-      this.push(`${JSON.stringify(statsView(this.#container, present, this.#previous))}\n`);
-      this.#previous = present && { read: present.read, cpu: present.cpu };
-    } catch (error) {
-      this.destroy(error as Error);
-    }
+    if (this.#out.writableNeedDrain) return;
+    const present = await sample(this.container, this.#sources, this.#files.read);
+    // Its files may be another container's by the time it runs again.
+    if (!present || this.#out.destroyed) this.#files.close();
+    if (this.#out.destroyed) return;
+    const line = `${JSON.stringify(statsView(this.container, present, this.#previous))}\n`;
+    this.#out.write(line, "latin1"); // all of it is ASCII
+    this.#previous = present && { read: present.read, cpu: present.cpu };
   }
 
-  /** Ends it if its container is no more. */
-  endIfGone(isThere: (container: Container) => boolean): void {
-    if (!isThere(this.#container) && !this.readableEnded) this.push(null);
+  end(): void {
+    this.#out.end();
+  }
+
+  close(): void {
+    this.#files.close();
   }
 }
 
 export class StatsStreams {
   readonly #sources: StatsSources;
   readonly #isThere: (container: Container) => boolean;
-  readonly #streams = new Set<StatsStream>();
+  readonly #streams = new Map<StatsStream, (error: Error) => void>();
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<void> | undefined;
 
@@ -67,29 +57,31 @@ export class StatsStreams {
     this.#isThere = isThere;
   }
 
-  /** A sample now and one each second, until the container is removed or the stream destroyed. */
-  open(container: Container): Readable {
-    const stream = new StatsStream(container, this.#sources, (closed) => this.#forget(closed));
-    void stream.tell();
-    this.#streams.add(stream);
+  /** A sample now and one each second, until the container is removed or `out` closes. */
+  open(container: Container, out: Writable, failed: (error: Error) => void): void {
+    const stream = new StatsStream(container, this.#sources, out);
+    this.#streams.set(stream, failed);
+    out.once("close", () => this.#forget(stream));
+    stream.tell().catch(failed);
     this.#timer ??= setInterval(() => {
       this.#round ??= this.#tellAll().finally(() => {
         this.#round = undefined;
       });
     }, SECOND).unref();
-    return stream;
   }
 
   async #tellAll(): Promise<void> {
     let told = 0;
-    for (const stream of [...this.#streams]) {
+    for (const [stream, failed] of [...this.#streams]) {
       if (++told % AT_ONCE === 0) await nextTurn();
-      stream.endIfGone(this.#isThere);
-      if (!stream.readableEnded) await stream.tell();
+      if (!this.#streams.has(stream)) continue;
+      if (this.#isThere(stream.container)) await stream.tell().catch(failed);
+      else stream.end();
     }
   }
 
   #forget(stream: StatsStream): void {
+    stream.close();
     this.#streams.delete(stream);
     if (this.#streams.size > 0) return;
     clearInterval(this.#timer);

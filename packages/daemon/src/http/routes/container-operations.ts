@@ -6,7 +6,7 @@ import { parseFilters } from "../../engine/containers/list.ts";
 import { invalid } from "../../engine/errors.ts";
 import type { Engine } from "../engine.ts";
 import { containerTarget, route } from "../route.ts";
-import { sendStream } from "../stream.ts";
+import { beginStream } from "../stream.ts";
 import { body, query, truthy } from "../validation.ts";
 
 const text = z.string().optional();
@@ -45,9 +45,11 @@ export const containerOperationRoutes: FastifyPluginAsync<{ engine: Engine }> = 
       if (oneShot && streaming && asked.stream !== undefined)
         throw invalid("cannot have stream=true and one-shot=true");
       if (!streaming || oneShot) return operations.stats(container, oneShot);
-      sendStream(reply, "application/json", operations.streamStats(container), (error) =>
-        request.log.error({ err: error }, "reading statistics"),
-      );
+      const raw = beginStream(reply, "application/json");
+      operations.streamStats(container, raw, (error) => {
+        request.log.error({ err: error }, "reading statistics");
+        raw.destroy();
+      });
       return reply;
     },
   );
