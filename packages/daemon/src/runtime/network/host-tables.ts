@@ -48,17 +48,19 @@ function guardMessages(): Buffer[] {
       [rule.meta("iif"), rule.inSet("ports", register(0), true), rule.verdict("accept")],
       "no container's port",
     ),
-    add([...sender, rule.inSet("senders", register(0), true), ...drop], "somebody else's MAC address"),
+    // Nearly everything is this, and looked at no further.
     add(
       [
         ...isType(ETHERTYPE_IP),
         ...sender,
         rule.payload("network", 12, 4, register(3)),
-        rule.inSet("sources", register(0), true),
-        ...drop,
+        rule.inSet("sources", register(0)),
+        rule.verdict("accept"),
       ],
-      "somebody else's address",
+      "its own address",
     ),
+    add([...sender, rule.inSet("senders", register(0), true), ...drop], "somebody else's MAC address"),
+    add([...isType(ETHERTYPE_IP), ...drop], "somebody else's address"),
     add(
       [
         ...isType(ETHERTYPE_ARP),
@@ -110,7 +112,8 @@ function guardMessages(): Buffer[] {
   ];
 }
 
-function natMessages(family: 4 | 6): Buffer[] {
+/** `routed`: whether a network shows ports at containers' own addresses. */
+function natMessages(family: 4 | 6, routed: boolean): Buffer[] {
   const table = NAT[family];
   const address = family === 4 ? "ipv4" : "ipv6";
   const words = family === 4 ? 1 : 4;
@@ -146,23 +149,27 @@ function natMessages(family: 4 | 6): Buffer[] {
     ...redirects("prerouting"),
     tables.newChain(table, { name: "output", hook: { type: "nat", at: "output", priority: -100 } }),
     ...redirects("output"),
-    tables.newChain(table, { name: "forward", hook: { type: "filter", at: "forward", priority: -10 } }),
-    tables.newRule(
-      table,
-      "forward",
-      [
-        rule.meta("oif"),
-        rule.inSet("routed"),
-        rule.connection("state"),
-        ...rule.anyBit(rule.ConnectionState.new),
-        destination,
-        ...port(words),
-        rule.inSet("open", register(0), true),
-        rule.counter(),
-        rule.verdict("drop"),
-      ],
-      "a port that is not published",
-    ),
+    ...(routed
+      ? [
+          tables.newChain(table, { name: "forward", hook: { type: "filter", at: "forward", priority: -10 } }),
+          tables.newRule(
+            table,
+            "forward",
+            [
+              rule.meta("oif"),
+              rule.inSet("routed"),
+              rule.connection("state"),
+              ...rule.anyBit(rule.ConnectionState.new),
+              destination,
+              ...port(words),
+              rule.inSet("open", register(0), true),
+              rule.counter(),
+              rule.verdict("drop"),
+            ],
+            "a port that is not published",
+          ),
+        ]
+      : []),
     ...(family === 4 ? loopbackGuard(table) : []),
   ];
 }
@@ -174,10 +181,10 @@ const loopbackGuard = (table: tables.Table): Buffer[] => [
     table,
     "loopback",
     [
-      rule.meta("iif"),
-      rule.compare("!=", rule.native32(LOOPBACK_INDEX)),
       rule.payload("network", 16, 1),
       rule.compare("==", Buffer.from([127])),
+      rule.meta("iif"),
+      rule.compare("!=", rule.native32(LOOPBACK_INDEX)),
       rule.counter(),
       rule.verdict("drop"),
     ],
@@ -207,7 +214,14 @@ export class HostTables {
       return elements.length ? tables.addElements(NAT[family], "routed", elements) : [];
     };
     changeTables(
-      [...guardMessages(), ...natMessages(4), ...natMessages(6), ...elements, ...routed(4), ...routed(6)],
+      [
+        ...guardMessages(),
+        ...natMessages(4, this.#routed[4].size > 0),
+        ...natMessages(6, this.#routed[6].size > 0),
+        ...elements,
+        ...routed(4),
+        ...routed(6),
+      ],
       "the daemon's tables",
     );
     this.#open = true;
@@ -241,7 +255,7 @@ export class HostTables {
     const ports = [...this.#entries.values()].reduce((sum, entries) => sum + entries.ports.length, 0);
     return unlessGone(
       () =>
-        dumpTable(GUARD, { rules: "prerouting" }).length === 7 &&
+        dumpTable(GUARD, { rules: "prerouting" }).length === 8 &&
         dumpTable(GUARD, { elements: "ports" }).length >= (ports > 0 ? 1 : 0) &&
         dumpTable(NAT[4], { rules: "prerouting" }).length === 2 &&
         dumpTable(NAT[6], { rules: "prerouting" }).length === 2,
