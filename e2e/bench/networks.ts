@@ -63,23 +63,37 @@ async function starts(
   add(what, "ms", middle(ours), theirs ? middle(theirs) : undefined, "> 1");
 }
 
-/** Gigabits per second from a client in one network namespace to a server in another. */
+interface Bandwidth {
+  /** Gigabits per second. */
+  rate: number;
+  /** Seconds of processor time that both ends take for a gigabyte: what other work on the machine changes little of. */
+  processor: number;
+}
+
+/** From a client in one network namespace to a server in another. */
 async function bandwidth(
   server: readonly string[],
   client: readonly string[],
   address: string,
   port: number,
-): Promise<number> {
+): Promise<Bandwidth> {
   const serving: ChildProcess = spawn("nsenter", [...server, "iperf3", "-s", "-1", "-p", "5201"], {
     stdio: "ignore",
   });
   await new Promise((resolve) => setTimeout(resolve, 300));
   try {
     const words = ["iperf3", "-J", "-c", address, "-p", String(port), "-t", String(SECONDS)];
-    const told = JSON.parse(await output("nsenter", [...client, ...words])) as {
-      end: { sum_received: { bits_per_second: number } };
+    const { end } = JSON.parse(await output("nsenter", [...client, ...words])) as {
+      end: {
+        sum_received: { bits_per_second: number; bytes: number };
+        cpu_utilization_percent: { host_total: number; remote_total: number };
+      };
     };
-    return told.end.sum_received.bits_per_second / 1e9;
+    const { host_total, remote_total } = end.cpu_utilization_percent;
+    return {
+      rate: end.sum_received.bits_per_second / 1e9,
+      processor: (((host_total + remote_total) / 100) * SECONDS * 1e9) / end.sum_received.bytes,
+    };
   } finally {
     serving.kill();
   }
@@ -122,8 +136,8 @@ async function bandwidths(connections: readonly Connection[], hosts: readonly st
       };
     }),
   );
-  const between: number[][] = pairs.map(() => []);
-  const published: number[][] = pairs.map(() => []);
+  const between: Bandwidth[][] = pairs.map(() => []);
+  const published: Bandwidth[][] = pairs.map(() => []);
   // In turns, like everything else: both see the same weather.
   for (let round = 0; round < BANDWIDTH_ROUNDS; round++)
     for (const [index, { server, client, address, gateway }] of pairs.entries()) {
@@ -133,9 +147,11 @@ async function bandwidths(connections: readonly Connection[], hosts: readonly st
     }
   for (const [index, { ids }] of pairs.entries())
     for (const id of ids) await remove(connections[index] as Connection, id);
-  const row = (what: string, figures: number[][]): void => {
-    const [ours = 0, theirs] = figures.map(middle);
+  const row = (what: string, figures: Bandwidth[][]): void => {
+    const [ours = 0, theirs] = figures.map((list) => middle(list.map(({ rate }) => rate)));
     add(what, "Gbit/s", ours, theirs, "≥ 1", true);
+    const [own = 0, others] = figures.map((list) => middle(list.map(({ processor }) => processor)));
+    add(`${what}: processor time for a GB`, "s", own, others, "≥ 1");
   };
   row("TCP between two containers", between);
   row("TCP through a published port", published);
