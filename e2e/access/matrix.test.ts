@@ -114,14 +114,46 @@ POST /build/prune - o -
 POST /session - o -
 GET /system/df v o -
 GET /plugins v o -
+GET /plugins/privileges v o -
+GET /plugins/:name/json v o -
+POST /plugins/pull - - -
+POST /plugins/create - - -
+DELETE /plugins/:name - - -
+POST /plugins/:name/enable - - -
+POST /plugins/:name/disable - - -
+POST /plugins/:name/upgrade - - -
+POST /plugins/:name/push - - -
+POST /plugins/:name/set - - -
 GET /swarm v o -
+GET /swarm/unlockkey - - -
+POST /swarm/unlock - - -
+POST /swarm/update - - -
+POST /swarm/leave - - -
 POST /swarm/init - - -
 POST /swarm/join - - -
 GET /nodes v o -
+GET /nodes/:id v o -
+DELETE /nodes/:id - - -
+POST /nodes/:id/update - - -
 GET /services v o -
-GET /tasks v o -
+GET /services/:id v o -
+DELETE /services/:id - - -
+POST /services/create - - -
+POST /services/:id/update - - -
 GET /secrets v o -
+GET /secrets/:id v o -
+DELETE /secrets/:id - - -
+POST /secrets/create - - -
+POST /secrets/:id/update - - -
 GET /configs v o -
+GET /configs/:id v o -
+DELETE /configs/:id - - -
+POST /configs/create - - -
+POST /configs/:id/update - - -
+GET /services/:id/logs v o -
+GET /tasks v o -
+GET /tasks/:id v o -
+GET /tasks/:id/logs v o -
 `;
 const roles = ["viewer", "operator", "scoped"] as const;
 type RoleName = (typeof roles)[number] | "admin";

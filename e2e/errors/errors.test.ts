@@ -154,7 +154,19 @@ describe("what is no request's fault", () => {
   });
 
   it("endpoints that are not built yet", async () => {
-    const { status, text } = await daemon.api("GET", "/plugins");
-    expect([status, JSON.parse(text).message]).toEqual([501, "not implemented: GET /plugins"]);
+    const { status, text } = await daemon.api("POST", "/swarm/init", {});
+    expect([status, JSON.parse(text).message]).toEqual([501, "not implemented: POST /swarm/init"]);
+  });
+
+  it("what there is none of: plugins, and a swarm", async () => {
+    expect(await daemon.api("GET", "/plugins")).toMatchObject({ status: 200, text: "[]" });
+    const plugin = await daemon.api("POST", "/plugins/nosuch/enable");
+    expect([plugin.status, JSON.parse(plugin.text).message]).toEqual([404, 'plugin "nosuch" not found']);
+    for (const path of ["/swarm", "/nodes", "/services/x", "/tasks", "/secrets", "/configs"]) {
+      const { status, text } = await daemon.api("GET", path);
+      expect([path, status, text]).toEqual([path, 503, expect.stringContaining("not a swarm manager")]);
+    }
+    const left = await daemon.docker("swarm", "leave");
+    expect(left.stderr).toContain("This node is not part of a swarm");
   });
 });

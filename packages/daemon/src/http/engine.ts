@@ -25,6 +25,7 @@ import type { NetworkConnections } from "../engine/networks/connections.ts";
 import type { NetworkService } from "../engine/networks/service.ts";
 import type { PolicyService } from "../engine/policies/service.ts";
 import type { WritableLayers } from "../engine/storage/writable-layers.ts";
+import type { DiskUsage } from "../engine/system/disk-usage.ts";
 import type { ImageSignature } from "../engine/trust/signatures.ts";
 import type { VolumeContents } from "../engine/volumes/contents.ts";
 import type { VolumeService } from "../engine/volumes/service.ts";
@@ -68,7 +69,7 @@ export interface Engine {
   audit: AuditLog;
   statsHistory: StatsHistory;
   info(sight: Sight): object;
-  diskUsage(kinds: readonly string[], sight: Sight): Promise<object>;
+  diskUsage(kinds: readonly string[], sight: Sight): Promise<DiskUsage>;
   /** Ends the daemon; with its containers, or without. Resolves when they have ended. */
   shutdown(options: { stopContainers: boolean }): Promise<void>;
 }

@@ -46,6 +46,7 @@ const changing = {
   volume: ["create", "update", "remove", "prune", "snapshot", "backup", "restore"],
   policy: ["apply", "remove"],
   chain: ["create", "remove"],
+  plugin: ["change"],
   swarm: ["change"],
 } as const;
 

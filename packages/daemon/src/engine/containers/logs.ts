@@ -42,21 +42,20 @@ class LogFile {
   readonly inode: number;
   readonly path: string;
   readonly #handle: FileHandle;
-  #offset: number;
+  #offset = 0;
   #rest: Buffer = Buffer.alloc(0);
 
-  private constructor(handle: FileHandle, path: string, inode: number, offset: number) {
+  private constructor(handle: FileHandle, path: string, inode: number) {
     this.#handle = handle;
     this.path = path;
     this.inode = inode;
-    this.#offset = offset;
   }
 
   /** Undefined when the file is gone, or another one by now. */
-  static async open(path: string, inode: number, offset = 0): Promise<LogFile | undefined> {
+  static async open(path: string, inode: number): Promise<LogFile | undefined> {
     const handle = await open(path, "r").catch(() => undefined);
     if (!handle) return undefined;
-    if ((await handle.stat()).ino === inode) return new LogFile(handle, path, inode, offset);
+    if ((await handle.stat()).ino === inode) return new LogFile(handle, path, inode);
     await handle.close();
     return undefined;
   }
@@ -82,50 +81,58 @@ class LogFile {
     }
   }
 
+  /** Goes to where its last `count` lines begin; returns how many it has of them. */
+  async seekTail(count: number): Promise<number> {
+    const { size } = await this.#handle.stat();
+    this.#offset = size;
+    if (count === 0) return 0;
+    const buffer = Buffer.allocUnsafe(CHUNK);
+    let lines = 0;
+    for (let end = size; end > 0; ) {
+      const start = Math.max(0, end - CHUNK);
+      await this.#handle.read(buffer, 0, end - start, start);
+      for (let at = end - start - 1; at >= 0; at--) {
+        if (buffer[at] !== NEWLINE || start + at === size - 1) continue;
+        lines++;
+        if (lines < count) continue;
+        this.#offset = start + at + 1;
+        return lines;
+      }
+      end = start;
+    }
+    this.#offset = 0;
+    return size > 0 ? lines + 1 : 0;
+  }
+
   close(): Promise<void> {
     return this.#handle.close();
   }
 }
 
-/** Where the last `count` lines of a file begin, and how many of them it has. */
-async function tailOffset(path: string, count: number): Promise<{ offset: number; lines: number }> {
-  const file = await open(path, "r");
-  try {
-    const { size } = await file.stat();
-    const buffer = Buffer.allocUnsafe(CHUNK);
-    let lines = 0;
-    for (let end = size; end > 0; ) {
-      const start = Math.max(0, end - CHUNK);
-      await file.read(buffer, 0, end - start, start);
-      for (let at = end - start - 1; at >= 0; at--) {
-        if (buffer[at] !== NEWLINE || start + at === size - 1) continue;
-        lines++;
-        if (lines === count) return { offset: start + at + 1, lines };
-      }
-      end = start;
-    }
-    return { offset: 0, lines: size > 0 ? lines + 1 : 0 };
-  } finally {
-    await file.close();
+/** All files of a log, opened, oldest first: what is removed or rotated from now on can still be read. */
+async function openFiles(path: string): Promise<LogFile[]> {
+  for (;;) {
+    const listed = await logFiles(path);
+    const opened = await Promise.all(listed.map((file) => LogFile.open(file.path, file.inode)));
+    const files = opened.filter((file) => file !== undefined);
+    if (files.length === listed.length) return files;
+    // Rotated in this moment.
+    await Promise.all(files.map((file) => file.close()));
   }
 }
 
-/** The file to begin with, and where in it. */
-async function firstFile(path: string, tail: number | undefined): Promise<LogFile | undefined> {
-  const files = await logFiles(path);
-  if (tail === undefined) return oldest(files);
+/** Those of them that hold the last `tail` lines, the first at where these begin. */
+async function fromTail(files: readonly LogFile[], tail: number | undefined): Promise<LogFile[]> {
+  if (tail === undefined) return [...files];
   let wanted = tail;
-  for (const file of [...files].reverse()) {
-    if (wanted === 0) return LogFile.open(file.path, file.inode, (await stat(file.path)).size);
-    const { offset, lines } = await tailOffset(file.path, wanted);
-    wanted -= lines;
-    if (wanted <= 0) return LogFile.open(file.path, file.inode, offset);
+  let first = files.length;
+  while (first > 0 && (wanted > 0 || first === files.length)) {
+    first--;
+    wanted -= (await files[first]?.seekTail(wanted)) ?? 0;
   }
-  return oldest(files);
+  await Promise.all(files.slice(0, first).map((file) => file.close()));
+  return files.slice(first);
 }
-
-const oldest = async (files: readonly { path: string; inode: number }[]): Promise<LogFile | undefined> =>
-  files[0] && LogFile.open(files[0].path, files[0].inode);
 
 /** The file that was begun after this one was rotated away; undefined while this is the present one. */
 async function successor(path: string, file: LogFile): Promise<LogFile | undefined> {
@@ -188,7 +195,8 @@ class Ticker {
 }
 
 /** The log as a client gets it, many lines at a time; with `follow` until the container ends. Ends when `signal`
- * aborts. Without `follow`, files that are begun while it is read are not read. */
+ * aborts. The first piece is empty: the files are open then, and removing the container takes nothing away. Without `follow`,
+ * files that are begun while it is read are not read. */
 export async function* readLog(
   path: string,
   options: LogOptions,
@@ -196,10 +204,11 @@ export async function* readLog(
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   const encoder = new LogEncoder(options);
-  const lastInode = options.follow ? undefined : await inodeOf(path);
-  let file = await firstFile(path, options.tail);
+  const files = await fromTail(await openFiles(path), options.tail);
+  let file = files.shift();
   let ticker: Ticker | undefined;
   try {
+    yield Buffer.alloc(0);
     while (file && !signal.aborted) {
       const lines: Buffer | undefined = await file.read();
       if (lines) {
@@ -208,8 +217,8 @@ export async function* readLog(
         if (encoder.finished) return;
         continue;
       }
-      if (file.inode === lastInode) return;
-      const next: LogFile | undefined = await successor(path, file);
+      const next: LogFile | undefined =
+        files.shift() ?? (options.follow ? await successor(path, file) : undefined);
       if (next) {
         // It is complete now: what was written between our last look and its rotation is still to be read.
         for (let rest = await file.read(); rest && !encoder.finished; rest = await file.read())
@@ -226,6 +235,6 @@ export async function* readLog(
     }
   } finally {
     ticker?.close();
-    await file?.close();
+    await Promise.all([file, ...files].map((one) => one?.close()));
   }
 }

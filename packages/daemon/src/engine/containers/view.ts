@@ -7,6 +7,7 @@ import { networksView, portSummaries, portsView } from "../networks/view.ts";
 import { milliseconds, zeroTime } from "../timestamps.ts";
 import type { ContainerMount, Health } from "./record.ts";
 import type { Container } from "./registry.ts";
+import { shownConfig, shownHostConfig } from "./shown-config.ts";
 
 export interface ViewContext {
   directory: string;
@@ -80,9 +81,6 @@ function shownMounts(container: Container): object[] {
   return mounts.filter(({ type, target }) => type !== "tmpfs" || !tmpfs.has(target)).map(mountView);
 }
 
-/** No limit is shown as none, in whatever way it was asked for. */
-const shownLimit = (limit: number | null): number | null => (limit !== null && limit > 0 ? limit : null);
-
 /** Ours: whose ids it has, and which of the host's are behind them while it runs. */
 function userNamespaceView({ record, state }: Container): object {
   const line = ({ container, host, size }: IdRange): string => `${container}:${host}:${size}`;
@@ -95,7 +93,7 @@ function userNamespaceView({ record, state }: Container): object {
 }
 
 /** The body of GET /containers/{id}/json. */
-export function inspectView(container: Container, context: ViewContext): Record<string, unknown> {
+export function inspectView(container: Container, context: ViewContext) {
   const { definition, state } = container.record;
   const { config, hostConfig } = definition;
   const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
@@ -136,7 +134,7 @@ export function inspectView(container: Container, context: ViewContext): Record<
     AppArmorProfile: definition.labels?.appArmor ?? "",
     ExecIDs: container.execIds.size > 0 ? [...container.execIds] : null,
     UserNamespace: userNamespaceView(container),
-    HostConfig: { ...hostConfig, PidsLimit: shownLimit(hostConfig.PidsLimit) },
+    HostConfig: shownHostConfig(hostConfig),
     ...context.sizes,
     GraphDriver: {
       Data: {
@@ -152,7 +150,7 @@ export function inspectView(container: Container, context: ViewContext): Record<
       Name: "overlay2",
     },
     Mounts: shownMounts(container),
-    Config: config,
+    Config: shownConfig(config),
     NetworkSettings: {
       Bridge: "",
       SandboxID: "",

@@ -68,6 +68,7 @@ export function listImages(
   sight: Sight,
 ): ImageSummary[] {
   const tests = predicates(options.filters, images, sight);
+  const shared = options.sharedSize ? images.layerUsage().shared : undefined;
   // What only others were built on is shown where all is asked for.
   const shown = ({ id, repoTags, repoDigests }: ImageRecord): boolean =>
     options.all || repoTags.length + repoDigests.length > 0 || images.steps.childrenOf(id).length === 0;
@@ -84,13 +85,13 @@ export function listImages(
       ParentId: images.steps.parentOf(image.id),
       RepoDigests: image.repoDigests,
       RepoTags: image.repoTags,
-      SharedSize: options.sharedSize ? 0 : -1,
+      SharedSize: shared ? (shared.get(image.id) ?? 0) : -1,
       Size: image.size,
     }));
 }
 
 /** GET /images/{name}/json. */
-export function inspectImage(images: ImageService, image: ImageRecord): object {
+export function inspectImage(images: ImageService, image: ImageRecord) {
   const { config } = image;
   const own = config.config ?? {};
   const directories = images.layerDirectories(image);
@@ -105,16 +106,7 @@ export function inspectImage(images: ImageService, image: ImageRecord): object {
     DockerVersion: "",
     Author: config.author ?? "",
     Config: {
-      Hostname: "",
-      Domainname: "",
       User: "",
-      AttachStdin: false,
-      AttachStdout: false,
-      AttachStderr: false,
-      Tty: false,
-      OpenStdin: false,
-      StdinOnce: false,
-      Image: "",
       WorkingDir: "",
       ...own,
       Env: own.Env ?? null,

@@ -1,6 +1,7 @@
 // What the engine's objects take on disk: GET /system/df.
 import { closeSync, constants, openSync } from "node:fs";
 import { type Archiver, O_PATH } from "@tsd/kernel-bindings";
+import type { ImageSummary } from "../../api/types.ts";
 import { everything, type Sight } from "../access/caller.ts";
 import type { ContainerArchives } from "../containers/archives.ts";
 import type { ContainerService } from "../containers/service.ts";
@@ -19,6 +20,15 @@ export interface DiskUsageParts {
   volumes: VolumeService;
 }
 
+/** The answer of GET /system/df; null for what was not asked for. */
+export interface DiskUsage {
+  LayersSize: number;
+  Images: ImageSummary[] | null;
+  Containers: object[] | null;
+  Volumes: object[] | null;
+  BuildCache: object[] | null;
+}
+
 const { S_IFMT, S_IFDIR } = constants;
 const kinds = ["container", "image", "volume", "build-cache"];
 
@@ -27,7 +37,7 @@ export async function diskUsage(
   parts: DiskUsageParts,
   asked: readonly string[],
   sight: Sight,
-): Promise<object> {
+): Promise<DiskUsage> {
   for (const kind of asked) if (!kinds.includes(kind)) throw invalid(`unknown object type: ${kind}`);
   const wants = (kind: string): boolean => asked.length === 0 || asked.includes(kind);
   return {
@@ -39,15 +49,13 @@ export async function diskUsage(
   };
 }
 
-function imageUsage({ images, containers }: DiskUsageParts, sight: Sight): object[] {
-  const { shared } = images.layerUsage();
+function imageUsage({ images, containers }: DiskUsageParts, sight: Sight): ImageSummary[] {
   const users = new Map<string, number>();
   for (const { record } of containers.registry.all())
     users.set(record.definition.imageId, (users.get(record.definition.imageId) ?? 0) + 1);
   return listImages(images, { filters: new Map(), sharedSize: true }, sight).map((image) => ({
     ...image,
     Containers: users.get(image.Id) ?? 0,
-    SharedSize: shared.get(image.Id) ?? 0,
   }));
 }
 

@@ -69,14 +69,14 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
   const { containers } = engine;
   const target = containerTarget(engine);
 
-  /** A container's log, encoded for its clients. */
-  const logChunks = (
+  /** A container's log, encoded for its clients; its files are open. */
+  const openLog = async (
     container: Container,
     options: Omit<LogOptions, "terminal">,
     signal: AbortSignal,
-  ): AsyncGenerator<Buffer> => {
+  ): Promise<AsyncGenerator<Buffer>> => {
     const { startedAt } = container.state;
-    return readLog(
+    const log = readLog(
       containers.starter.logPath(container.id),
       { ...options, terminal: container.record.definition.config.Tty },
       {
@@ -85,6 +85,8 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
       },
       signal,
     );
+    await log.next();
+    return log;
   };
 
   route(
@@ -107,7 +109,7 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
           since: undefined,
           until: undefined,
         };
-        const past = Readable.from(logChunks(container, options, new AbortController().signal));
+        const past = Readable.from(await openLog(container, options, new AbortController().signal));
         await pipeline(past, socket, { end: false });
       }
       if (asked.stream) containers.attach(container, socket, asked.streams, asked.detachKeys);
@@ -145,7 +147,7 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
     "GET",
     "/containers/:id/logs",
     { permission: "container:logs", query: logsQuery, target },
-    ({ target: container, query: asked, request, reply }) => {
+    async ({ target: container, query: asked, request, reply }) => {
       const { config, hostConfig } = container.record.definition;
       if (!truthy(asked.stdout) && !truthy(asked.stderr))
         throw invalid("Bad parameters: you must choose at least one stream");
@@ -160,7 +162,8 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
       };
       if (hostConfig.LogConfig.Type === "none")
         throw new EngineError("system", "configured logging driver does not support reading");
-      const chunks = logChunks(container, options, clientGone(reply));
+      // Who has the answer's head may remove the container.
+      const chunks = await openLog(container, options, clientGone(reply));
       sendStream(
         reply,
         streamType(config.Tty, atLeast(request.raw, 42)),

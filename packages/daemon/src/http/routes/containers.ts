@@ -10,6 +10,7 @@ import { inspectView, type Sizes, summaryView } from "../../engine/containers/vi
 import { EngineError, invalid } from "../../engine/errors.ts";
 import type { ImageRecord } from "../../engine/images/image.ts";
 import type { Engine } from "../engine.ts";
+import { inspectedContainerFor, requestedBy, warningsFor } from "../older-versions.ts";
 import { containerTarget, route } from "../route.ts";
 import { beginStream } from "../stream.ts";
 import { check, query, truthy } from "../validation.ts";
@@ -73,9 +74,9 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
       }),
     },
     async ({ query: { name }, body, caller, request, reply }) => {
-      const { id, warnings } = await containers.create(body, name, caller);
+      const { id, warnings } = await containers.create(requestedBy(request.raw, body), name, caller);
       request.trace.object = `container/${id}`;
-      return reply.code(201).send({ Id: id, Warnings: warnings });
+      return reply.code(201).send({ Id: id, Warnings: [...warnings, ...warningsFor(request.raw, body)] });
     },
   );
 
@@ -110,9 +111,9 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
     "GET",
     "/containers/:id/json",
     { permission: "container:inspect", query: listQuery, target },
-    async ({ target: container, query: { size } }) => {
+    async ({ target: container, query: { size }, request }) => {
       const image = imageOf(container);
-      return inspectView(container, {
+      const view = inspectView(container, {
         sizes: truthy(size) ? await sizesOf(container) : undefined,
         directory: containers.starter.directory(container.id),
         layer: containers.starter.layer(container.id),
@@ -120,6 +121,7 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
         logPath: containers.starter.logPath(container.id),
         layers: image ? images.layerDirectories(image) : [],
       });
+      return inspectedContainerFor(request.raw, view);
     },
   );
 

@@ -11,6 +11,7 @@ import { loadImages } from "../../engine/images/load.ts";
 import { parsePlatform, type WantedPlatform } from "../../engine/images/platform.ts";
 import { imageFilters, imageHistory, inspectImage, listImages } from "../../engine/images/view.ts";
 import type { Engine } from "../engine.ts";
+import { imageFor, inspectedImageFor } from "../older-versions.ts";
 import { decryptionKeys, registryAuth, requiredRegistryAuth } from "../registry-auth.ts";
 import { route } from "../route.ts";
 import { clientGone, sendStream } from "../stream.ts";
@@ -86,7 +87,7 @@ export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
         all: truthy(call.query.all),
       },
       call.caller,
-    ),
+    ).map((image) => imageFor(call.request.raw, image)),
   );
 
   route(
@@ -200,7 +201,7 @@ export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
   );
 
   route(app, "GET", "/images/:name/json", { permission: "image:inspect", target }, (call) =>
-    inspectImage(images, call.target),
+    inspectedImageFor(call.request.raw, inspectImage(images, call.target)),
   );
   route(app, "GET", "/images/:name/history", { permission: "image:inspect", target }, (call) =>
     imageHistory(images, call.target),

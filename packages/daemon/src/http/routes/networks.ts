@@ -14,6 +14,7 @@ import { networkFilters, prunable, pruneFilters, selectNetworks } from "../../en
 import type { Network } from "../../engine/networks/network.ts";
 import { networkView } from "../../engine/networks/view.ts";
 import type { Engine } from "../engine.ts";
+import { listsMembers } from "../older-versions.ts";
 import { route } from "../route.ts";
 import { body, query, truthy } from "../validation.ts";
 
@@ -38,10 +39,12 @@ export const networkRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app,
     "GET",
     "/networks",
     { permission: "network:list", query: listQuery },
-    ({ query: { filters }, caller }) =>
-      selectNetworks(networks.seenBy(caller), parseFilters(filters, networkFilters)).map((network) =>
-        networkView(network, undefined, caller),
-      ),
+    ({ query: { filters }, caller, request }) => {
+      const members = listsMembers(request.raw) ? containers.registry : undefined;
+      return selectNetworks(networks.seenBy(caller), parseFilters(filters, networkFilters)).map((network) =>
+        networkView(network, members, caller),
+      );
+    },
   );
 
   route(

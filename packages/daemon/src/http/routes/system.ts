@@ -3,6 +3,7 @@ import type { FastifyPluginAsync } from "fastify";
 import { z } from "zod";
 import { versionView } from "../../engine/system/info.ts";
 import type { Engine } from "../engine.ts";
+import { imageFor, informationFor } from "../older-versions.ts";
 import { credentialsSchema, withAuth } from "../registry-auth.ts";
 import { route } from "../route.ts";
 import { clientGone } from "../stream.ts";
@@ -26,13 +27,18 @@ export const systemRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, 
     reply.headers(pingHeaders).send(request.method === "HEAD" ? "" : "OK");
   });
   route(app, "GET", "/version", { permission: "system:version" }, () => versionView());
-  route(app, "GET", "/info", { permission: "system:info" }, ({ caller }) => engine.info(caller));
+  route(app, "GET", "/info", { permission: "system:info" }, ({ caller, request }) =>
+    informationFor(request.raw, engine.info(caller)),
+  );
   route(
     app,
     "GET",
     "/system/df",
     { permission: "system:df", query: usageQuery },
-    ({ query: { type }, caller }) => engine.diskUsage(type === undefined ? [] : [type].flat(), caller),
+    async ({ query: { type }, caller, request }) => {
+      const usage = await engine.diskUsage(type === undefined ? [] : [type].flat(), caller);
+      return { ...usage, Images: usage.Images?.map((image) => imageFor(request.raw, image)) ?? null };
+    },
   );
   route(
     app,
