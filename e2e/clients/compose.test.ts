@@ -23,12 +23,14 @@ services:
     depends_on: { db: { condition: service_healthy } }
     environment: { VALUE: "${value}" }
     restart: unless-stopped
+    stop_signal: SIGKILL
   db:
     image: busybox
     command: sh -c "echo ready > /data/ready; sleep 1000"
     volumes: ["data:/data", { type: tmpfs, target: /scratch }]
     networks: [back]
     mem_limit: 32m
+    stop_signal: SIGKILL
     ulimits: { nofile: 123 }
     healthcheck: { test: ["CMD", "test", "-e", "/data/ready"], interval: 1s, retries: 20 }
     secrets: [password]
