@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "child.h"
+#include "connections.h"
 #include "context.h"
 #include "foreign.h"
 #include "kernel.h"
@@ -28,18 +29,6 @@
 #include "streams.h"
 #include "trace.h"
 #include "trees.h"
-
-/* A connection on which frames come and go, or one that has not said yet what it is, with the descriptors it brought. */
-struct connection {
-    int socket;
-    bool greeted;
-    size_t brought;
-    int descriptors[NAME_SERVER_SOCKETS];
-    size_t length;
-    uint8_t bytes[FRAME_MAX];
-    struct pollfd *poll;
-    struct connection *next;
-};
 
 struct monitor {
     struct context context;
@@ -50,7 +39,7 @@ struct monitor {
     struct logfile log;
     int listener;
     char *socket_path, *exit_path, *log_path;
-    struct connection *connections;
+    struct connections connections;
     uint64_t started;
     bool running, name_server;
     struct trace *trace; /* NULL unless calls are traced */
@@ -60,21 +49,6 @@ static uint64_t now(void) {
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-/* Frames are small and few: a connection that can't take one at once has stopped listening. */
-static void send_frame(int socket, uint8_t type, const void *payload, size_t length) {
-    uint8_t frame[FRAME_MAX + 5];
-    uint32_t size = (uint32_t)length + 1;
-    memcpy(frame, &size, 4);
-    frame[4] = type;
-    memcpy(frame + 5, payload, length);
-    (void)!send(socket, frame, length + 5, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-static void tell_all(const struct monitor *monitor, uint8_t type, const void *payload, size_t length) {
-    for (const struct connection *connection = monitor->connections; connection; connection = connection->next)
-        if (connection->greeted) send_frame(connection->socket, type, payload, length);
 }
 
 static size_t life(const struct monitor *monitor, uint8_t *payload) {
@@ -102,20 +76,8 @@ static _Noreturn void give_up(struct monitor *monitor) {
         while (waitpid(monitor->context.child, NULL, 0) < 0 && errno == EINTR) continue;
     }
     if (monitor->context.socket_path && *monitor->context.socket_path) unlink(monitor->context.socket_path);
-    tell_all(monitor, FRAME_FAILED, payload, 8 + call + path);
+    connections_tell(&monitor->connections, FRAME_FAILED, payload, 8 + call + path);
     _exit(1);
-}
-
-static struct connection *add_connection(struct monitor *monitor, int socket, bool greeted) {
-    struct connection *connection = calloc(1, sizeof *connection);
-    if (!connection) {
-        close(socket);
-        return NULL;
-    }
-    connection->socket = socket;
-    connection->greeted = greeted;
-    connection->next = monitor->connections;
-    return monitor->connections = connection;
 }
 
 static void check(struct monitor *monitor, int result, const char *call, const char *path) {
@@ -338,10 +300,11 @@ static void reap(struct monitor *monitor) {
     int32_t code = status;
     memcpy(payload, &code, 4);
     memcpy(payload + 4, &end, 8);
-    tell_all(monitor, FRAME_EXITED, payload, sizeof payload);
+    connections_tell(&monitor->connections, FRAME_EXITED, payload, sizeof payload);
 }
 
-static void obey(struct monitor *monitor, const uint8_t *frame, size_t length) {
+static void obey(void *owner, const uint8_t *frame, size_t length) {
+    struct monitor *monitor = owner;
     if (frame[0] == FRAME_SIGNAL && length == 5 && monitor->running) {
         uint32_t signal;
         memcpy(&signal, frame + 1, 4);
@@ -354,102 +317,42 @@ static void obey(struct monitor *monitor, const uint8_t *frame, size_t length) {
     }
 }
 
-/* Handles what a connection has sent so far; false when it is to be closed, or has become a client. */
-static bool digest(struct monitor *monitor, struct connection *connection) {
-    if (!connection->greeted) {
-        struct greeting greeting;
-        if (connection->length < sizeof greeting) return true;
-        memcpy(&greeting, connection->bytes, sizeof greeting);
-        if (greeting.magic != GREETING_MAGIC || !greeting.version) return false;
-        if (greeting.kind == GREETING_ATTACH) {
-            streams_attach(&monitor->streams, connection->socket, greeting.flags);
-            connection->socket = -1;
-            return false;
-        }
-        if (greeting.kind == GREETING_NAMES) {
-            drop_name_server(monitor);
-            if (connection->brought != NAME_SERVER_SOCKETS || !monitor->running) return false;
-            connection->brought = 0;
-            if (keep_name_server(monitor, connection->descriptors) < 0) drop_name_server(monitor);
-            return false;
-        }
-        if (greeting.kind != GREETING_CONTROL) return false;
-        connection->greeted = true;
-        connection->length -= sizeof greeting;
-        memmove(connection->bytes, connection->bytes + sizeof greeting, connection->length);
-        uint8_t payload[LIFE_BYTES];
-        send_frame(connection->socket, FRAME_HELLO, payload, life(monitor, payload));
-        const uint32_t memory[2] = {monitor->context.memory.told, 0};
-        if (memory[0]) send_frame(connection->socket, FRAME_OUT_OF_MEMORY, memory, sizeof memory);
+/* What a connection wants to be. */
+static bool greet(void *owner, struct connection *connection, const struct greeting *greeting) {
+    struct monitor *monitor = owner;
+    if (greeting->kind == GREETING_ATTACH) {
+        streams_attach(&monitor->streams, connection->socket, greeting->flags);
+        connection->socket = -1;
+        return false;
     }
-    while (connection->length >= 4) {
-        uint32_t size;
-        memcpy(&size, connection->bytes, 4);
-        if (!size || size > FRAME_MAX - 4) return false;
-        if (connection->length < 4 + (size_t)size) break;
-        obey(monitor, connection->bytes + 4, size);
-        connection->length -= 4 + (size_t)size;
-        memmove(connection->bytes, connection->bytes + 4 + size, connection->length);
+    if (greeting->kind == GREETING_NAMES) {
+        drop_name_server(monitor);
+        if (connection->brought != NAME_SERVER_SOCKETS || !monitor->running) return false;
+        connection->brought = 0;
+        if (keep_name_server(monitor, connection->descriptors) < 0) drop_name_server(monitor);
+        return false;
     }
+    if (greeting->kind != GREETING_CONTROL) return false;
+    uint8_t payload[LIFE_BYTES];
+    connection_send(connection, FRAME_HELLO, payload, life(monitor, payload));
+    const uint32_t memory[2] = {monitor->context.memory.told, 0};
+    if (memory[0]) connection_send(connection, FRAME_OUT_OF_MEMORY, memory, sizeof memory);
     return true;
-}
-
-static void close_brought(struct connection *connection) {
-    while (connection->brought > 0) close(connection->descriptors[--connection->brought]);
-}
-
-/* Reads a greeting, or a part of it, with what it brings. The kernel closes what there is no room for. */
-static ssize_t receive_greeting(struct connection *connection, struct iovec part) {
-    union { char bytes[CMSG_SPACE(sizeof(int) * NAME_SERVER_SOCKETS)]; struct cmsghdr align; } control = {0};
-    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-    ssize_t size = recvmsg(connection->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    struct cmsghdr *rights = size < 0 ? NULL : CMSG_FIRSTHDR(&header);
-    if (!rights || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) return size;
-    close_brought(connection);
-    connection->brought = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    memcpy(connection->descriptors, CMSG_DATA(rights), connection->brought * sizeof(int));
-    return size;
-}
-
-/* An ungreeted connection is read no further than its greeting: what follows is a client's input. */
-static bool receive(struct monitor *monitor, struct connection *connection) {
-    size_t room = (connection->greeted ? sizeof connection->bytes : sizeof(struct greeting)) - connection->length;
-    uint8_t *free_bytes = connection->bytes + connection->length;
-    ssize_t size = connection->greeted ? recv(connection->socket, free_bytes, room, MSG_DONTWAIT)
-                                       : receive_greeting(connection, (struct iovec){free_bytes, room});
-    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return true;
-    if (size <= 0) return false;
-    connection->length += (size_t)size;
-    return digest(monitor, connection);
-}
-
-static void serve_connections(struct monitor *monitor) {
-    for (struct connection **at = &monitor->connections; *at;) {
-        struct connection *connection = *at;
-        bool kept = !connection->poll || !connection->poll->revents || receive(monitor, connection);
-        connection->poll = NULL;
-        if (kept) { at = &connection->next; continue; }
-        *at = connection->next;
-        close_brought(connection);
-        if (connection->socket >= 0) close(connection->socket);
-        free(connection);
-    }
 }
 
 static void accept_connection(struct monitor *monitor) {
     int socket = accept4(monitor->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (socket >= 0) add_connection(monitor, socket, false);
+    if (socket >= 0) connections_add(&monitor->connections, socket, false);
 }
 
 static void tell_of_memory(struct monitor *monitor) {
     if (!memory_ran_out(&monitor->context.memory)) return;
     const uint32_t payload[2] = {monitor->context.memory.told, 1};
-    tell_all(monitor, FRAME_OUT_OF_MEMORY, payload, sizeof payload);
+    connections_tell(&monitor->connections, FRAME_OUT_OF_MEMORY, payload, sizeof payload);
 }
 
 static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_t *room) {
-    size_t needed = 4 + streams_count(&monitor->streams), used = 0;
-    for (const struct connection *connection = monitor->connections; connection; connection = connection->next) needed++;
+    size_t needed = 4 + streams_count(&monitor->streams) + connections_count(&monitor->connections), used = 0;
     if (needed > *room) {
         struct pollfd *grown = realloc(*polls, needed * sizeof **polls);
         if (!grown) return;
@@ -473,18 +376,15 @@ static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_
             listener = &(*polls)[used++];
         }
     }
-    for (struct connection *connection = monitor->connections; connection; connection = connection->next) {
-        (*polls)[used] = (struct pollfd){.fd = connection->socket, .events = POLLIN};
-        connection->poll = &(*polls)[used++];
-    }
+    used += connections_poll(&monitor->connections, *polls + used);
     used += streams_poll(&monitor->streams, *polls + used);
     if (poll(*polls, used, streams_timeout(&monitor->streams)) < 0) return;
     if (calls && calls->revents && (!(calls->revents & POLLIN) || !trace_answer(monitor->trace))) trace_stop(monitor->trace);
     streams_move(&monitor->streams);
-    serve_connections(monitor);
+    connections_serve(&monitor->connections);
     if (listener && listener->revents) accept_connection(monitor);
     /* A process that nobody can find again ends with whoever asked for it. */
-    if (monitor->listener < 0 && !monitor->connections && monitor->running) kernel_pidfd_send_signal(monitor->context.pidfd, SIGKILL);
+    if (monitor->listener < 0 && !monitor->connections.first && monitor->running) kernel_pidfd_send_signal(monitor->context.pidfd, SIGKILL);
     if (memory && memory->revents) tell_of_memory(monitor);
     if (child && child->revents) reap(monitor);
 }
@@ -497,12 +397,13 @@ _Noreturn void monitor_main(const struct launch_request *request, const int *des
     monitor.listener = -1;
     monitor.context = (struct context){.root = -1, .parameters = -1, .sync = -1, .pidfd = -1, .user_namespace = -1, .start_pipe = -1, .console_listener = -1, .memory = {.descriptor = -1}};
     for (size_t i = 0; i < BIND_SLOTS; i++) monitor.context.slots[i] = -1;
-    add_connection(&monitor, descriptors[1], true);
+    monitor.connections = (struct connections){.owner = &monitor, .greet = greet, .obey = obey};
+    connections_add(&monitor.connections, descriptors[1], true);
     open_plan(&monitor, descriptors[0]);
     launch(&monitor);
     for (uint32_t i = 0; i < request->clients; i++) streams_attach(&monitor.streams, descriptors[2 + i], request->flags[i]);
     uint8_t payload[LIFE_BYTES];
-    tell_all(&monitor, FRAME_STARTED, payload, life(&monitor, payload));
+    connections_tell(&monitor.connections, FRAME_STARTED, payload, life(&monitor, payload));
     tree_release_layers(&monitor.context);
     /* As a runtime for others, whose child the process becomes. */
     if (monitor.context.leave) _exit(0);
