@@ -1,5 +1,5 @@
-// Wires the daemon together; the only file that sees all of its parts.
-import { randomBytes, randomUUID } from "node:crypto";
+// Wires the daemon together; with its folder the only one that sees all of its parts.
+import { randomUUID } from "node:crypto";
 import { copyFileSync, mkdirSync, realpathSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -13,17 +13,16 @@ import {
 } from "@tsd/kernel-bindings";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
+import { composeImages } from "./compose/images.ts";
+import { composeNetworks } from "./compose/networks.ts";
 import { auditedSettings } from "./configuration/audited.ts";
 import type { Settings } from "./configuration/settings.ts";
-import { BlobDirectory } from "./content/blobs.ts";
-import { LayerDirectory } from "./content/layers.ts";
 import { everything } from "./engine/access/caller.ts";
 import type { Policy } from "./engine/access/policy.ts";
 import { auditKey } from "./engine/audit/key.ts";
 import { AuditLog } from "./engine/audit/log.ts";
 import { pruneBuildCache } from "./engine/build/prune.ts";
 import { BuildService } from "./engine/build/service.ts";
-import { ChainService } from "./engine/chains/service.ts";
 import { adoptContainers } from "./engine/containers/adoption.ts";
 import { ContainerArchives } from "./engine/containers/archives.ts";
 import { HealthMonitors } from "./engine/containers/health.ts";
@@ -37,33 +36,19 @@ import { StatsHistory } from "./engine/containers/stats-history.ts";
 import { EventBus } from "./engine/events/bus.ts";
 import { ExecService } from "./engine/exec/service.ts";
 import { pullForBuild } from "./engine/images/build-pull.ts";
-import { ImageCatalog } from "./engine/images/catalog.ts";
 import { ImageCollector } from "./engine/images/collect.ts";
 import { Commits } from "./engine/images/commit.ts";
-import { readKeys } from "./engine/images/decryption.ts";
-import { Layers } from "./engine/images/layers.ts";
-import { Manifests } from "./engine/images/manifests.ts";
-import { Pulls } from "./engine/images/pull.ts";
 import { Pushes } from "./engine/images/push.ts";
 import { RegistryQueries } from "./engine/images/registry-queries.ts";
 import { saveImages } from "./engine/images/save.ts";
-import { ImageService } from "./engine/images/service.ts";
-import { LayerTransfers } from "./engine/images/transfers.ts";
 import { IsolationService } from "./engine/isolation/service.ts";
 import { NetworkConnections } from "./engine/networks/connections.ts";
 import { DeviceLoans } from "./engine/networks/device-loans.ts";
-import { Memberships } from "./engine/networks/memberships.ts";
-import { Names } from "./engine/networks/names.ts";
-import { SubnetChooser } from "./engine/networks/pools.ts";
-import { ephemeralPorts, HostPorts } from "./engine/networks/ports.ts";
-import { NetworkService } from "./engine/networks/service.ts";
 import { sweepShapers } from "./engine/networks/shaping.ts";
-import { PolicyService } from "./engine/policies/service.ts";
 import { WritableLayers } from "./engine/storage/writable-layers.ts";
 import { diskUsage, sizeOfVolume } from "./engine/system/disk-usage.ts";
 import { infoView } from "./engine/system/info.ts";
 import type { ImagePolicy } from "./engine/trust/policy.ts";
-import { ImageTrust } from "./engine/trust/service.ts";
 import { publishSignature } from "./engine/trust/sign.ts";
 import { IdPool } from "./engine/user-namespaces/pool.ts";
 import { tryUserNamespaces } from "./engine/user-namespaces/probe.ts";
@@ -75,26 +60,15 @@ import { createApp } from "./http/app.ts";
 import type { Engine } from "./http/engine.ts";
 import { engineMetrics, type Metrics } from "./http/metrics.ts";
 import { Connections } from "./listen/connections.ts";
-import { Registries } from "./registry/registries.ts";
 import { findLxcfs } from "./runtime/lxcfs.ts";
 import { SecurityModules } from "./runtime/modules.ts";
-import { ChainTables } from "./runtime/network/chain-tables.ts";
-import { Firewall } from "./runtime/network/firewall.ts";
-import { FloodTables } from "./runtime/network/flood-tables.ts";
-import { HostTables } from "./runtime/network/host-tables.ts";
-import { LinkReaper } from "./runtime/network/link-reaper.ts";
-import { PolicyTables } from "./runtime/network/policy-tables.ts";
 import { Runtime } from "./runtime/runtime.ts";
 import type { ContainerContexts } from "./runtime/selinux.ts";
 import { checkpointMemory, openAuditStore } from "./state/audit.ts";
-import { chainStore } from "./state/chains.ts";
 import { containerStore } from "./state/containers.ts";
 import { installationFact, openDatabase } from "./state/database.ts";
 import { eventStore } from "./state/events.ts";
 import { execStore } from "./state/execs.ts";
-import { imageStore, layerStore } from "./state/images.ts";
-import { networkStore } from "./state/networks.ts";
-import { policyStore } from "./state/policies.ts";
 import { volumeStore } from "./state/volumes.ts";
 
 export interface Programs {
@@ -170,68 +144,22 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   );
   const events = new EventBus(eventStore(db), report);
   const archiver = new Archiver(programs.archiver, (message) => logger.error(message));
-  const layerDirectory = new LayerDirectory(join(dataRoot, "layers"), archiver, settings.maximumLayerSize);
-  const imageLayers = new Layers({
-    store: layerStore(db),
-    directory: layerDirectory,
-    blobs: new BlobDirectory(join(dataRoot, "blobs")),
-    report,
-  });
-  const catalog = new ImageCatalog({ store: imageStore(db), layers: imageLayers, events });
-  const trust = new ImageTrust(catalog, imagePolicy);
-  const images = new ImageService(catalog, trust);
-  const registries = new Registries(settings.registries);
-  const pulls = new Pulls({
-    catalog,
-    registries,
-    transfers: new LayerTransfers(imageLayers, () => registries.settings),
-    trust,
-    decryptionKeys: () => readKeys(settings.imageKeyDirectory),
-  });
-  const manifests = new Manifests(catalog);
-  const networkId = installationFact(db, "default-network", () => randomBytes(32).toString("hex"));
-  const tables = new HostTables();
-  const policyTables = new PolicyTables();
-  const chainTables = new ChainTables();
-  const floods = new FloodTables();
-  const firewall = new Firewall(report, (repaired) => {
-    if (
-      [tables.repair(), policyTables.repair(), chainTables.repair(), floods.repair(), repaired].includes(true)
-    )
-      logger.warn("the packet filter's rules had been taken away, and are back");
-  });
-  const networks = new NetworkService({
-    store: networkStore(db),
-    settings: {
-      bridge: settings.bridge,
-      defaultNetworkId: networkId,
-      mtu: settings.mtu,
-      icc: settings.icc,
-      firewall: settings.iptables,
-    },
-    subnets: new SubnetChooser(settings.addressPools, networkId),
-    firewall,
-    tables,
+  const { layerDirectory, catalog, trust, images, registries, pulls, manifests } = composeImages({
+    db,
+    settings,
+    imagePolicy,
+    archiver,
     events,
     report,
   });
-  const policies = new PolicyService({ store: policyStore(db), networks, tables: policyTables, report });
-  const chains = new ChainService({
-    store: chainStore(db),
-    networks,
-    tables: chainTables,
-    hostTables: tables,
-    report,
-  });
-  const names = new Names(networks, report);
-  const reaper = new LinkReaper(report);
-  const memberships = new Memberships({
-    networks,
-    hostPorts: new HostPorts(ephemeralPorts()),
-    floods,
-    mtu: settings.mtu,
-    watchers: [policies, chains, names],
-  });
+  const { networks, policies, chains, names, reaper, memberships, floods, firewall, tables } =
+    composeNetworks({
+      db,
+      settings,
+      events,
+      logger,
+      report,
+    });
   // Loop devices are known by their files' real paths.
   const layers = new WritableLayers({
     root: join(dataRoot, "containers"),
@@ -331,7 +259,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     networks,
     layers,
     firewall,
-    tables: [tables, policyTables, chainTables, floods],
+    tables,
     images,
     operations,
     archiver: realpathSync(programs.archiver),
