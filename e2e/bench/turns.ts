@@ -32,6 +32,13 @@ export interface LifeTimes {
   remove: number;
 }
 
+/** In any order: what one leaves to do when it is gone is to meet each of the others as often. */
+const shuffled = <T>(list: readonly T[]): T[] =>
+  list
+    .map((one): [number, T] => [Math.random(), one])
+    .sort(([a], [b]) => a - b)
+    .map(([, one]) => one);
+
 /** How long parts of a container's life take with each of several settings; they take turns, so that what else goes on meets
  * all. */
 export async function inTurns(
@@ -41,7 +48,7 @@ export async function inTurns(
 ): Promise<LifeTimes[]> {
   const all = settings.map((): [create: number, start: number, remove: number][] => []);
   for (let round = 0; round < rounds; round++)
-    for (const [index, HostConfig] of settings.entries()) {
+    for (const [index, HostConfig] of shuffled([...settings.entries()])) {
       const request = { Image: "busybox", Cmd: ["true"], HostConfig };
       const begin = performance.now();
       const text = await connection.send("POST", "/containers/create", request);
