@@ -24,9 +24,9 @@ export const runFlags: FlagTable = {
 function startStatus(error: unknown): number {
   if (!(error instanceof ApiError)) return 125;
   const { message } = error;
-  if (/executable file not found|no such file or directory|system cannot find the file/.test(message))
+  if (/executable file not found|no such file or directory|system cannot find the file/i.test(message))
     return 127;
-  return /permission denied|is a directory/.test(message) ? 126 : 125;
+  return /permission denied|is a directory/i.test(message) ? 126 : 125;
 }
 
 /** Creates, with the image pulled before that or when it is found missing, as --pull says. */
