@@ -48,12 +48,21 @@ describe("the last minutes", () => {
     const history = async () =>
       JSON.parse((await daemon.api("GET", "/tsd/containers/busy/stats/history")).text) as {
         Interval: number;
-        Samples: { Cpu: number; Memory: number; Processes: number }[];
+        Samples: { Cpu: number; Memory: number; Processes: number; Received: number; Sent: number }[];
       };
+    const gateway = (
+      await daemon.tsctl("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "bridge")
+    ).stdout;
+    // 20 packets of 1,000 bytes and their headers, and as many back.
+    await daemon.tsctl("exec", "busy", "ping", "-q", "-c", "20", "-A", "-s", "1000", gateway.trim());
     await eventually("there are samples", async () => (await history()).Samples.length >= 2, 15_000);
     const [first, second] = (await history()).Samples;
     expect((second?.Cpu ?? 0) - (first?.Cpu ?? 0)).toBeGreaterThan(1e8);
     expect(first?.Processes).toBe(1);
+    for (const bytes of [second?.Received, second?.Sent]) {
+      expect(bytes).toBeGreaterThan(20 * 1042 - 1);
+      expect(bytes).toBeLessThan(20 * 1042 + 10_000);
+    }
     const plotted = await daemon.tsctl("stats", "--history", "busy");
     expect(plotted.stdout).toMatch(
       /^busy: the last [\d.]+ minutes, every 5 seconds\n {2}cpu +[▁-█]+ {2}[\d.]+% \(most/,

@@ -117,4 +117,33 @@ export function readNetwork(namespace: string): NetworkState {
 }
 
 /** The links of the daemon's own network namespace. */
+/** Bytes that went through a link. */
+export interface LinkBytes {
+  received: number;
+  sent: number;
+}
+
+const RTM_GETSTATS = 94;
+/** struct if_stats_msg (linux/if_link.h), asking for IFLA_STATS_LINK_64. */
+const STATS_HEADER = 12;
+const statsRequest = message(RTM_GETSTATS, NLM_F_DUMP, Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]), []);
+
+/** What went through each link of this network namespace, by its index: all in a fraction of the time that looking into each
+ * container takes. Throws KernelError. */
+export function readLinkBytes(): Map<number, LinkBytes> {
+  return new Map(
+    netlinkDump(statsRequest, "link statistics").map((body) => {
+      // struct rtnl_link_stats64: packets received and sent, bytes received and sent, …
+      const counters = parseAttributes(body.subarray(STATS_HEADER)).get(1);
+      return [
+        body.readUInt32LE(4),
+        {
+          received: Number(counters?.readBigUInt64LE(16) ?? 0n),
+          sent: Number(counters?.readBigUInt64LE(24) ?? 0n),
+        },
+      ];
+    }),
+  );
+}
+
 export const readLinks = (): LinkState[] => netlinkDump(linkRequest, "links").map(linkState);

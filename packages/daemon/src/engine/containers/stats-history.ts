@@ -1,6 +1,6 @@
 // What containers used in the last minutes: sampled all the time, a few at once, and kept in memory.
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { KeptFiles } from "@tsd/kernel-bindings";
+import { KeptFiles, type LinkBytes, readLinkBytes } from "@tsd/kernel-bindings";
 import type { UsageHistory } from "../../api/types.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { now } from "../timestamps.ts";
@@ -15,6 +15,26 @@ export const INTERVAL_SECONDS = 5;
 const KEPT = 120;
 /** Containers that are looked at in one turn of the event loop, which takes one to two milliseconds. */
 const AT_ONCE = 20;
+
+/** What went through a container's network: at the host's ends of its links where it has such. */
+function movedBytes(container: Container, links: ReadonlyMap<number, LinkBytes>): LinkBytes {
+  const { hostConfig } = container.record.definition;
+  const sum = { received: 0, sent: 0 };
+  if (["host", "none"].includes(hostConfig.NetworkMode)) return sum;
+  const endpoints = Object.values(container.state.endpoints);
+  if (endpoints.length > 0 && endpoints.every(({ hostIndex }) => links.has(hostIndex))) {
+    for (const { hostIndex } of endpoints) {
+      sum.received += links.get(hostIndex)?.sent ?? 0;
+      sum.sent += links.get(hostIndex)?.received ?? 0;
+    }
+    return sum;
+  }
+  for (const { rx_bytes, tx_bytes } of Object.values(interfaceCounters(container.state.pid))) {
+    sum.received += rx_bytes;
+    sum.sent += tx_bytes;
+  }
+  return sum;
+}
 
 interface Watched {
   samples: UsageSample[];
@@ -55,22 +75,22 @@ export class StatsHistory implements LifecycleObserver {
 
   /** One sample of each. */
   async #round(): Promise<void> {
+    const links = readLinkBytes();
     let done = 0;
     for (const [container, { samples, files }] of [...this.#watched]) {
       if (++done % AT_ONCE === 0) await nextTurn();
       // While others were looked at it may have ended: its files are closed then.
       if (!container.alive || this.#watched.get(container)?.files !== files) continue;
-      samples.push(this.#sample(container, files));
+      samples.push(this.#sample(container, files, links));
       if (samples.length > KEPT) samples.shift();
     }
   }
 
-  #sample(container: Container, files: KeptFiles): UsageSample {
+  #sample(container: Container, files: KeptFiles, links: ReadonlyMap<number, LinkBytes>): UsageSample {
     const { hostConfig } = container.record.definition;
     const { cgroup } = this.#runtime.places(container.id, hostConfig.CgroupParent);
     const { cpu, memory, processes, read, written } = this.#runtime.cgroups.usage(cgroup, files.read);
-    const own = !["host", "none"].includes(hostConfig.NetworkMode);
-    const links = own ? Object.values(interfaceCounters(container.state.pid)) : [];
+    const moved = movedBytes(container, links);
     return {
       Time: now(),
       Cpu: cpu,
@@ -78,8 +98,8 @@ export class StatsHistory implements LifecycleObserver {
       Processes: processes,
       Read: read,
       Written: written,
-      Received: links.reduce((sum, link) => sum + link.rx_bytes, 0),
-      Sent: links.reduce((sum, link) => sum + link.tx_bytes, 0),
+      Received: moved.received,
+      Sent: moved.sent,
     };
   }
 
