@@ -39,6 +39,7 @@ function movedBytes(container: Container, links: ReadonlyMap<number, LinkBytes>)
 interface Watched {
   samples: UsageSample[];
   files: KeptFiles;
+  cgroup: string;
 }
 
 export class StatsHistory implements LifecycleObserver {
@@ -57,7 +58,11 @@ export class StatsHistory implements LifecycleObserver {
 
   started(container: Container): void {
     this.#forget(container);
-    this.#watched.set(container, { samples: [], files: new KeptFiles() });
+    const { cgroup } = this.#runtime.places(
+      container.id,
+      container.record.definition.hostConfig.CgroupParent,
+    );
+    this.#watched.set(container, { samples: [], files: new KeptFiles(), cgroup });
     this.#timer ??= setInterval(() => void this.#round(), INTERVAL_SECONDS * 1000).unref();
   }
 
@@ -77,18 +82,21 @@ export class StatsHistory implements LifecycleObserver {
   async #round(): Promise<void> {
     const links = readLinkBytes();
     let done = 0;
-    for (const [container, { samples, files }] of [...this.#watched]) {
+    for (const [container, watched] of [...this.#watched]) {
+      const { samples, files } = watched;
       if (++done % AT_ONCE === 0) await nextTurn();
       // While others were looked at it may have ended: its files are closed then.
       if (!container.alive || this.#watched.get(container)?.files !== files) continue;
-      samples.push(this.#sample(container, files, links));
+      samples.push(this.#sample(container, watched, links));
       if (samples.length > KEPT) samples.shift();
     }
   }
 
-  #sample(container: Container, files: KeptFiles, links: ReadonlyMap<number, LinkBytes>): UsageSample {
-    const { hostConfig } = container.record.definition;
-    const { cgroup } = this.#runtime.places(container.id, hostConfig.CgroupParent);
+  #sample(
+    container: Container,
+    { files, cgroup }: Watched,
+    links: ReadonlyMap<number, LinkBytes>,
+  ): UsageSample {
     const { cpu, memory, processes, read, written } = this.#runtime.cgroups.usage(cgroup, files.read);
     const moved = movedBytes(container, links);
     return {
