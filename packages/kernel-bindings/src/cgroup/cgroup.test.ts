@@ -165,4 +165,18 @@ describe("files that stay open", () => {
     expect(kept.read(file)).toBe("2\n");
     kept.close();
   });
+
+  it("give a number without a text in between, and none of other words", () => {
+    const directory = files("numbers", { a: "1234567890123\n", max: "max\n", empty: "" });
+    const kept = new KeptFiles();
+    expect(["a", "max", "empty", "none"].map((name) => kept.number(join(directory, name)))).toEqual([
+      1234567890123,
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    writeFileSync(join(directory, "a"), "7\n");
+    expect(kept.number(join(directory, "a"))).toBe(7);
+    kept.close();
+  });
 });

@@ -3,12 +3,28 @@ import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 
 /** Reads a kernel file's text; "" when it is not there (the group is gone, or this kernel lacks it). */
 export type ReadText = (file: string) => string;
+/** Reads the number in a kernel file; undefined where there is no file, or it says "max". */
+export type ReadNumber = (file: string) => number | undefined;
 
 const buffer = Buffer.allocUnsafeSlow(64 << 10);
 /** The kernel hands out such a text by the page; one that is shorter than this came whole. */
 const SURELY_WHOLE = 2048;
 /** So many files may be kept open by all together. */
 const MOST_KEPT = 8192;
+
+const ZERO = 48;
+const isDigit = (byte: number | undefined): byte is number =>
+  byte !== undefined && byte >= ZERO && byte < ZERO + 10;
+
+/** The number that a file begins with; undefined for other words. */
+function numberOf(descriptor: number): number | undefined {
+  const length = readSync(descriptor, buffer, 0, SURELY_WHOLE, 0);
+  let value = 0;
+  let at = 0;
+  for (let byte = buffer[at]; at < length && isDigit(byte); byte = buffer[++at])
+    value = value * 10 + byte - ZERO;
+  return at > 0 ? value : undefined;
+}
 
 function textOf(descriptor: number): string {
   let length = readSync(descriptor, buffer, 0, buffer.length, 0);
@@ -48,28 +64,38 @@ export class KeptFiles {
   readonly #descriptors = new Map<string, number>();
 
   /** A group that was made anew has other files: they are found. */
-  readonly read: ReadText = (file) => {
+  readonly read: ReadText = (file) => this.#use(file, textOf) ?? "";
+  /** A file that holds one number, without a text in between. */
+  readonly number: ReadNumber = (file) => this.#use(file, numberOf);
+
+  #use<T>(file: string, take: (descriptor: number) => T): T | undefined {
     const kept = this.#descriptors.get(file);
-    if (kept === undefined) return this.#readAnew(file);
+    if (kept === undefined) return this.#useAnew(file, take);
     try {
-      return textOf(kept);
+      return take(kept);
     } catch (error) {
       if (!isGone(error)) throw error;
       this.#forget(file, kept);
-      return this.#readAnew(file);
+      return this.#useAnew(file, take);
     }
-  };
+  }
 
-  #readAnew(file: string): string {
+  #useAnew<T>(file: string, take: (descriptor: number) => T): T | undefined {
     room ??= roomOf();
-    if (room < 1) return readIfThere(file);
     try {
       const descriptor = openSync(file, "r");
+      if (room < 1) {
+        try {
+          return take(descriptor);
+        } finally {
+          closeSync(descriptor);
+        }
+      }
       this.#descriptors.set(file, descriptor);
       room--;
-      return textOf(descriptor);
+      return take(descriptor);
     } catch (error) {
-      if (isGone(error)) return "";
+      if (isGone(error)) return undefined;
       throw error;
     }
   }

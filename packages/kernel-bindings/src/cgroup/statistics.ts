@@ -1,6 +1,6 @@
 // What a control group has used: one vocabulary for versions 1 and 2.
 import { keyedNumbers, numberIn, numbersIn } from "./files.ts";
-import { type ReadText, readIfThere } from "./kept-files.ts";
+import { type ReadNumber, type ReadText, readIfThere } from "./kept-files.ts";
 
 export interface BlockStatistic {
   major: number;
@@ -44,27 +44,33 @@ export interface CgroupUsage {
 const moved = (block: readonly BlockStatistic[], wanted: string): number =>
   block.reduce((sum, { operation, value }) => sum + (operation === wanted ? value : 0), 0);
 
+/** How usage is read: texts, and files that are one number. */
+export interface UsageReader {
+  read: ReadText;
+  number: ReadNumber;
+}
+const anew: UsageReader = { read: readIfThere, number: (file) => numberIn(file) };
+
 export function usageV1(
   directory: (controller: string) => string,
-  read: ReadText = readIfThere,
+  { read, number }: UsageReader = anew,
 ): CgroupUsage {
-  const file = (controller: string, name: string): string => `${directory(controller)}/${name}`;
-  const block = blockV1(read(file("blkio", "blkio.throttle.io_service_bytes_recursive")));
+  const block = blockV1(read(`${directory("blkio")}/blkio.throttle.io_service_bytes_recursive`));
   return {
-    cpu: numberIn(file("cpuacct", "cpuacct.usage"), read) ?? 0,
-    memory: numberIn(file("memory", "memory.usage_in_bytes"), read) ?? 0,
-    processes: numberIn(file("pids", "pids.current"), read) ?? 0,
+    cpu: number(`${directory("cpuacct")}/cpuacct.usage`) ?? 0,
+    memory: number(`${directory("memory")}/memory.usage_in_bytes`) ?? 0,
+    processes: number(`${directory("pids")}/pids.current`) ?? 0,
     read: moved(block, "read"),
     written: moved(block, "write"),
   };
 }
 
-export function usageV2(directory: string, read: ReadText = readIfThere): CgroupUsage {
+export function usageV2(directory: string, { read, number }: UsageReader = anew): CgroupUsage {
   const block = blockV2(read(`${directory}/io.stat`), { rbytes: "read", wbytes: "write" });
   return {
     cpu: (keyedNumbers(`${directory}/cpu.stat`, read).usage_usec ?? 0) * 1000,
-    memory: numberIn(`${directory}/memory.current`, read) ?? 0,
-    processes: numberIn(`${directory}/pids.current`, read) ?? 0,
+    memory: number(`${directory}/memory.current`) ?? 0,
+    processes: number(`${directory}/pids.current`) ?? 0,
     read: moved(block, "read"),
     written: moved(block, "write"),
   };

@@ -7,7 +7,13 @@ import { delegated } from "./delegation.ts";
 import { descendants, keyedNumbers, numbersIn, subdirectories } from "./files.ts";
 import { type ReadText, readIfThere } from "./kept-files.ts";
 import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
-import { type CgroupStatistics, type CgroupUsage, statisticsV1, usageV1 } from "./statistics.ts";
+import {
+  type CgroupStatistics,
+  type CgroupUsage,
+  statisticsV1,
+  type UsageReader,
+  usageV1,
+} from "./statistics.ts";
 
 /** A mounted hierarchy. */
 export interface Hierarchy {
@@ -260,8 +266,8 @@ export class CgroupsV1 implements Cgroups {
     return statisticsV1((controller) => this.#place(controller, group), read);
   }
 
-  usage(group: string, read?: ReadText): CgroupUsage {
-    return usageV1((controller) => this.#place(controller, group), read);
+  usage(group: string, reader?: UsageReader): CgroupUsage {
+    return usageV1((controller) => this.#place(controller, group), reader);
   }
 
   deviceTasks(group: string): string | undefined {

@@ -10,7 +10,13 @@ import { deviceProgram } from "./device-program.ts";
 import { descendants, keyedNumbers, numbersIn, subdirectories } from "./files.ts";
 import { type ReadText, readIfThere } from "./kept-files.ts";
 import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
-import { type CgroupStatistics, type CgroupUsage, statisticsV2, usageV2 } from "./statistics.ts";
+import {
+  type CgroupStatistics,
+  type CgroupUsage,
+  statisticsV2,
+  type UsageReader,
+  usageV2,
+} from "./statistics.ts";
 
 const EBUSY = 16;
 
@@ -162,8 +168,8 @@ export class CgroupsV2 implements Cgroups {
     return statisticsV2(join(this.#root, group), read);
   }
 
-  usage(group: string, read?: ReadText): CgroupUsage {
-    return usageV2(join(this.#root, group), read);
+  usage(group: string, reader?: UsageReader): CgroupUsage {
+    return usageV2(join(this.#root, group), reader);
   }
 
   deviceTasks(): undefined {

@@ -1,14 +1,11 @@
 // What containers used in the last minutes: sampled all the time, a few at once, and kept in memory.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { KeptFiles, type LinkBytes, readLinkBytes } from "@tsd/kernel-bindings";
-import type { UsageHistory } from "../../api/types.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import { now } from "../timestamps.ts";
 import type { LifecycleObserver } from "./lifecycle.ts";
 import type { Container } from "./registry.ts";
 import { interfaceCounters } from "./stats.ts";
-
-type UsageSample = UsageHistory["Samples"][number];
+import { type TimedUsage, type UsageSample, UsageSamples } from "./usage-samples.ts";
 
 export const INTERVAL_SECONDS = 5;
 /** Ten minutes of them. */
@@ -37,7 +34,7 @@ function movedBytes(container: Container, links: ReadonlyMap<number, LinkBytes>)
 }
 
 interface Watched {
-  samples: UsageSample[];
+  samples: UsageSamples;
   files: KeptFiles;
   cgroup: string;
 }
@@ -53,7 +50,7 @@ export class StatsHistory implements LifecycleObserver {
 
   /** A container's samples, oldest first; none of one that does not run. */
   of(container: Container): readonly UsageSample[] {
-    return this.#watched.get(container)?.samples ?? [];
+    return this.#watched.get(container)?.samples.all() ?? [];
   }
 
   started(container: Container): void {
@@ -62,7 +59,7 @@ export class StatsHistory implements LifecycleObserver {
       container.id,
       container.record.definition.hostConfig.CgroupParent,
     );
-    this.#watched.set(container, { samples: [], files: new KeptFiles(), cgroup });
+    this.#watched.set(container, { samples: new UsageSamples(KEPT), files: new KeptFiles(), cgroup });
     this.#timer ??= setInterval(() => void this.#round(), INTERVAL_SECONDS * 1000).unref();
   }
 
@@ -87,8 +84,7 @@ export class StatsHistory implements LifecycleObserver {
       if (++done % AT_ONCE === 0) await nextTurn();
       // While others were looked at it may have ended: its files are closed then.
       if (!container.alive || this.#watched.get(container)?.files !== files) continue;
-      samples.push(this.#sample(container, watched, links));
-      if (samples.length > KEPT) samples.shift();
+      samples.add(this.#sample(container, watched, links));
     }
   }
 
@@ -96,11 +92,11 @@ export class StatsHistory implements LifecycleObserver {
     container: Container,
     { files, cgroup }: Watched,
     links: ReadonlyMap<number, LinkBytes>,
-  ): UsageSample {
-    const { cpu, memory, processes, read, written } = this.#runtime.cgroups.usage(cgroup, files.read);
+  ): TimedUsage {
+    const { cpu, memory, processes, read, written } = this.#runtime.cgroups.usage(cgroup, files);
     const moved = movedBytes(container, links);
     return {
-      Time: now(),
+      time: Date.now(),
       Cpu: cpu,
       Memory: memory,
       Processes: processes,
