@@ -40,6 +40,7 @@ struct request {
 struct job {
     pid_t process;
     int pidfd, status;
+    bool killed; /* and its status socket no longer listened to */
 };
 static struct job *jobs;
 static size_t running, room;
@@ -106,7 +107,7 @@ static bool note(pid_t process, int status) {
     }
     int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
     if (pidfd < 0) return false;
-    jobs[running++] = (struct job){process, pidfd, status};
+    jobs[running++] = (struct job){.process = process, .pidfd = pidfd, .status = status};
     return true;
 }
 
@@ -128,8 +129,11 @@ static bool start(struct request *request, pid_t server, int *count, char ***arg
 }
 
 /* Whether the job is over and has been told of. */
-static bool tend(const struct job *job, short ended, short told) {
-    if (told) kill(job->process, SIGKILL); /* it is ours to wait for, so the number is still its own */
+static bool tend(struct job *job, short ended, short told) {
+    if (told) {
+        kill(job->process, SIGKILL); /* it is ours to wait for, so the number is still its own */
+        job->killed = true;
+    }
     if (!ended) return false;
     int status = SIGKILL;
     while (waitpid(job->process, &status, 0) < 0 && errno == EINTR) continue;
@@ -155,7 +159,7 @@ char **serve(int *count) {
         polls[0] = (struct pollfd){.fd = REQUESTS, .events = POLLIN};
         for (size_t i = 0; i < watched; i++) {
             polls[1 + 2 * i] = (struct pollfd){.fd = jobs[i].pidfd, .events = POLLIN};
-            polls[2 + 2 * i] = (struct pollfd){.fd = jobs[i].status, .events = POLLIN};
+            polls[2 + 2 * i] = (struct pollfd){.fd = jobs[i].killed ? -1 : jobs[i].status, .events = POLLIN};
         }
         if (poll(polls, 1 + 2 * watched, -1) < 0) continue;
         for (size_t i = watched; i-- > 0;)
