@@ -23,10 +23,16 @@ export function errorAnswer(error: Error): { status: number; message: string } {
   return { status: 500, message: error.message || "internal error" };
 }
 
+/** Whether a request has ended only because its client went away: nobody failed then. */
+const wasLeft = (error: Error, { raw }: FastifyRequest): boolean =>
+  raw.socket.destroyed &&
+  ((error as NodeJS.ErrnoException).code === "ECONNRESET" || error.name === "AbortError");
+
 export function handleError(error: Error, request: FastifyRequest, reply: FastifyReply): void {
   const { status, message } = errorAnswer(error);
   noteMessage(request, message);
-  if (status >= 500 && !(error instanceof EngineError)) request.log.error({ err: error }, "request failed");
+  if (status >= 500 && !(error instanceof EngineError) && !wasLeft(error, request))
+    request.log.error({ err: error }, "request failed");
   if (status === 304) void reply.code(304).send();
   else void reply.code(status).send({ message });
 }
