@@ -166,7 +166,7 @@ describe("what is no request's fault", () => {
       const { status, text } = await daemon.api("GET", path);
       expect([path, status, text]).toEqual([path, 503, expect.stringContaining("not a swarm manager")]);
     }
-    const left = await daemon.docker("swarm", "leave");
-    expect(left.stderr).toContain("This node is not part of a swarm");
+    const left = await daemon.api("POST", "/swarm/leave");
+    expect([left.status, JSON.parse(left.text).message]).toEqual([503, "This node is not part of a swarm"]);
   });
 });

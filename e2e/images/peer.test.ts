@@ -4,10 +4,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { output } from "../harness/command.ts";
-import { TestDaemon } from "../harness/daemon.ts";
+import { hasDocker, TestDaemon } from "../harness/daemon.ts";
 
 const peer = process.env.TSD_PEER_DOCKER_HOST ?? "";
-const hasPeer = peer !== "" && existsSync(peer.replace("unix://", ""));
+const hasPeer = hasDocker && peer !== "" && existsSync(peer.replace("unix://", ""));
 const NAME = "tsd-there-and-back";
 const identity = "{{.Id}} {{json .RootFS.Layers}} {{json .Config.Cmd}} {{json .Config.Env}}";
 

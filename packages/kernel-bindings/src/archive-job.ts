@@ -25,7 +25,7 @@ export class ArchiveJob {
   readonly #status: Socket;
 
   /** `descriptors` are the process's from 3 on. */
-  constructor(server: HelperProcess, words: readonly string[], descriptors: readonly number[]) {
+  constructor(server: Pick<HelperProcess, "send">, words: readonly string[], descriptors: readonly number[]) {
     const ours: number[] = [];
     const theirs: number[] = [];
     try {

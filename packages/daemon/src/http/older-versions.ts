@@ -1,5 +1,5 @@
 // Clients of older versions of the API: what their requests mean, and what answers to them have besides. Each change of the
-// Engine API is at its version; found by asking a dockerd in each version.
+// Engine API is at its version; up to 1.45 found by asking a dockerd in each, later ones by the API's description.
 import type { IncomingMessage } from "node:http";
 import type { ContainerCreate } from "../api/schemas/container-create.ts";
 import { atLeast } from "./version-prefix.ts";

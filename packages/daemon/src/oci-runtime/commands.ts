@@ -9,7 +9,7 @@ import { execPlan } from "../runtime/plan.ts";
 import { checkHooks, runHooks } from "./hooks.ts";
 import { bundlePlan } from "./plan.ts";
 import { readConfig, readProcess } from "./read.ts";
-import { BundleError, cgroupOf, processOf, specifyBundle } from "./specify.ts";
+import { BundleError, cgroupOf, processOf, specifyBundle, streamsOf } from "./specify.ts";
 import { ContainerState } from "./state.ts";
 
 export interface CreateOptions {
@@ -189,13 +189,7 @@ export class OciRuntime {
       id,
       socket: "",
       exitRecord: "",
-      streams: {
-        terminal: process.terminal ?? false,
-        openStdin: true,
-        stdinOnce: false,
-        columns: process.consoleSize?.width ?? 0,
-        rows: process.consoleSize?.height ?? 0,
-      },
+      streams: streamsOf(process),
       pid: kept.pid,
       namespaces,
       cgroups,

@@ -18,6 +18,7 @@ import type {
   NamespaceChoice,
   NamespaceChoices,
   ProcessSpec,
+  StreamsSpec,
 } from "../runtime/spec.ts";
 import type { IdRange, UserNamespaceChoice } from "../runtime/user-namespace.ts";
 
@@ -62,6 +63,15 @@ const isCapability = (name: string): name is CapabilityName =>
   (capabilityNames as readonly string[]).includes(name);
 const capabilities = (names: readonly string[] | undefined): CapabilityName[] =>
   (names ?? []).map((name) => name.replace(/^CAP_/, "")).filter(isCapability);
+
+/** A process's streams: its own program's, with a terminal of the size that was asked for. */
+export const streamsOf = ({ terminal, consoleSize }: OciProcess): StreamsSpec => ({
+  terminal: terminal ?? false,
+  openStdin: true,
+  stdinOnce: false,
+  columns: consoleSize?.width ?? 0,
+  rows: consoleSize?.height ?? 0,
+});
 
 export function processOf(process: OciProcess, linux: OciLinux): ProcessSpec {
   const { capabilities: sets } = process;
@@ -211,13 +221,7 @@ export function specifyBundle(config: OciConfig, places: BundlePlaces): Containe
     exitRecord: "",
     log: undefined,
     forward: undefined,
-    streams: {
-      terminal: process.terminal ?? false,
-      openStdin: true,
-      stdinOnce: false,
-      columns: process.consoleSize?.width ?? 0,
-      rows: process.consoleSize?.height ?? 0,
-    },
+    streams: streamsOf(process),
     namespaces: chosen,
     hostname: config.hostname ?? "",
     domainname: config.domainname ?? "",
