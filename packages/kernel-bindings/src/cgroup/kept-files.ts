@@ -39,18 +39,21 @@ function textOf(descriptor: number): string {
 const isGone = (error: unknown): boolean =>
   ["ENOENT", "ENODEV"].includes((error as NodeJS.ErrnoException).code ?? "");
 
-export const readIfThere: ReadText = (file) => {
+/** What `take` makes of a file that is opened for this; undefined where there is none. */
+function useOnce<T>(file: string, take: (descriptor: number) => T): T | undefined {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(file, "r");
-    return textOf(descriptor);
+    return take(descriptor);
   } catch (error) {
-    if (isGone(error)) return "";
+    if (isGone(error)) return undefined;
     throw error;
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
-};
+}
+
+export const readIfThere: ReadText = (file) => useOnce(file, textOf) ?? "";
 
 /** As many as half of what this process may open, so that the rest is there for everything else. */
 let room: number | undefined;
@@ -82,15 +85,9 @@ export class KeptFiles {
 
   #useAnew<T>(file: string, take: (descriptor: number) => T): T | undefined {
     room ??= roomOf();
+    if (room < 1) return useOnce(file, take);
     try {
       const descriptor = openSync(file, "r");
-      if (room < 1) {
-        try {
-          return take(descriptor);
-        } finally {
-          closeSync(descriptor);
-        }
-      }
       this.#descriptors.set(file, descriptor);
       room--;
       return take(descriptor);
