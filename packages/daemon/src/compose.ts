@@ -134,6 +134,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     {
       execRoot,
       cgroupParent: settings.cgroupParent,
+      realtime: settings.realtime,
       initPath,
       cdiDirectories: settings.cdiDirectories,
       defaults: settings.defaults,

@@ -43,6 +43,11 @@ const table = {
   bridge: { kind: "text", short: "b", text: "bridge of the default network (default tsd0)" },
   bip: { kind: "text", text: "the bridge's address, in CIDR notation (default 172.30.0.1/16)" },
   "cgroup-parent": { kind: "text", text: "control group that containers are put below (default /tsd)" },
+  "cpu-rt-runtime": {
+    kind: "number",
+    text: "microseconds of real-time scheduling in each period that all containers may have together (default 0; control groups of version 1)",
+  },
+  "cpu-rt-period": { kind: "number", text: "that period, in microseconds (default 1000000)" },
   "storage-opt": {
     kind: "list",
     key: "storage-opts",

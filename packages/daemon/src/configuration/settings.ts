@@ -1,6 +1,7 @@
 // Flags and configuration file become the daemon's settings: merged, checked, with their defaults.
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { noRealtime } from "@tsd/kernel-bindings";
 import type { RegistrySettings } from "../registry/settings.ts";
 import { type Endpoint, parseEndpoint } from "./endpoints.ts";
 import { type IsolationSettings, parseIsolation } from "./isolation.ts";
@@ -47,6 +48,8 @@ export interface Settings {
   labels: string[];
   bridge: { name: string; address: string; prefixLength: number };
   cgroupParent: string;
+  /** Microseconds of real-time scheduling in each period that all containers may have together; undefined: none is given. */
+  realtime: { runtime: number; period: number } | undefined;
   storage: StorageSettings;
   userNamespaces: { remap: string; pool: string };
   mtu: number;
@@ -104,6 +107,14 @@ export function mergeGiven(flags: Given, file: Given, path: string): Given {
 
 /** Enough for every program there is, and too few to take a machine down. */
 const DEFAULT_PIDS = 4096;
+
+function realtimeShare(runtime: number, period: number): Settings["realtime"] {
+  if (runtime < 0) throw new Error(`--cpu-rt-runtime ${runtime}: less than 0`);
+  if (period < 0) throw new Error(`--cpu-rt-period ${period}: less than 0`);
+  if (runtime > period)
+    throw new Error(`--cpu-rt-runtime ${runtime}: more than the period, which has ${period} microseconds`);
+  return runtime === 0 ? undefined : { runtime, period };
+}
 
 /** name=soft[:hard]. Throws for what is none. */
 function parseUlimit(text: string): { Name: string; Soft: number; Hard: number } {
@@ -186,6 +197,7 @@ export function makeSettings(given: Given, openFiles: number): Settings {
     labels: given.label ?? [],
     bridge: { name: bridge, ...parseCidr(given.bip ?? "172.30.0.1/16") },
     cgroupParent: given["cgroup-parent"] ?? "/tsd",
+    realtime: realtimeShare(given["cpu-rt-runtime"] ?? 0, given["cpu-rt-period"] || noRealtime.period),
     storage: parseStorageOptions(given["storage-opt"] ?? []),
     userNamespaces: { remap: given["userns-remap"] ?? "auto", pool: given["userns-pool"] ?? "" },
     mtu,

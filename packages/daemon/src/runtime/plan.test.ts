@@ -28,6 +28,7 @@ const cgroups: Cgroups = {
   },
   deviceTasks: () => undefined,
   has: () => true,
+  realtimeBelow: () => undefined,
 };
 const process: ProcessSpec = {
   arguments: ["sh", "-c", "true"],

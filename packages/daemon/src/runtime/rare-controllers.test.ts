@@ -1,18 +1,28 @@
 // Limits of rare controllers, refused or taken, without a kernel.
-import type { Cgroups } from "@tsd/kernel-bindings";
+import type { Cgroups, RealtimeShare } from "@tsd/kernel-bindings";
 import { describe, expect, it } from "vitest";
 import { checkRareLimits, overlaid, type RareLimits } from "./rare-controllers.ts";
 
 const host = (more: Partial<RareLimits>): RareLimits => ({
   HugetlbLimits: null,
+  CpuRealtimePeriod: 0,
+  CpuRealtimeRuntime: 0,
+  CgroupParent: "",
   NetClassId: 0,
   NetPriorities: null,
   NetworkMode: "host",
   ...more,
 });
-const with_ = (version: 1 | 2, ...names: string[]): Cgroups =>
-  ({ version, has: (name: string) => names.includes(name) }) as Partial<Cgroups> as Cgroups;
-const everything = with_(1, "hugetlb", "net_cls", "net_prio");
+const groups = (version: 1 | 2, names: string[], realtime?: RealtimeShare) => ({
+  cgroups: {
+    version,
+    has: (name: string) => names.includes(name),
+    realtimeBelow: () => realtime,
+  } as Partial<Cgroups> as Cgroups,
+  parentGroup: (asked: string) => asked || "/tsd",
+});
+const nothing = groups(2, []);
+const everything = groups(1, ["hugetlb", "net_cls", "net_prio"]);
 
 describe("limits by rare controllers", () => {
   it("name the controller that is not there", () => {
@@ -24,8 +34,8 @@ describe("limits by rare controllers", () => {
       [{ NetClassId: 5 }, /NetClassId: .* no control group controller net_cls \(version 2 has none\)$/],
       [{ NetPriorities: [{ Name: "lo", Priority: 1 }] }, /NetPriorities: .* controller net_prio/],
     ] as const)
-      expect(() => checkRareLimits(host(asked as Partial<RareLimits>), with_(2))).toThrow(message);
-    expect(() => checkRareLimits(host({}), with_(2))).not.toThrow();
+      expect(() => checkRareLimits(host(asked as Partial<RareLimits>), nothing)).toThrow(message);
+    expect(() => checkRareLimits(host({}), nothing)).not.toThrow();
   });
   it("are refused when they can't be", () => {
     for (const [asked, message] of [
@@ -39,6 +49,25 @@ describe("limits by rare controllers", () => {
       expect(() => checkRareLimits(host(asked as Partial<RareLimits>), everything)).toThrow(message);
     const fine = { NetClassId: 2 ** 32 - 1, NetPriorities: [{ Name: "eth0.7", Priority: 0 }] };
     expect(() => checkRareLimits(host(fine), everything)).not.toThrow();
+  });
+  it("of real-time scheduling are no more than there is for containers", () => {
+    const check = (more: Partial<RareLimits>, share: RealtimeShare | undefined) => () =>
+      checkRareLimits(host(more), groups(1, [], share));
+    const half = { runtime: 500_000, period: 1_000_000 };
+    expect(check({ CpuRealtimeRuntime: 500_000 }, half)).not.toThrow();
+    expect(check({ CpuRealtimePeriod: 100_000, CpuRealtimeRuntime: 50_000 }, half)).not.toThrow();
+    for (const [asked, share, message] of [
+      [{ CpuRealtimeRuntime: 500_001 }, half, /500001 of 1000000 .* 500000 of 1000000 \(--cpu-rt-runtime\)$/],
+      [
+        { CpuRealtimePeriod: 100_000, CpuRealtimeRuntime: 50_001 },
+        half,
+        /CpuRealtimeRuntime: 50001 of 100000/,
+      ],
+      [{ CpuRealtimeRuntime: 1 }, { runtime: 0, period: 1_000_000 }, /CpuRealtimeRuntime: 1 of 1000000/],
+      [{ CpuRealtimePeriod: 2 ** 60 }, half, /CpuRealtimePeriod: .* is more than/],
+      [{ CpuRealtimePeriod: 1000 }, undefined, /^Your kernel does not support CPU real-time scheduler$/],
+    ] as const)
+      expect(check(asked, share)).toThrow(message);
   });
   it("of an update replace those of the same name", () => {
     const key = ({ name }: { name: string }): string => name;

@@ -1,16 +1,33 @@
-// Limits by controllers that not every host has: huge pages, and the classes and priorities of packets.
+// Limits by controllers that not every host has: huge pages, real-time scheduling, and the classes and priorities of packets.
 import { readdirSync } from "node:fs";
-import type { CgroupLimits, Cgroups } from "@tsd/kernel-bindings";
+import { type CgroupLimits, type Cgroups, noRealtime, type RealtimeShare } from "@tsd/kernel-bindings";
 import type { HostConfig } from "../api/schemas/container-create.ts";
 import { SpecificationError } from "./errors.ts";
 
 /** What of a container's configuration is about them. */
-export type RareLimits = Pick<HostConfig, "HugetlbLimits" | "NetClassId" | "NetPriorities" | "NetworkMode">;
+export type RareLimits = Pick<
+  HostConfig,
+  | "HugetlbLimits"
+  | "CpuRealtimePeriod"
+  | "CpuRealtimeRuntime"
+  | "NetClassId"
+  | "NetPriorities"
+  | "NetworkMode"
+  | "CgroupParent"
+>;
+
+/** A number as Docker's fields have it, where 0 asks for nothing. */
+export const positive = (value: number): number | undefined => (value > 0 ? value : undefined);
 
 export function rareLimits(
   host: RareLimits,
-): Pick<CgroupLimits, "hugePages" | "networkClass" | "networkPriorities"> {
+): Pick<
+  CgroupLimits,
+  "hugePages" | "realtimePeriod" | "realtimeRuntime" | "networkClass" | "networkPriorities"
+> {
   return {
+    realtimePeriod: positive(host.CpuRealtimePeriod),
+    realtimeRuntime: positive(host.CpuRealtimeRuntime),
     hugePages: (host.HugetlbLimits ?? []).map(({ PageSize, Limit }) => ({ size: PageSize, limit: Limit })),
     networkClass: host.NetClassId || undefined,
     networkPriorities: (host.NetPriorities ?? []).map(({ Name, Priority }) => ({
@@ -55,11 +72,33 @@ function checkHugePages(limits: NonNullable<HostConfig["HugetlbLimits"]>): void 
   }
 }
 
+/** The kernel counts nanoseconds in 64 bits. */
+const LONGEST_PERIOD = Math.floor(Number.MAX_SAFE_INTEGER / 1000);
+
+function checkRealtime(host: RareLimits, most: RealtimeShare | undefined): void {
+  const { realtimePeriod, realtimeRuntime = 0 } = rareLimits(host);
+  if (realtimePeriod === undefined && realtimeRuntime === 0) return;
+  if (!most) throw invalid("Your kernel does not support CPU real-time scheduler");
+  const period = realtimePeriod ?? noRealtime.period;
+  if (period > LONGEST_PERIOD)
+    throw invalid(`HostConfig.CpuRealtimePeriod: ${period} is more than ${LONGEST_PERIOD} microseconds`);
+  if (realtimeRuntime / period > most.runtime / most.period)
+    throw invalid(
+      `HostConfig.CpuRealtimeRuntime: ${realtimeRuntime} of ${period} microseconds are more than ` +
+        `containers may have together, ${most.runtime} of ${most.period} (--cpu-rt-runtime)`,
+    );
+}
+
 const invalid = (message: string): SpecificationError => new SpecificationError("invalid", message);
 const LARGEST = 2 ** 32 - 1;
 
 /** Throws for a limit that can't be, or whose controller this host lacks. */
-export function checkRareLimits(host: RareLimits, cgroups: Cgroups): void {
+export function checkRareLimits(
+  host: RareLimits,
+  groups: { cgroups: Cgroups; parentGroup(cgroupParent: string): string },
+): void {
+  const { cgroups } = groups;
+  checkRealtime(host, cgroups.realtimeBelow(groups.parentGroup(host.CgroupParent)));
   const need = (field: string, controller: string, more = ""): void => {
     if (!cgroups.has(controller))
       throw invalid(`HostConfig.${field}: this host has no control group controller ${controller}${more}`);

@@ -15,6 +15,7 @@ import {
   type PlanLauncher,
   type ProcessExit,
   parseExitRecord,
+  type RealtimeShare,
   removeCgroup,
 } from "@tsd/kernel-bindings";
 import { SecurityModules } from "./modules.ts";
@@ -38,6 +39,8 @@ export interface ContainerPlaces {
 export interface RuntimeSettings {
   execRoot: string;
   cgroupParent: string;
+  /** What containers may have of real-time scheduling together; undefined: what is in their groups already. */
+  realtime: RealtimeShare | undefined;
   /** The init program that --init puts in front of a command. */
   initPath: string;
   /** Where specifications of devices by name are (CDI). */
@@ -76,7 +79,11 @@ export class Runtime {
     this.settings = settings;
     this.foreign = new ForeignRuntimes(settings.runtimes);
     this.#transform = transform;
-    this.cgroups = detectCgroups();
+    this.cgroups = detectCgroups(settings.realtime);
+    if (settings.realtime && !this.cgroups.realtimeBelow("/"))
+      throw new Error(
+        "--cpu-rt-runtime: this host's control groups have no real-time scheduling of their own",
+      );
     this.staging = join(settings.execRoot, "rootfs");
     mkdirSync(this.staging, { recursive: true, mode: 0o700 });
     mkdirSync(join(settings.execRoot, "c"), { recursive: true, mode: 0o700 });
@@ -86,14 +93,18 @@ export class Runtime {
   /** Socket paths are limited to 107 bytes, so the id is cut to 64 bits there; the cgroup carries it whole. */
   places(id: string, cgroupParent = ""): ContainerPlaces {
     const directory = join(this.settings.execRoot, "c", id.slice(0, 16));
-    const parent = cgroupParent || this.settings.cgroupParent;
     return {
       directory,
       socket: join(directory, "monitor.sock"),
       exitRecord: join(directory, "exit"),
-      cgroup: join("/", parent, id),
+      cgroup: join(this.parentGroup(cgroupParent), id),
       bundle: join(this.settings.execRoot, "bundles", id.slice(0, 16)),
     };
+  }
+
+  /** The group that containers are put below; `cgroupParent` is what one asks for. */
+  parentGroup(cgroupParent: string): string {
+    return join("/", cgroupParent || this.settings.cgroupParent);
   }
 
   execPlaces(containerId: string, execId: string): { socket: string; exitRecord: string } {
@@ -200,8 +211,7 @@ export class Runtime {
 
   /** Ends and removes whatever belongs to no container that `isKnown` knows; returns how much that was. */
   async sweep(isKnown: (prefix: string) => boolean): Promise<number> {
-    const parent = this.settings.cgroupParent;
-    const groups = this.cgroups.children(parent).filter((name) => /^[0-9a-f]{64}$/.test(name));
+    const groups = this.cgroups.children(this.parentGroup("")).filter((name) => /^[0-9a-f]{64}$/.test(name));
     const directories = await readdir(join(this.settings.execRoot, "c"));
     const strays = new Set([...groups, ...directories].filter((name) => !isKnown(name.slice(0, 16))));
     for (const name of strays) {

@@ -10,7 +10,7 @@ import { SpecificationError } from "./errors.ts";
 import { landlockStep } from "./landlock.ts";
 import { lxcfsFiles } from "./lxcfs.ts";
 import { type BindSpec, plainBind } from "./mounts.ts";
-import { rareLimits } from "./rare-controllers.ts";
+import { positive, rareLimits } from "./rare-controllers.ts";
 import type { ContainerPlaces, Runtime } from "./runtime.ts";
 import { parseSecurityOptions } from "./security.ts";
 import type {
@@ -85,8 +85,6 @@ export function processEnvironment(
     : [...merged, `HOME=${facts.home || "/"}`];
 }
 
-const positive = (value: number): number | undefined => (value > 0 ? value : undefined);
-
 /** The throttles a request asks for, one for each device, direction and unit. */
 function throttles(host: HostConfig): BlockThrottle[] {
   const kinds = [
@@ -115,8 +113,6 @@ export function cgroupLimits(host: HostConfig): CgroupLimits {
     cpuQuota: host.NanoCpus ? Math.round((host.NanoCpus * 100_000) / 1e9) : host.CpuQuota || undefined,
     cpusetCpus: host.CpusetCpus || undefined,
     cpusetMems: host.CpusetMems || undefined,
-    realtimePeriod: positive(host.CpuRealtimePeriod),
-    realtimeRuntime: positive(host.CpuRealtimeRuntime),
     tcpMemory: positive(host.KernelMemoryTCP),
     blockWeight: positive(host.BlkioWeight),
     blockWeights: host.BlkioWeightDevice.map(({ Path, Weight }) => ({

@@ -149,6 +149,43 @@ describe("limits that few hosts have controllers for", () => {
   });
 });
 
+describe("real-time scheduling", () => {
+  const root = { "cpu.rt_runtime_us": "950000\n", "cpu.rt_period_us": "1000000\n" };
+  let directory = "";
+  beforeAll(() => {
+    directory = files("cpu", root);
+  });
+  const hierarchies = () => [{ path: directory, options: ["rw", "cpu", "cpuacct"] }];
+  const share = { runtime: 300_000, period: 1_000_000 };
+  it("is given to the groups above one that asks for it, and to no others", () => {
+    const cgroups = new CgroupsV1(hierarchies(), undefined, share);
+    expect(written(cgroups.create("/a/b/c", {}, "all"))).toEqual({});
+    const asked = { realtimePeriod: 100_000, realtimeRuntime: 20_000 };
+    expect(
+      cgroups.changes("/a/b/c", asked).map(({ path, value }) => [path.slice(directory.length), value]),
+    ).toEqual([
+      ["/a/cpu.rt_period_us", "1000000"],
+      ["/a/cpu.rt_runtime_us", "300000"],
+      ["/a/b/cpu.rt_period_us", "1000000"],
+      ["/a/b/cpu.rt_runtime_us", "300000"],
+      ["/a/b/c/cpu.rt_period_us", "100000"],
+      ["/a/b/c/cpu.rt_runtime_us", "20000"],
+    ]);
+    expect(cgroups.realtimeBelow("/a")).toEqual(share);
+  });
+  it("is what the groups above have, where the daemon gives none", () => {
+    const cgroups = new CgroupsV1(hierarchies(), undefined);
+    expect(written(cgroups.create("/a/b", { realtimeRuntime: 1000 }, "all"))).toEqual({
+      "/cpu/a/b/cpu.rt_runtime_us": "1000",
+    });
+    expect(cgroups.realtimeBelow("/")).toEqual({ runtime: 950_000, period: 1_000_000 });
+    expect(cgroups.realtimeBelow("/none")).toEqual({ runtime: 0, period: 1_000_000 });
+    const other = files("cpu-without", { "cpu.shares": "1024\n" });
+    const without = new CgroupsV1([{ path: other, options: ["rw", "cpu"] }], undefined, share);
+    expect(without.realtimeBelow("/")).toBeUndefined();
+  });
+});
+
 describe("files that stay open", () => {
   it("say what is in them now, and are found again when they were made anew", () => {
     const directory = files("kept", { a: "1\n" });

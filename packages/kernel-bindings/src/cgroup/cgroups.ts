@@ -1,7 +1,7 @@
 // Control groups, versions 1 and 2 behind one port: which of them this host has, and the removal of groups.
 import { readFileSync, rmdirSync } from "node:fs";
 import { descendants } from "./files.ts";
-import type { Cgroups } from "./port.ts";
+import type { Cgroups, RealtimeShare } from "./port.ts";
 import { CgroupsV1 } from "./v1.ts";
 import { CgroupsV2 } from "./v2.ts";
 
@@ -37,12 +37,16 @@ function mountPoints(mounts: string): MountPoint[] {
   });
 }
 
-/** Finds out what this host has, from /proc/self/mounts. Throws when there are no control groups. */
-export function detectCgroups(mounts = readFileSync("/proc/self/mounts", "utf8")): Cgroups {
+/** Finds out what this host has, from /proc/self/mounts. Throws when there are no control groups. `realtime` is what groups
+ * that ask for real-time scheduling may have of it together. */
+export function detectCgroups(
+  realtime?: RealtimeShare,
+  mounts = readFileSync("/proc/self/mounts", "utf8"),
+): Cgroups {
   const found = mountPoints(mounts);
   const hierarchies = found.filter(({ type }) => type === "cgroup");
   const unified = found.find(({ type }) => type === "cgroup2");
-  if (hierarchies.length > 0) return new CgroupsV1(hierarchies, unified?.path);
+  if (hierarchies.length > 0) return new CgroupsV1(hierarchies, unified?.path, realtime);
   if (!unified) throw new Error("no control groups are mounted on this host");
   return new CgroupsV2(unified.path);
 }

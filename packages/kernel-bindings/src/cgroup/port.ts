@@ -91,7 +91,19 @@ export interface Cgroups {
   /** The file a process joins the group's device rules by, if they are a control group's. */
   deviceTasks(group: string): string | undefined;
   has(controller: string): boolean;
+  /** What groups directly below this one may have of real-time scheduling; undefined where groups have none of their own
+   * (version 2, and kernels without CONFIG_RT_GROUP_SCHED). */
+  realtimeBelow(group: string): RealtimeShare | undefined;
 }
+
+/** Real-time scheduling that a group and those below it may have together: microseconds in each period. */
+export interface RealtimeShare {
+  runtime: number;
+  period: number;
+}
+
+/** What a group has of it that nobody has given any. */
+export const noRealtime: RealtimeShare = { runtime: 0, period: 1_000_000 };
 
 /** One limit as a kernel file's value. */
 export interface LimitChange {

@@ -6,7 +6,15 @@ import { writeLimit } from "./changes.ts";
 import { delegated } from "./delegation.ts";
 import { descendants, keyedNumbers, numbersIn, subdirectories } from "./files.ts";
 import { type ReadText, readIfThere } from "./kept-files.ts";
-import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
+import {
+  type CgroupLimits,
+  type Cgroups,
+  type DeviceRule,
+  type LimitChange,
+  noRealtime,
+  type RealtimeShare,
+  type Subtree,
+} from "./port.ts";
 import {
   type CgroupStatistics,
   type CgroupUsage,
@@ -38,6 +46,12 @@ const knownControllers = new Set([
   "misc",
 ]);
 
+/** The groups above one, the highest first; the root is none of them. */
+const above = (group: string): string[] => {
+  const parts = group.split("/").filter(Boolean);
+  return parts.slice(0, -1).map((_, index) => `/${parts.slice(0, index + 1).join("/")}`);
+};
+
 /** A device's line in a file of lines "8:0 1024". */
 const lineOf = (path: string, device: string): string | undefined =>
   readIfThere(path)
@@ -55,8 +69,6 @@ function plainLimits(
     ["cpu", "cpu.shares", limits.cpuShares],
     ["cpu", "cpu.cfs_period_us", limits.cpuPeriod],
     ["cpu", "cpu.cfs_quota_us", limits.cpuQuota],
-    ["cpu", "cpu.rt_period_us", limits.realtimePeriod],
-    ["cpu", "cpu.rt_runtime_us", limits.realtimeRuntime],
     ["pids", "pids.max", limits.pids === -1 ? "max" : limits.pids],
     // What is reserved is limited too, so that a mapping is refused instead of its use ending in SIGBUS (Linux 5.7).
     ...(limits.hugePages ?? []).flatMap(({ size, limit }): [string, string, number][] => [
@@ -94,9 +106,17 @@ export class CgroupsV1 implements Cgroups {
   readonly #unified: string | undefined;
   readonly #tellsOfMemory: boolean;
 
-  /** `unified` is where a hybrid host has version 2, without controllers. */
-  constructor(hierarchies: readonly Hierarchy[], unified: string | undefined) {
+  readonly #realtime: RealtimeShare | undefined;
+
+  /** `unified` is where a hybrid host has version 2, without controllers. `realtime` is what the groups above one that asks
+   * for real-time scheduling are given; undefined leaves them as they are. */
+  constructor(
+    hierarchies: readonly Hierarchy[],
+    unified: string | undefined,
+    realtime: RealtimeShare | undefined = undefined,
+  ) {
     this.#unified = unified;
+    this.#realtime = realtime;
     const seen = new Set<string>();
     const controllers: { name: string; mountPoint: string }[] = [];
     for (const { path, options } of hierarchies) {
@@ -163,6 +183,8 @@ export class CgroupsV1 implements Cgroups {
     write("memory", "memory.memsw.limit_in_bytes", limits.memorySwap);
     if (limits.oomKillDisable) write("memory", "memory.oom_control", 1);
     for (const [controller, file, value] of plainLimits(limits)) write(controller, file, value);
+    for (const { path, value } of this.#realtimeChanges(group, limits))
+      steps.push({ op: "write", path, value });
     if (this.has("devices") && devices !== "all") {
       write("devices", "devices.deny", "a");
       for (const rule of devices) write("devices", "devices.allow", rule);
@@ -170,14 +192,38 @@ export class CgroupsV1 implements Cgroups {
     return steps;
   }
 
+  /** A group has no more of real-time scheduling than the one above it, and a new one has none (sched-rt-group.rst). */
+  #realtimeChanges(group: string, limits: CgroupLimits): LimitChange[] {
+    const { realtimePeriod, realtimeRuntime } = limits;
+    if (realtimePeriod === undefined && realtimeRuntime === undefined) return [];
+    const set = (of: string, period: number | undefined, runtime: number | undefined): LimitChange[] =>
+      Object.entries({ "cpu.rt_period_us": period, "cpu.rt_runtime_us": runtime }).flatMap(([file, value]) =>
+        value === undefined ? [] : [{ path: this.#file("cpu", of, file), value: String(value) }],
+      );
+    return [
+      ...(this.#realtime ? above(group) : []).flatMap((one) =>
+        set(one, this.#realtime?.period, this.#realtime?.runtime),
+      ),
+      ...set(group, realtimePeriod, realtimeRuntime),
+    ];
+  }
+
+  realtimeBelow(group: string): RealtimeShare | undefined {
+    if (!this.has("cpu") || !existsSync(this.#file("cpu", "", "cpu.rt_runtime_us"))) return undefined;
+    if (this.#realtime) return this.#realtime;
+    const read = (file: string): number => Number(readIfThere(this.#file("cpu", group, file)));
+    return {
+      runtime: read("cpu.rt_runtime_us") || noRealtime.runtime,
+      period: read("cpu.rt_period_us") || noRealtime.period,
+    };
+  }
+
   /** A new cpuset is empty, and nothing can enter it before it has processors and memory nodes. */
   #cpuset(steps: Step[], group: string, limits: CgroupLimits): void {
     const root = this.#byController.get("cpuset") ?? "";
     const inherited = (file: string): string => readFileSync(join(root, file), "utf8").trim();
-    const parts = group.split("/").filter(Boolean);
-    for (let depth = 1; depth <= parts.length; depth++) {
-      const own = depth === parts.length;
-      const directory = parts.slice(0, depth).join("/");
+    for (const directory of [...above(group), group]) {
+      const own = directory === group;
       const cpus = (own && limits.cpusetCpus) || inherited("cpuset.cpus");
       const mems = (own && limits.cpusetMems) || inherited("cpuset.mems");
       steps.push({ op: "write", path: join(root, directory, "cpuset.cpus"), value: cpus });
@@ -235,7 +281,7 @@ export class CgroupsV1 implements Cgroups {
       const undo = device && (lineOf(path, device) ?? `${device} 0`);
       if (value !== undefined) changes.push({ path, value: String(value), undo });
     }
-    return changes;
+    return [...changes, ...this.#realtimeChanges(group, limits)];
   }
 
   setDevices(group: string, before: readonly DeviceRule[], after: readonly DeviceRule[]): void {

@@ -32,6 +32,10 @@ export class CgroupsV2 implements Cgroups {
     this.#available = new Set(readFileSync(join(root, "cgroup.controllers"), "utf8").trim().split(" "));
   }
 
+  realtimeBelow(): undefined {
+    return undefined; // sched-rt-group.rst: only version 1 has files for it
+  }
+
   has(controller: string): boolean {
     return this.#available.has(controller);
   }

@@ -205,7 +205,7 @@ export class ContainerOperations {
       }
       checkRestartPolicy(hostConfig);
       checkResources(hostConfig);
-      specifying(() => checkRareLimits(hostConfig, this.#runtime.cgroups));
+      specifying(() => checkRareLimits(hostConfig, this.#runtime));
       hostConfig.NetworkShape = mergeShapes(before.NetworkShape ?? null, update.NetworkShape);
       const takeBack = size === undefined ? undefined : await this.#layers.resize(container.id, size);
       let reshaped = false;
