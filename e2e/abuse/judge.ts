@@ -35,6 +35,12 @@ const documented: readonly { what: RegExp; status: number; message: RegExp; why:
     why: "limits that only the kernel knows to be none; dockerd answers so too, in runc's words",
   },
   {
+    what: /^POST \/containers\/\{id\}\/(?:start|restart)$/,
+    status: 500,
+    message: /: write \/sys\/fs\/cgroup\/.*: invalid argument: unknown$/,
+    why: "limits of an earlier update that only the kernel knows to be none; dockerd answers so too",
+  },
+  {
     what: /^POST \/containers\/\{id\}\/unpause$/,
     status: 500,
     message: /^Container [0-9a-f]{64} is not paused$/,

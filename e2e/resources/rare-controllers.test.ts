@@ -49,13 +49,22 @@ afterAll(async () => {
   writeFileSync(PAGES, pagesBefore);
   const group = daemon?.cgroupParent;
   await daemon?.stop();
-  // Hierarchies go with their last mount, once the last group in them is gone altogether.
-  const removal = names.map((name) => `rmdir ${mounted(name)}${group}`).join("; ") || "true";
-  if (group) await output("unshare", inNamespace(removal).slice(1));
-  await eventually("no hierarchy is left", async () => {
-    if (names.every((name) => hierarchyOf(name) === hierarchiesBefore.get(name))) return true;
-    await run("unshare", inNamespace("true").slice(1));
-    return false;
+  // Hierarchies go with their last mount, once the last group in them is gone altogether; until then a later mount finds them
+  // again. The containers' groups are the daemon's to remove: were one left, its parent could not be removed here.
+  const removal = names.map((name) => `rmdir ${mounted(name)}${group} 2>/dev/null`).join("; ");
+  const left = `for d in ${names.map(mounted).join(" ")}; do find $d/* -type d; done`;
+  let found = "";
+  await eventually(
+    "no hierarchy is left",
+    async () => {
+      if (names.every((name) => hierarchyOf(name) === hierarchiesBefore.get(name))) return true;
+      const { stdout, stderr } = await run("unshare", inNamespace(`${removal}; ${left}`).slice(1));
+      found = stdout + stderr;
+      return false;
+    },
+    60_000,
+  ).catch((error: Error) => {
+    throw new Error(`${error.message}; in them: ${found}`);
   });
   rmSync(place, { recursive: true, force: true });
 });
