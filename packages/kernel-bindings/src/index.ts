@@ -7,7 +7,7 @@ export * from "./capabilities.ts";
 export * from "./cgroup/cgroups.ts";
 export * from "./cgroup/changes.ts";
 export { type CgroupFile, cgroupFiles } from "./cgroup/files.ts";
-export { KeptFiles, type ReadText, readIfThere } from "./cgroup/kept-files.ts";
+export { type FileReader, KeptFiles, openedAnew, readIfThere } from "./cgroup/kept-files.ts";
 export * from "./cgroup/port.ts";
 export * from "./cgroup/statistics.ts";
 export * from "./constants.ts";

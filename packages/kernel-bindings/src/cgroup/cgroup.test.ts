@@ -187,19 +187,36 @@ describe("real-time scheduling", () => {
 });
 
 describe("files that stay open", () => {
+  const lines = (text: string): string[] => text.split("\n");
   it("say what is in them now, and are found again when they were made anew", () => {
     const directory = files("kept", { a: "1\n" });
     const kept = new KeptFiles();
     const file = join(directory, "a");
-    expect(kept.read(file)).toBe("1\n");
+    expect(kept.parsed(file, lines)).toEqual(["1", ""]);
     writeFileSync(file, "2\n");
-    expect(kept.read(file)).toBe("2\n");
-    expect(kept.read(join(directory, "none"))).toBe("");
+    expect(kept.parsed(file, lines)).toEqual(["2", ""]);
+    expect(kept.parsed(join(directory, "none"), lines)).toEqual([""]);
     const long = Array.from({ length: 9000 }, (_, index) => `line ${index}`).join("\n");
     writeFileSync(join(directory, "long"), long.slice(0, 60_000));
-    expect(kept.read(join(directory, "long"))).toBe(long.slice(0, 60_000));
+    expect(kept.parsed(join(directory, "long"), lines).join("\n")).toBe(long.slice(0, 60_000));
     kept.close();
-    expect(kept.read(file)).toBe("2\n");
+    expect(kept.parsed(file, lines)).toEqual(["2", ""]);
+    kept.close();
+  });
+
+  it("are taken apart again only if they say something else", () => {
+    const directory = files("parsed", { a: "1 2\n" });
+    const kept = new KeptFiles();
+    const file = join(directory, "a");
+    const first = kept.parsed(file, lines);
+    expect(kept.parsed(file, lines)).toBe(first);
+    for (const text of ["1 3\n", "1 2\n3", "1", ""]) {
+      writeFileSync(file, text);
+      expect(kept.parsed(file, lines)).toEqual(text.split("\n"));
+    }
+    rmSync(file);
+    kept.close();
+    expect(kept.parsed(file, lines)).toEqual([""]);
     kept.close();
   });
 

@@ -1,22 +1,15 @@
 // Reading control group files: numbers, and lines of "key value".
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type ReadText, readIfThere } from "./kept-files.ts";
+import { readIfThere } from "./kept-files.ts";
 import { meaningOf } from "./meanings.ts";
 
-export const numbersIn = (file: string, read: ReadText = readIfThere): number[] =>
-  read(file).split("\n").filter(Boolean).map(Number);
+export const numbersIn = (file: string): number[] =>
+  readIfThere(file).split("\n").filter(Boolean).map(Number);
 
-/** The number in a file; undefined for "max" and where there is no file. */
-export function numberIn(file: string, read: ReadText = readIfThere): number | undefined {
-  const text = read(file).trimEnd();
-  return text === "" || text === "max" ? undefined : Number(text);
-}
-
-/** All lines of "key value". */
-export function keyedNumbers(file: string, read: ReadText = readIfThere): Record<string, number> {
+/** All of a text's lines of "key value". */
+export function keyedNumbers(text: string): Record<string, number> {
   const values: Record<string, number> = {};
-  const text = read(file);
   for (let begin = 0; begin < text.length; ) {
     const newline = text.indexOf("\n", begin);
     const end = newline < 0 ? text.length : newline;

@@ -1,10 +1,14 @@
 // The texts of small kernel files, read in as few calls as there can be.
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 
-/** Reads a kernel file's text; "" when it is not there (the group is gone, or this kernel lacks it). */
-export type ReadText = (file: string) => string;
-/** Reads the number in a kernel file; undefined where there is no file, or it says "max". */
-export type ReadNumber = (file: string) => number | undefined;
+/** How small kernel files are read. */
+export interface FileReader {
+  /** What `parse` makes of a file's text, which is "" where there is no file (the group is gone, or this kernel lacks it). Nobody
+   * changes it: it may be what the last one was given, too. A file has one `parse`. */
+  parsed<T extends object>(file: string, parse: (text: string) => T): Readonly<T>;
+  /** The number that a file begins with; undefined where there is no file, or it says "max". */
+  number(file: string): number | undefined;
+}
 
 const buffer = Buffer.allocUnsafeSlow(64 << 10);
 /** The kernel hands out such a text by the page; one that is shorter than this came whole. */
@@ -26,15 +30,18 @@ function numberOf(descriptor: number): number | undefined {
   return at > 0 ? value : undefined;
 }
 
-function textOf(descriptor: number): string {
+/** Reads a text into the buffer and returns its length. */
+function fill(descriptor: number): number {
   let length = readSync(descriptor, buffer, 0, buffer.length, 0);
   while (length >= SURELY_WHOLE && length < buffer.length) {
     const more = readSync(descriptor, buffer, length, buffer.length - length, length);
     if (more === 0) break;
     length += more;
   }
-  return buffer.toString("latin1", 0, length);
+  return length;
 }
+
+const textOf = (length: number): string => buffer.toString("latin1", 0, length);
 
 const isGone = (error: unknown): boolean =>
   ["ENOENT", "ENODEV"].includes((error as NodeJS.ErrnoException).code ?? "");
@@ -53,7 +60,14 @@ function useOnce<T>(file: string, take: (descriptor: number) => T): T | undefine
   }
 }
 
-export const readIfThere: ReadText = (file) => useOnce(file, textOf) ?? "";
+/** A file's text; "" where there is none. */
+export const readIfThere = (file: string): string => textOf(useOnce(file, fill) ?? 0);
+
+/** Each file is opened for each reading. */
+export const openedAnew: FileReader = {
+  parsed: (file, parse) => parse(readIfThere(file)),
+  number: (file) => useOnce(file, numberOf),
+};
 
 /** As many as half of what this process may open, so that the rest is there for everything else. */
 let room: number | undefined;
@@ -62,15 +76,27 @@ const roomOf = (): number => {
   return soft === "unlimited" ? MOST_KEPT : Math.min(MOST_KEPT, Number(soft) / 2);
 };
 
-/** Files that are read again and again: they stay open, since opening one takes the kernel five times as long as reading it. */
-export class KeptFiles {
+/** Files that are read again and again. They stay open, since opening one takes the kernel five times as long as reading it, and
+ * what says the same as before is not taken apart again: most containers do nothing most of the time. */
+export class KeptFiles implements FileReader {
   readonly #descriptors = new Map<string, number>();
+  readonly #parsed = new Map<string, { bytes: Buffer; value: object }>();
+
+  parsed<T extends object>(file: string, parse: (text: string) => T): Readonly<T> {
+    const length = this.#use(file, fill) ?? 0;
+    const before = this.#parsed.get(file);
+    if (before && buffer.compare(before.bytes, 0, before.bytes.length, 0, length) === 0)
+      return before.value as T;
+    const value = parse(textOf(length));
+    this.#parsed.set(file, { bytes: Buffer.from(buffer.subarray(0, length)), value });
+    return value;
+  }
+
+  number(file: string): number | undefined {
+    return this.#use(file, numberOf);
+  }
 
   /** A group that was made anew has other files: they are found. */
-  readonly read: ReadText = (file) => this.#use(file, textOf) ?? "";
-  /** A file that holds one number, without a text in between. */
-  readonly number: ReadNumber = (file) => this.#use(file, numberOf);
-
   #use<T>(file: string, take: (descriptor: number) => T): T | undefined {
     const kept = this.#descriptors.get(file);
     if (kept === undefined) return this.#useAnew(file, take);
@@ -105,5 +131,6 @@ export class KeptFiles {
 
   close(): void {
     for (const [file, descriptor] of this.#descriptors) this.#forget(file, descriptor);
+    this.#parsed.clear();
   }
 }

@@ -1,7 +1,7 @@
 // The port behind which control groups of versions 1 and 2 are alike: limits, and what can be done with a group.
 import type { Step } from "../plan/vocabulary.ts";
-import type { ReadText } from "./kept-files.ts";
-import type { CgroupStatistics, CgroupUsage, UsageReader } from "./statistics.ts";
+import type { FileReader } from "./kept-files.ts";
+import type { CgroupStatistics, CgroupUsage } from "./statistics.ts";
 
 /** Limits in one vocabulary for both versions; what is undefined stays the kernel's default. */
 export interface CgroupLimits {
@@ -84,10 +84,10 @@ export interface Cgroups {
   /** Asks for the group to be frozen or thawed; `isFrozen` says when it is. */
   freeze(group: string, frozen: boolean): void;
   isFrozen(group: string): boolean;
-  /** `read` is for those who ask again and again (KeptFiles). */
-  statistics(group: string, read?: ReadText): CgroupStatistics;
+  /** `reader` is for those who ask again and again (KeptFiles). */
+  statistics(group: string, reader?: FileReader): CgroupStatistics;
   /** The little of it that is cheap to read: memory.stat and others take the kernel a while. */
-  usage(group: string, reader?: UsageReader): CgroupUsage;
+  usage(group: string, reader?: FileReader): CgroupUsage;
   /** The file a process joins the group's device rules by, if they are a control group's. */
   deviceTasks(group: string): string | undefined;
   has(controller: string): boolean;

@@ -1,6 +1,6 @@
 // What a control group has used: one vocabulary for versions 1 and 2.
-import { keyedNumbers, numberIn, numbersIn } from "./files.ts";
-import { type ReadNumber, type ReadText, readIfThere } from "./kept-files.ts";
+import { keyedNumbers } from "./files.ts";
+import { type FileReader, openedAnew } from "./kept-files.ts";
 
 export interface BlockStatistic {
   major: number;
@@ -16,7 +16,7 @@ export interface CgroupStatistics {
     user: number;
     system: number;
     /** Version 1 only. */
-    perProcessor: number[] | undefined;
+    perProcessor: readonly number[] | undefined;
     throttling: { periods: number; throttledPeriods: number; throttledTime: number };
   };
   memory: {
@@ -24,10 +24,10 @@ export interface CgroupStatistics {
     maximumUsage: number | undefined;
     failures: number | undefined;
     limit: number | undefined;
-    details: Record<string, number>;
+    details: Readonly<Record<string, number>>;
   };
   pids: { current: number; limit: number | undefined };
-  block: { bytes: BlockStatistic[]; operations: BlockStatistic[] };
+  block: { readonly bytes: readonly BlockStatistic[]; readonly operations: readonly BlockStatistic[] };
 }
 
 /** What a group has used, in the least reads. */
@@ -44,35 +44,28 @@ export interface CgroupUsage {
 const moved = (block: readonly BlockStatistic[], wanted: string): number =>
   block.reduce((sum, { operation, value }) => sum + (operation === wanted ? value : 0), 0);
 
-/** How usage is read: texts, and files that are one number. */
-export interface UsageReader {
-  read: ReadText;
-  number: ReadNumber;
-}
-const anew: UsageReader = { read: readIfThere, number: (file) => numberIn(file) };
-
 export function usageV1(
   directory: (controller: string) => string,
-  { read, number }: UsageReader = anew,
+  reader: FileReader = openedAnew,
 ): CgroupUsage {
-  const block = blockV1(read(`${directory("blkio")}/blkio.throttle.io_service_bytes_recursive`));
+  const block = reader.parsed(`${directory("blkio")}/blkio.throttle.io_service_bytes_recursive`, blockV1);
   return {
-    cpu: number(`${directory("cpuacct")}/cpuacct.usage`) ?? 0,
-    memory: number(`${directory("memory")}/memory.usage_in_bytes`) ?? 0,
-    processes: number(`${directory("pids")}/pids.current`) ?? 0,
+    cpu: reader.number(`${directory("cpuacct")}/cpuacct.usage`) ?? 0,
+    memory: reader.number(`${directory("memory")}/memory.usage_in_bytes`) ?? 0,
+    processes: reader.number(`${directory("pids")}/pids.current`) ?? 0,
     read: moved(block, "read"),
     written: moved(block, "write"),
   };
 }
 
-export function usageV2(directory: string, { read, number }: UsageReader = anew): CgroupUsage {
-  const block = blockV2(read(`${directory}/io.stat`), { rbytes: "read", wbytes: "write" });
+export function usageV2(directory: string, reader: FileReader = openedAnew): CgroupUsage {
+  const { bytes } = reader.parsed(`${directory}/io.stat`, blockV2);
   return {
-    cpu: (keyedNumbers(`${directory}/cpu.stat`, read).usage_usec ?? 0) * 1000,
-    memory: number(`${directory}/memory.current`) ?? 0,
-    processes: number(`${directory}/pids.current`) ?? 0,
-    read: moved(block, "read"),
-    written: moved(block, "write"),
+    cpu: (reader.parsed(`${directory}/cpu.stat`, keyedNumbers).usage_usec ?? 0) * 1000,
+    memory: reader.number(`${directory}/memory.current`) ?? 0,
+    processes: reader.number(`${directory}/pids.current`) ?? 0,
+    read: moved(bytes, "read"),
+    written: moved(bytes, "write"),
   };
 }
 
@@ -96,16 +89,18 @@ function blockV1(text: string): BlockStatistic[] {
   });
 }
 
+const numbersOf = (text: string): number[] => text.trim().split(" ").map(Number);
+
 /** `directory` finds a controller's directory of the group. */
 export function statisticsV1(
   directory: (controller: string) => string,
-  read: ReadText = readIfThere,
+  reader: FileReader = openedAnew,
 ): CgroupStatistics {
   const file = (controller: string, name: string): string => `${directory(controller)}/${name}`;
-  const ticks = keyedNumbers(file("cpuacct", "cpuacct.stat"), read);
-  const throttling = keyedNumbers(file("cpu", "cpu.stat"), read);
-  const limit = numberIn(file("memory", "memory.limit_in_bytes"), read);
-  const perProcessor = read(file("cpuacct", "cpuacct.usage_percpu")).trim().split(" ").map(Number);
+  const ticks = reader.parsed(file("cpuacct", "cpuacct.stat"), keyedNumbers);
+  const throttling = reader.parsed(file("cpu", "cpu.stat"), keyedNumbers);
+  const limit = reader.number(file("memory", "memory.limit_in_bytes"));
+  const perProcessor = reader.parsed(file("cpuacct", "cpuacct.usage_percpu"), numbersOf);
   return {
     cpu: {
       total: perProcessor.reduce((sum, time) => sum + time, 0), // what cpuacct.usage says
@@ -119,43 +114,49 @@ export function statisticsV1(
       },
     },
     memory: {
-      usage: numberIn(file("memory", "memory.usage_in_bytes"), read) ?? 0,
-      maximumUsage: numberIn(file("memory", "memory.max_usage_in_bytes"), read),
-      failures: numberIn(file("memory", "memory.failcnt"), read),
+      usage: reader.number(file("memory", "memory.usage_in_bytes")) ?? 0,
+      maximumUsage: reader.number(file("memory", "memory.max_usage_in_bytes")),
+      failures: reader.number(file("memory", "memory.failcnt")),
       // Without a limit the file holds the largest multiple of a page.
       limit: limit !== undefined && limit < 2 ** 62 ? limit : undefined,
-      details: keyedNumbers(file("memory", "memory.stat"), read),
+      details: reader.parsed(file("memory", "memory.stat"), keyedNumbers),
     },
     pids: {
-      current: numberIn(file("pids", "pids.current"), read) ?? 0,
-      limit: numberIn(file("pids", "pids.max"), read),
+      current: reader.number(file("pids", "pids.current")) ?? 0,
+      limit: reader.number(file("pids", "pids.max")),
     },
     block: {
-      bytes: blockV1(read(file("blkio", "blkio.throttle.io_service_bytes_recursive"))),
-      operations: blockV1(read(file("blkio", "blkio.throttle.io_serviced_recursive"))),
+      bytes: reader.parsed(file("blkio", "blkio.throttle.io_service_bytes_recursive"), blockV1),
+      operations: reader.parsed(file("blkio", "blkio.throttle.io_serviced_recursive"), blockV1),
     },
   };
 }
 
 /** Lines of "8:0 rbytes=4096 wbytes=0 rios=1 wios=0 …" (version 2). */
-function blockV2(text: string, kinds: Readonly<Record<string, string>>): BlockStatistic[] {
-  return text.split("\n").flatMap((line) => {
+function blockV2(text: string): CgroupStatistics["block"] {
+  const block: { bytes: BlockStatistic[]; operations: BlockStatistic[] } = { bytes: [], operations: [] };
+  const kinds: Readonly<Record<string, [BlockStatistic[], string]>> = {
+    rbytes: [block.bytes, "read"],
+    wbytes: [block.bytes, "write"],
+    rios: [block.operations, "read"],
+    wios: [block.operations, "write"],
+  };
+  for (const line of text.split("\n")) {
     const [device = "", ...pairs] = line.split(" ");
     const [major, minor] = device.split(":").map(Number);
-    return pairs.flatMap((pair) => {
+    if (major === undefined || minor === undefined) continue;
+    for (const pair of pairs) {
       const [key = "", value] = pair.split("=");
-      const operation = kinds[key];
-      return operation && major !== undefined && minor !== undefined
-        ? [{ major, minor, operation, value: Number(value) }]
-        : [];
-    });
-  });
+      const [list, operation] = kinds[key] ?? [];
+      if (list && operation) list.push({ major, minor, operation, value: Number(value) });
+    }
+  }
+  return block;
 }
 
-export function statisticsV2(directory: string, read: ReadText = readIfThere): CgroupStatistics {
+export function statisticsV2(directory: string, reader: FileReader = openedAnew): CgroupStatistics {
   const file = (name: string): string => `${directory}/${name}`;
-  const cpu = keyedNumbers(file("cpu.stat"), read);
-  const io = read(file("io.stat"));
+  const cpu = reader.parsed(file("cpu.stat"), keyedNumbers);
   const microseconds = (key: string): number => (cpu[key] ?? 0) * 1000;
   return {
     cpu: {
@@ -170,16 +171,13 @@ export function statisticsV2(directory: string, read: ReadText = readIfThere): C
       },
     },
     memory: {
-      usage: numberIn(file("memory.current"), read) ?? 0,
+      usage: reader.number(file("memory.current")) ?? 0,
       maximumUsage: undefined,
       failures: undefined,
-      limit: numberIn(file("memory.max"), read),
-      details: keyedNumbers(file("memory.stat"), read),
+      limit: reader.number(file("memory.max")),
+      details: reader.parsed(file("memory.stat"), keyedNumbers),
     },
-    pids: { current: numbersIn(file("pids.current"), read)[0] ?? 0, limit: numberIn(file("pids.max"), read) },
-    block: {
-      bytes: blockV2(io, { rbytes: "read", wbytes: "write" }),
-      operations: blockV2(io, { rios: "read", wios: "write" }),
-    },
+    pids: { current: reader.number(file("pids.current")) ?? 0, limit: reader.number(file("pids.max")) },
+    block: reader.parsed(file("io.stat"), blockV2),
   };
 }

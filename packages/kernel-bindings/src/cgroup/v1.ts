@@ -5,7 +5,7 @@ import type { Step } from "../plan/vocabulary.ts";
 import { writeLimit } from "./changes.ts";
 import { delegated } from "./delegation.ts";
 import { descendants, keyedNumbers, numbersIn, subdirectories } from "./files.ts";
-import { type ReadText, readIfThere } from "./kept-files.ts";
+import { type FileReader, readIfThere } from "./kept-files.ts";
 import {
   type CgroupLimits,
   type Cgroups,
@@ -15,13 +15,7 @@ import {
   type RealtimeShare,
   type Subtree,
 } from "./port.ts";
-import {
-  type CgroupStatistics,
-  type CgroupUsage,
-  statisticsV1,
-  type UsageReader,
-  usageV1,
-} from "./statistics.ts";
+import { type CgroupStatistics, type CgroupUsage, statisticsV1, usageV1 } from "./statistics.ts";
 
 /** A mounted hierarchy. */
 export interface Hierarchy {
@@ -253,7 +247,7 @@ export class CgroupsV1 implements Cgroups {
   }
 
   oomKills(group: string): number {
-    return keyedNumbers(this.#file("memory", group, "memory.oom_control")).oom_kill ?? 0;
+    return keyedNumbers(readIfThere(this.#file("memory", group, "memory.oom_control"))).oom_kill ?? 0;
   }
 
   changes(group: string, limits: CgroupLimits): LimitChange[] {
@@ -308,11 +302,11 @@ export class CgroupsV1 implements Cgroups {
     return readIfThere(this.#file("freezer", group, "freezer.state")).trim() === "FROZEN";
   }
 
-  statistics(group: string, read?: ReadText): CgroupStatistics {
-    return statisticsV1((controller) => this.#place(controller, group), read);
+  statistics(group: string, reader?: FileReader): CgroupStatistics {
+    return statisticsV1((controller) => this.#place(controller, group), reader);
   }
 
-  usage(group: string, reader?: UsageReader): CgroupUsage {
+  usage(group: string, reader?: FileReader): CgroupUsage {
     return usageV1((controller) => this.#place(controller, group), reader);
   }
 

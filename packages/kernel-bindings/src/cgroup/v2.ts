@@ -8,15 +8,9 @@ import { delegated } from "./delegation.ts";
 import { attachDeviceProgram } from "./device-attach.ts";
 import { deviceProgram } from "./device-program.ts";
 import { descendants, keyedNumbers, numbersIn, subdirectories } from "./files.ts";
-import { type ReadText, readIfThere } from "./kept-files.ts";
+import { type FileReader, readIfThere } from "./kept-files.ts";
 import type { CgroupLimits, Cgroups, DeviceRule, LimitChange, Subtree } from "./port.ts";
-import {
-  type CgroupStatistics,
-  type CgroupUsage,
-  statisticsV2,
-  type UsageReader,
-  usageV2,
-} from "./statistics.ts";
+import { type CgroupStatistics, type CgroupUsage, statisticsV2, usageV2 } from "./statistics.ts";
 
 const EBUSY = 16;
 
@@ -141,7 +135,7 @@ export class CgroupsV2 implements Cgroups {
   }
 
   oomKills(group: string): number {
-    return keyedNumbers(join(this.#root, group, "memory.events")).oom_kill ?? 0;
+    return keyedNumbers(readIfThere(join(this.#root, group, "memory.events"))).oom_kill ?? 0;
   }
 
   changes(group: string, limits: CgroupLimits): LimitChange[] {
@@ -165,14 +159,14 @@ export class CgroupsV2 implements Cgroups {
   }
 
   isFrozen(group: string): boolean {
-    return keyedNumbers(join(this.#root, group, "cgroup.events")).frozen === 1;
+    return keyedNumbers(readIfThere(join(this.#root, group, "cgroup.events"))).frozen === 1;
   }
 
-  statistics(group: string, read?: ReadText): CgroupStatistics {
-    return statisticsV2(join(this.#root, group), read);
+  statistics(group: string, reader?: FileReader): CgroupStatistics {
+    return statisticsV2(join(this.#root, group), reader);
   }
 
-  usage(group: string, reader?: UsageReader): CgroupUsage {
+  usage(group: string, reader?: FileReader): CgroupUsage {
     return usageV2(join(this.#root, group), reader);
   }
 

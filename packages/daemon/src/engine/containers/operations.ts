@@ -70,6 +70,7 @@ export class ContainerOperations {
     this.#layers = layers;
     this.#sources = { runtime, layers };
     this.#streams = new StatsStreams(this.#sources, (container) => containers.registry.has(container));
+    containers.lifecycle.observe(this.#streams);
   }
 
   #cgroup(container: Container): string {

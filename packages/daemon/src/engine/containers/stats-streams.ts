@@ -2,6 +2,7 @@
 import type { Writable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { KeptFiles } from "@tsd/kernel-bindings";
+import type { LifecycleObserver } from "./lifecycle.ts";
 import type { Container } from "./registry.ts";
 import { type PastSample, type StatsSources, sample, statsView } from "./stats.ts";
 
@@ -26,10 +27,8 @@ class StatsStream {
   /** Says what the container uses now, unless the client has not taken yet what was said before. */
   async tell(): Promise<void> {
     if (this.#out.writableNeedDrain) return;
-    const present = await sample(this.container, this.#sources, this.#files.read);
-    // Its files may be another container's by the time it runs again.
-    if (!present || this.#out.destroyed) this.#files.close();
-    if (this.#out.destroyed) return;
+    const present = await sample(this.container, this.#sources, this.#files);
+    if (this.#out.destroyed) return this.close();
     const line = `${JSON.stringify(statsView(this.container, present, this.#previous))}\n`;
     this.#out.write(line, "latin1"); // all of it is ASCII
     this.#previous = present && { read: present.read, cpu: present.cpu };
@@ -39,12 +38,13 @@ class StatsStream {
     this.#out.end();
   }
 
+  /** Lets go of the container's files: by the time it runs again they are others. */
   close(): void {
     this.#files.close();
   }
 }
 
-export class StatsStreams {
+export class StatsStreams implements LifecycleObserver {
   readonly #sources: StatsSources;
   readonly #isThere: (container: Container) => boolean;
   readonly #streams = new Map<StatsStream, (error: Error) => void>();
@@ -78,6 +78,14 @@ export class StatsStreams {
       if (this.#isThere(stream.container)) await stream.tell().catch(failed);
       else stream.end();
     }
+  }
+
+  started(): void {
+    // its streams find the files again by themselves
+  }
+
+  ended(container: Container): void {
+    for (const stream of this.#streams.keys()) if (stream.container === container) stream.close();
   }
 
   #forget(stream: StatsStream): void {

@@ -4,9 +4,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import {
   type BlockStatistic,
   type CgroupStatistics,
+  type FileReader,
   KeptFiles,
-  type ReadText,
-  readIfThere,
+  openedAnew,
 } from "@tsd/kernel-bindings";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
@@ -31,17 +31,22 @@ export interface Sample extends PastSample {
   view: object;
 }
 
+/** The processors' time altogether: user, nice, system, idle, iowait, irq, softirq, steal (proc(5), /proc/stat). */
+function processorTicks(text: string): { all: number } {
+  const [, ...ticks] = (text.split("\n", 1)[0] ?? "").trim().split(/\s+/);
+  return { all: ticks.slice(0, 8).reduce((sum, tick) => sum + Number(tick), 0) };
+}
+
 /** The kernel counts in ticks: for so many milliseconds one look is good for all. */
 const SAME_TICK = 5;
 const processors = new KeptFiles();
 let looked = { at: Number.NEGATIVE_INFINITY, time: 0 };
 
-/** The processors' time altogether, in nanoseconds: user, nice, system, idle, iowait, irq, softirq, steal (proc(5)). */
+/** In nanoseconds. */
 function systemTime(): number {
   const at = performance.now();
   if (at - looked.at < SAME_TICK) return looked.time;
-  const [, ...ticks] = (processors.read("/proc/stat").split("\n", 1)[0] ?? "").trim().split(/\s+/);
-  const time = ticks.slice(0, 8).reduce((sum, tick) => sum + Number(tick), 0) * NANOSECONDS_PER_TICK;
+  const time = processors.parsed("/proc/stat", processorTicks).all * NANOSECONDS_PER_TICK;
   looked = { at, time };
   return time;
 }
@@ -57,21 +62,12 @@ export interface InterfaceCounters {
   tx_dropped: number;
 }
 
-/** Nothing of a process that has just ended. */
-function interfaceText(pid: number): string {
-  try {
-    return readIfThere(`/proc/${pid}/net/dev`);
-  } catch (error) {
-    if (["ESRCH", "EINVAL"].includes((error as NodeJS.ErrnoException).code ?? "")) return "";
-    throw error;
-  }
-}
+export type Interfaces = Record<string, InterfaceCounters>;
 
-/** Counters of the interfaces in a process's network namespace but the loopback (proc(5), /proc/pid/net/dev). */
-export function interfaceCounters(pid: number): Record<string, InterfaceCounters> {
-  const found: Record<string, InterfaceCounters> = {};
-  // Tunnels that some kernels put into each namespace have nothing to do with the container.
-  for (const [, name = "", counts = ""] of interfaceText(pid).matchAll(/^ *(eth\d+): *(.*?) *$/gm)) {
+/** Tunnels that some kernels put into each namespace have nothing to do with the container. */
+function interfacesIn(text: string): Interfaces {
+  const found: Interfaces = {};
+  for (const [, name = "", counts = ""] of text.matchAll(/^ *(eth\d+): *(.*?) *$/gm)) {
     const at = counts.split(/ +/).map(Number);
     found[name] = {
       rx_bytes: at[0] ?? 0,
@@ -85,6 +81,17 @@ export function interfaceCounters(pid: number): Record<string, InterfaceCounters
     };
   }
   return found;
+}
+
+/** Counters of the interfaces in a process's network namespace but the loopback (proc(5), /proc/pid/net/dev); none of a process
+ * that has just ended. A reader that keeps the file open keeps the namespace: it has to let go of it when the process ends. */
+export function interfaceCounters(pid: number, reader: FileReader = openedAnew): Readonly<Interfaces> {
+  try {
+    return reader.parsed(`/proc/${pid}/net/dev`, interfacesIn);
+  } catch (error) {
+    if (["ESRCH", "EINVAL"].includes((error as NodeJS.ErrnoException).code ?? "")) return {};
+    throw error;
+  }
 }
 
 const block = (entries: readonly BlockStatistic[]): object[] =>
@@ -113,17 +120,17 @@ const noCpu = {
   throttling_data: { periods: 0, throttled_periods: 0, throttled_time: 0 },
 };
 
-/** What a container uses now; undefined of one that does not run. `read` is for those who ask again and again. */
+/** What a container uses now; undefined of one that does not run. `reader` is for those who ask again and again. */
 export async function sample(
   container: Container,
   { runtime, layers }: StatsSources,
-  read?: ReadText,
+  reader?: FileReader,
 ): Promise<Sample | undefined> {
   const storage = await layers.usage(container.id);
   if (!container.alive) return undefined;
   const { definition, state } = container.record;
   const { cgroup } = runtime.places(container.id, definition.hostConfig.CgroupParent);
-  const statistics = runtime.cgroups.statistics(cgroup, read);
+  const statistics = runtime.cgroups.statistics(cgroup, reader);
   const { memory, pids } = statistics;
   const own = !["host", "none"].includes(definition.hostConfig.NetworkMode);
   return {
@@ -148,7 +155,7 @@ export async function sample(
         ...(memory.failures ? { failcnt: memory.failures } : {}),
         limit: memory.limit ?? totalmem(),
       },
-      ...(own ? { networks: interfaceCounters(state.pid) } : {}),
+      ...(own ? { networks: interfaceCounters(state.pid, reader) } : {}),
       ...(storage ? { storage_stats: storage } : {}),
     },
   };
