@@ -136,6 +136,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
       cgroupParent: settings.cgroupParent,
       realtime: settings.realtime,
       initPath,
+      compressorPath: programs.archiver,
       cdiDirectories: settings.cdiDirectories,
       defaults: settings.defaults,
       runtimes: settings.runtimes,

@@ -86,17 +86,27 @@ static bool receive(struct connections *connections, struct connection *connecti
     return digest(connections, connection);
 }
 
+/* Takes the first of these out of its list. */
+static void remove_connection(struct connection **at) {
+    struct connection *connection = *at;
+    *at = connection->next;
+    close_brought(connection);
+    if (connection->socket >= 0) close(connection->socket);
+    free(connection);
+}
+
 void connections_serve(struct connections *connections) {
     for (struct connection **at = &connections->first; *at;) {
         struct connection *connection = *at;
         bool kept = !connection->poll || !connection->poll->revents || receive(connections, connection);
         connection->poll = NULL;
-        if (kept) { at = &connection->next; continue; }
-        *at = connection->next;
-        close_brought(connection);
-        if (connection->socket >= 0) close(connection->socket);
-        free(connection);
+        if (kept) at = &connection->next;
+        else remove_connection(at);
     }
+}
+
+void connections_close(struct connections *connections) {
+    while (connections->first) remove_connection(&connections->first);
 }
 
 size_t connections_count(const struct connections *connections) {

@@ -43,4 +43,5 @@ size_t connections_count(const struct connections *connections);
 size_t connections_poll(struct connections *connections, struct pollfd *polls);
 /* Reads what the poll has found, and lets go of those that are done. */
 void connections_serve(struct connections *connections);
+void connections_close(struct connections *connections);
 #endif

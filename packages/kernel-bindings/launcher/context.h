@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "logfile.h"
 #include "plan.h"
 
 #define BIND_SLOTS 256
@@ -101,8 +102,8 @@ struct context {
     const char *console_socket;
 
     /* places, as the plan named them; empty when it did not */
-    const char *socket_path, *exit_path, *log_path, *trace_path;
-    uint64_t log_size, log_files;
+    const char *socket_path, *exit_path, *trace_path;
+    struct log_settings log; /* without a path: none */
     struct forward *forward;
     struct memory_watch memory;
 };

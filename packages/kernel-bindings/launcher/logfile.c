@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,16 +19,16 @@
 static char batch[BATCH_MAX];
 static size_t batched;
 
-int logfile_open(struct logfile *log, const char *path, uint64_t maximum_size, uint64_t maximum_files) {
-    log->path = path;
-    log->maximum_size = maximum_size;
-    log->maximum_files = maximum_files ? maximum_files : 1;
+int logfile_open(struct logfile *log, const struct log_settings *settings) {
+    const char *path = settings->path;
+    log->maximum_size = settings->maximum_size;
     log->streams[0].name = "stdout";
     log->streams[1].name = "stderr";
     log->file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
     struct stat status;
     if (log->file < 0 || fstat(log->file, &status) < 0) return -1;
     log->size = (uint64_t)status.st_size;
+    rotation_open(&log->rotation, path, settings->maximum_files, settings->compressor);
     return 0;
 }
 
@@ -102,16 +101,10 @@ static size_t write_records(int file, const char *bytes, size_t length, int *err
     return whole;
 }
 
-/* path.2 → path.3, path.1 → path.2, path → path.1; a new path. */
+/* A new file; what was the present one is path.1. */
 static int rotate(struct logfile *log) {
-    char from[PATH_MAX], to[PATH_MAX];
-    for (uint64_t i = log->maximum_files; i-- > 1;) {
-        snprintf(to, sizeof to, "%s.%llu", log->path, (unsigned long long)i);
-        if (i > 1) snprintf(from, sizeof from, "%s.%llu", log->path, (unsigned long long)i - 1);
-        else snprintf(from, sizeof from, "%s", log->path);
-        if (rename(from, to) < 0 && errno != ENOENT) return -1;
-    }
-    int file = open(log->path, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (rotation_rotate(&log->rotation) < 0) return -1;
+    int file = open(log->rotation.path, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (file < 0) return -1;
     close(log->file);
     log->file = file;

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rotation.h"
+
 /* A line longer than this is written in parts, each but the last without its newline. */
 #define LOG_LINE_MAX 16384
 
@@ -15,16 +17,23 @@ struct log_stream {
 
 struct forward;
 
+struct log_settings {
+    const char *path;
+    uint64_t maximum_size; /* 0: never rotated */
+    uint64_t maximum_files;
+    const char *compressor; /* of rotation.h */
+};
+
 struct logfile {
     struct forward *forward; /* where lines go besides the file, or NULL */
-    const char *path;
     int file;
-    uint64_t size, maximum_size, maximum_files; /* maximum_size 0: never rotated */
+    uint64_t size, maximum_size;
+    struct rotation rotation;
     struct log_stream streams[2];
 };
 
 /* Opens for appending; 0, or -1 and errno. */
-int logfile_open(struct logfile *log, const char *path, uint64_t maximum_size, uint64_t maximum_files);
+int logfile_open(struct logfile *log, const struct log_settings *settings);
 /* Takes output of stream 0 (stdout) or 1 (stderr); whole lines are written at once. 0, or -1 and errno. */
 int logfile_write(struct logfile *log, int stream, const char *bytes, size_t length);
 /* Writes unfinished lines as they are, at the end of the output. */

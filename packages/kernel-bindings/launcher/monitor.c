@@ -38,7 +38,7 @@ struct monitor {
     struct streams streams;
     struct logfile log;
     int listener;
-    char *socket_path, *exit_path, *log_path;
+    char *socket_path, *exit_path;
     struct connections connections;
     uint64_t started;
     bool running, name_server;
@@ -239,9 +239,11 @@ static void launch(struct monitor *monitor) {
         if (context->stdio[i] >= 0 && !context->inherit_streams) close(context->stdio[i]);
     if (context->start_pipe >= 0) close(context->start_pipe);
     listen_at(monitor, context->socket_path);
-    if (context->log_path && *context->log_path) {
-        monitor->log_path = strdup(context->log_path);
-        check(monitor, logfile_open(&monitor->log, monitor->log_path, context->log_size, context->log_files), "open", context->log_path);
+    if (context->log.path && *context->log.path) {
+        struct log_settings settings = context->log;
+        settings.path = keep(settings.path);
+        settings.compressor = keep(settings.compressor);
+        check(monitor, logfile_open(&monitor->log, &settings), "open", context->log.path);
         monitor->log.forward = context->forward;
         monitor->streams.log = &monitor->log;
     }
@@ -352,14 +354,14 @@ static void tell_of_memory(struct monitor *monitor) {
 }
 
 static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_t *room) {
-    size_t needed = 4 + streams_count(&monitor->streams) + connections_count(&monitor->connections), used = 0;
+    size_t needed = 5 + streams_count(&monitor->streams) + connections_count(&monitor->connections), used = 0;
     if (needed > *room) {
         struct pollfd *grown = realloc(*polls, needed * sizeof **polls);
         if (!grown) return;
         *polls = grown;
         *room = needed;
     }
-    struct pollfd *child = NULL, *listener = NULL, *calls = NULL, *memory = NULL;
+    struct pollfd *child = NULL, *listener = NULL, *calls = NULL, *memory = NULL, *compressed = NULL;
     if (trace_listener(monitor->trace) >= 0) {
         (*polls)[used] = (struct pollfd){.fd = trace_listener(monitor->trace), .events = POLLIN};
         calls = &(*polls)[used++];
@@ -376,10 +378,15 @@ static void wait_and_serve(struct monitor *monitor, struct pollfd **polls, size_
             listener = &(*polls)[used++];
         }
     }
+    if (monitor->streams.log && rotation_descriptor(&monitor->log.rotation) >= 0) {
+        (*polls)[used] = (struct pollfd){.fd = rotation_descriptor(&monitor->log.rotation), .events = POLLIN};
+        compressed = &(*polls)[used++];
+    }
     used += connections_poll(&monitor->connections, *polls + used);
     used += streams_poll(&monitor->streams, *polls + used);
     if (poll(*polls, used, streams_timeout(&monitor->streams)) < 0) return;
     if (calls && calls->revents && (!(calls->revents & POLLIN) || !trace_answer(monitor->trace))) trace_stop(monitor->trace);
+    if (compressed && compressed->revents) rotation_settle(&monitor->log.rotation);
     streams_move(&monitor->streams);
     connections_serve(&monitor->connections);
     if (listener && listener->revents) accept_connection(monitor);
@@ -412,5 +419,8 @@ _Noreturn void monitor_main(const struct launch_request *request, const int *des
     /* After the end, clients still get what they have not taken. */
     while (monitor.running || streams_pending(&monitor.streams)) wait_and_serve(&monitor, &polls, &room);
     streams_close(&monitor.streams);
+    connections_close(&monitor.connections);
+    if (monitor.listener >= 0) close(monitor.listener);
+    if (monitor.streams.log) rotation_finish(&monitor.log.rotation);
     _exit(0);
 }

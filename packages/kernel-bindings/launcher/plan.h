@@ -21,7 +21,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
 #define STEP_VOCABULARY(X) \
     X(1, SERVE, "serve", STAGE_MONITOR, "ss") \
     X(2, STDIO, "stdio", STAGE_MONITOR, "uuuuuu") \
-    X(3, LOG, "log", STAGE_MONITOR, "suu") \
+    X(3, LOG, "log", STAGE_MONITOR, "suus") \
     X(8, LOG_FORWARD, "log.forward", STAGE_MONITOR, "uussul") \
     X(9, CGROUP_DEVICES, "cgroup.devices", STAGE_MONITOR, "sb") \
     X(4, DIRECTORY, "directory", STAGE_MONITOR, "su") \

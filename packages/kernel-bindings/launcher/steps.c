@@ -161,9 +161,7 @@ int run_monitor_step(struct context *context, const struct step *step) {
         context->stdio_owner = (uid_t)fields[5].number;
         return 0;
     case OP_LOG:
-        context->log_path = fields[0].string;
-        context->log_size = fields[1].number;
-        context->log_files = fields[2].number;
+        context->log = (struct log_settings){fields[0].string, fields[1].number, fields[2].number, fields[3].string};
         return 0;
     case OP_LOG_FORWARD: return open_forward(context, step);
     case OP_DIRECTORY: return make_directories(context, fields[0].string, (mode_t)fields[1].number);

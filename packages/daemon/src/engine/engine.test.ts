@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { DetachDetector, parseDetachKeys } from "./containers/detach-keys.ts";
 import { parseFilters } from "./containers/list.ts";
 import { encodeLogLine } from "./containers/log-encoding.ts";
-import { parseSize } from "./containers/log-settings.ts";
+import { logSettings, parseSize } from "./containers/log-settings.ts";
 import { humanDuration } from "./containers/view.ts";
 import { applyChanges } from "./images/changes.ts";
 import { parseReference, taggedName } from "./images/reference.ts";
@@ -94,6 +94,33 @@ describe("times, sizes, signals, filters", () => {
     ]);
     expect(parseSize("10m")).toBe(10 << 20);
     expect(() => parseSize("ten")).toThrow("invalid size: 'ten'");
+  });
+  it("how logs are kept, by driver", () => {
+    const settings = (Type: string, Config: Record<string, string> = {}) => logSettings({ Type, Config });
+    const both = { "max-size": "1m", "max-file": "2" };
+    expect(settings("")).toEqual({ maximumSize: 64 << 20, maximumFiles: 3, compress: false });
+    expect(settings("local")).toEqual({ maximumSize: 20 << 20, maximumFiles: 5, compress: true });
+    expect(settings("none")).toBeUndefined();
+    expect(settings("json-file", { ...both, compress: "T" })).toEqual({
+      maximumSize: 1 << 20,
+      maximumFiles: 2,
+      compress: true,
+    });
+    expect(settings("local", { compress: "0", "max-file": "1" })?.compress).toBe(false);
+    expect(settings("json-file", { compress: "false" })?.compress).toBe(false);
+    for (const value of ["", "maybe", "tRUE", "2"])
+      expect(() => settings("json-file", { ...both, compress: value })).toThrow(
+        `error reading compress log option: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
+      );
+    for (const less of [{}, { "max-size": "1m" }, { "max-file": "2" }, { ...both, "max-file": "1" }])
+      expect(() => settings("json-file", { ...less, compress: "true" })).toThrow(
+        "compress cannot be true when max-file is less than 2 or max-size is not set",
+      );
+    expect(() => settings("local", { "max-file": "1" })).toThrow(
+      "compression cannot be enabled when max file count is 1",
+    );
+    expect(() => settings("syslog", { compress: "true" })).toThrow("unknown log opt 'compress'");
+    expect(() => settings("local", { labels: "a" })).toThrow("unknown log opt 'labels' for local log driver");
   });
   it("signals by name and number", () => {
     expect([

@@ -52,7 +52,7 @@ const spec: ContainerSpec = {
   id: "c".repeat(64),
   socket: "/run/x/monitor.sock",
   exitRecord: "/run/x/exit",
-  log: { path: "/data/log", maximumSize: 0, maximumFiles: 1 },
+  log: { path: "/data/log", maximumSize: 0, maximumFiles: 1, compressor: "" },
   streams: { terminal: false, openStdin: true, stdinOnce: true, columns: 0, rows: 0 },
   namespaces: {
     user: { kind: "host" },

@@ -43,6 +43,8 @@ export interface RuntimeSettings {
   realtime: RealtimeShare | undefined;
   /** The init program that --init puts in front of a command. */
   initPath: string;
+  /** The program that compresses rotated logs. */
+  compressorPath: string;
   /** Where specifications of devices by name are (CDI). */
   cdiDirectories: readonly string[];
   /** OCI runtimes that containers can name. */

@@ -162,12 +162,20 @@ export interface HooksSpec {
   bundle: string;
 }
 
+/** The log's files, as the plan's step has them. */
+export interface LogSpec {
+  path: string;
+  maximumSize: number;
+  maximumFiles: number;
+  compressor: string;
+}
+
 export interface ContainerSpec {
   id: string;
   /** Monitor's socket and exit record. */
   socket: string;
   exitRecord: string;
-  log: { path: string; maximumSize: number; maximumFiles: number } | undefined;
+  log: LogSpec | undefined;
   forward: LogForwardSpec | undefined;
   streams: StreamsSpec;
   namespaces: NamespaceChoices;

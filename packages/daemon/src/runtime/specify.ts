@@ -20,6 +20,7 @@ import type {
   ExecSpec,
   InterfaceSpec,
   LogForwardSpec,
+  LogSpec,
   MountSpec,
   NamespaceChoices,
   ProcessSpec,
@@ -44,7 +45,7 @@ export interface ContainerInput {
   nameServer?: ContainerSpec["nameServer"];
   mounts: readonly MountSpec[];
   files: readonly { source: string; target: string }[];
-  log: { path: string; maximumSize: number; maximumFiles: number } | undefined;
+  log: LogSpec | undefined;
   forward: LogForwardSpec | undefined;
   labels: SecurityLabels;
   /** Steps that label what is bound into it. */

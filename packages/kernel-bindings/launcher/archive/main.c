@@ -9,6 +9,7 @@
  *                                                    messages say)
  *   tsd-archive [--maximum BYTES] unpack-layer       a layer's tar from standard input; says what is opaque
  *   tsd-archive serve                                many of these, for each of which it forks (serve.c)
+ *   tsd-archive gzip                                 its input, compressed, without a root: see gzip.h
  *   tsd-archive copy                                 a copy of what is there (outside the root, here) into the root
  *
  * CONTAINER is what a running container has: --devices FILE, the tasks file of a devices control group to join (what the
@@ -24,6 +25,7 @@
 #include <unistd.h>
 
 #include "confine.h"
+#include "gzip.h"
 #include "serve.h"
 #include "tree.h"
 
@@ -98,6 +100,7 @@ static int run(int count, char **arguments) {
 }
 
 int main(int count, char **arguments) {
+    if (count == 2 && strcmp(arguments[1], "gzip") == 0) return gzip();
     if (count == 2 && strcmp(arguments[1], "serve") == 0) arguments = serve(&count);
     return run(count, arguments);
 }

@@ -26,7 +26,8 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   serve: (step) => `listen for the daemon at ${step.socket}; write the exit status to ${step.exit}`,
   stdio: (step) =>
     step.terminal ? "prepare a terminal" : `prepare pipes${step.openStdin ? ", stdin open" : ""}`,
-  log: (step) => `log to ${step.path}, ${step.maximumSize} bytes × ${step.maximumFiles} files`,
+  log: (step) =>
+    `log to ${step.path}, ${step.maximumSize} bytes × ${step.maximumFiles} files${step.compressor ? ", old ones compressed" : ""}`,
   "log.forward": (step) => `pass each line on to ${step.address}, as ${step.tag}`,
   directory: (step) => `make directory ${step.path}`,
   write: (step) => `write ${JSON.stringify(step.value)} to ${step.path}`,

@@ -46,11 +46,12 @@ export const vocabulary = {
       owner: "number",
     },
   },
-  /** The json-file log; maximumSize in bytes, 0 for no limit; maximumFiles counts the present one. */
+  /** The json-file log; maximumSize in bytes, 0 for no limit; maximumFiles counts the present one; the compressor (the path of
+   * tsd-archive) is for the others, "" to leave them as they are. */
   log: {
     code: 3,
     stage: "monitor",
-    fields: { path: "string", maximumSize: "number", maximumFiles: "number" },
+    fields: { path: "string", maximumSize: "number", maximumFiles: "number", compressor: "string" },
   },
   /** A log service that gets each line too: protocol and format are those of launcher/forward.h; fields are journald's. */
   "log.forward": {

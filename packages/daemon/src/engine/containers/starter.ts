@@ -229,6 +229,7 @@ export class ContainerStarter {
       names: hostConfig.NetworkMode === "host" ? "host" : nameServer ? "served" : "own",
     });
     const log = logSettings(hostConfig.LogConfig);
+    const compressor = log?.compress ? runtime.settings.compressorPath : "";
     const labels = this.#labels(container);
     const spec = specifyContainer(runtime, {
       id: container.id,
@@ -247,7 +248,12 @@ export class ContainerStarter {
       labels,
       relabel: relabelSteps(definition.mounts, labels),
       trace: hostConfig.SeccompTrace ? this.tracePath(container.id) : undefined,
-      log: log && { path: this.logPath(container.id), ...log },
+      log: log && {
+        path: this.logPath(container.id),
+        maximumSize: log.maximumSize,
+        maximumFiles: log.maximumFiles,
+        compressor,
+      },
       forward: logForward(hostConfig.LogConfig.Type, hostConfig.LogConfig.Config, {
         id: container.id,
         name: container.name,

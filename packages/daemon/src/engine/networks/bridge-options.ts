@@ -1,5 +1,7 @@
 // The driver options of bridge networks: Docker's names, and ours.
+
 import { isIP } from "node:net";
+import { parseBoolean } from "../../api/booleans.ts";
 import type { GatewayMode } from "../../runtime/network/rules.ts";
 import { EngineError, invalid } from "../errors.ts";
 
@@ -31,10 +33,9 @@ export interface BridgeOptions {
 /** What Docker knows, and we do not: it would be taken without any effect. */
 const withoutEffect = [`${DOCKER}bridge.trusted_host_interfaces`];
 
-/** Go's strconv.ParseBool, which clients' values are made for. */
 function flag(name: string, value: string): boolean {
-  if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
-  if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return false;
+  const flag = parseBoolean(value);
+  if (flag !== undefined) return flag;
   throw invalid(
     `failed to parse ${name} value: ${value} (strconv.ParseBool: parsing "${value}": invalid syntax)`,
   );
