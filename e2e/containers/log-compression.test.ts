@@ -119,7 +119,7 @@ describe("compressed logs", () => {
         expect((await files(id)).some((name) => /^\d+$/.test(name))).toBe(true);
         // The next life's monitor takes that up.
         expect((await daemon.tsctl("start", id)).stderr).toBe("");
-        await eventually("the second life", async () => (await lines(id, "--tail=1"))[0] === String(last));
+        await eventually("the second life", async () => (await lines(id)).length >= 2 * last);
         await allCompressed(id);
         expect(await lines(id)).toEqual([...range(1, last), ...range(1, last)]);
       }
