@@ -5,7 +5,14 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { applyLimits } from "./changes.ts";
 import { KeptFiles } from "./kept-files.ts";
-import { statisticsV1, statisticsV2 } from "./statistics.ts";
+import {
+  type CgroupStatistics,
+  type CgroupUsage,
+  statisticsV1,
+  statisticsV2,
+  usageV1,
+  usageV2,
+} from "./statistics.ts";
 import { CgroupsV1 } from "./v1.ts";
 import { CgroupsV2 } from "./v2.ts";
 
@@ -84,6 +91,35 @@ describe("statistics", () => {
       { major: 8, minor: 16, operation: "write", value: 4 },
     ]);
   });
+});
+
+describe("a group that has used no processor time since", () => {
+  const versions = [
+    ["1", "cpuacct.usage_percpu", "cpuacct.usage", "memory.usage_in_bytes", "5 6\n", "11\n"],
+    ["2", "cpu.stat", "cpu.stat", "memory.current", "usage_usec 5\n", "usage_usec 5\n"],
+  ] as const;
+  it.each(versions)(
+    "has done nothing else, by version %s",
+    (version, times, time, memory, asTimes, asTime) => {
+      const directory = files(`idle${version}`, { [times]: asTimes, [time]: asTime, [memory]: "4096\n" });
+      const group = () => directory;
+      const look = (before?: CgroupStatistics) =>
+        version === "1" ? statisticsV1(group, undefined, before) : statisticsV2(directory, undefined, before);
+      const glance = (before?: CgroupUsage) =>
+        version === "1" ? usageV1(group, undefined, before) : usageV2(directory, undefined, before);
+      const [statistics, usage] = [look(), glance()];
+      expect([statistics.memory.usage, usage.memory]).toEqual([4096, 4096]);
+      writeFileSync(join(directory, memory), "8192\n");
+      expect(look(statistics)).toBe(statistics);
+      expect(glance(usage)).toBe(usage);
+      for (const [file, text] of [
+        [times, asTimes],
+        [time, asTime],
+      ] as const)
+        writeFileSync(join(directory, file), text.replace("5", "7").replace("11", "13"));
+      expect([look(statistics).memory.usage, glance(usage).memory]).toEqual([8192, 8192]);
+    },
+  );
 });
 
 describe("limits of a group in use", () => {

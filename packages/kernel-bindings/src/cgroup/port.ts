@@ -84,10 +84,11 @@ export interface Cgroups {
   /** Asks for the group to be frozen or thawed; `isFrozen` says when it is. */
   freeze(group: string, frozen: boolean): void;
   isFrozen(group: string): boolean;
-  /** `reader` is for those who ask again and again (KeptFiles). */
-  statistics(group: string, reader?: FileReader): CgroupStatistics;
+  /** `reader` and `before` are for those who ask again and again: KeptFiles, and the last answer, which is given again for a group
+   * that has used no processor time since. */
+  statistics(group: string, reader?: FileReader, before?: CgroupStatistics): CgroupStatistics;
   /** The little of it that is cheap to read: memory.stat and others take the kernel a while. */
-  usage(group: string, reader?: FileReader): CgroupUsage;
+  usage(group: string, reader?: FileReader, before?: CgroupUsage): CgroupUsage;
   /** The file a process joins the group's device rules by, if they are a control group's. */
   deviceTasks(group: string): string | undefined;
   has(controller: string): boolean;

@@ -44,13 +44,18 @@ export interface CgroupUsage {
 const moved = (block: readonly BlockStatistic[], wanted: string): number =>
   block.reduce((sum, { operation, value }) => sum + (operation === wanted ? value : 0), 0);
 
+/** With `before`, which was read earlier: a group that has used no processor time since has done nothing else, and is not looked
+ * at any further. What others do to it, such as taking its memory back, is not seen then. */
 export function usageV1(
   directory: (controller: string) => string,
   reader: FileReader = openedAnew,
+  before?: CgroupUsage,
 ): CgroupUsage {
+  const cpu = reader.number(`${directory("cpuacct")}/cpuacct.usage`) ?? 0;
+  if (cpu === before?.cpu) return before;
   const block = reader.parsed(`${directory("blkio")}/blkio.throttle.io_service_bytes_recursive`, blockV1);
   return {
-    cpu: reader.number(`${directory("cpuacct")}/cpuacct.usage`) ?? 0,
+    cpu,
     memory: reader.number(`${directory("memory")}/memory.usage_in_bytes`) ?? 0,
     processes: reader.number(`${directory("pids")}/pids.current`) ?? 0,
     read: moved(block, "read"),
@@ -58,10 +63,17 @@ export function usageV1(
   };
 }
 
-export function usageV2(directory: string, reader: FileReader = openedAnew): CgroupUsage {
+/** `before` as in version 1. */
+export function usageV2(
+  directory: string,
+  reader: FileReader = openedAnew,
+  before?: CgroupUsage,
+): CgroupUsage {
+  const cpu = (reader.parsed(`${directory}/cpu.stat`, keyedNumbers).usage_usec ?? 0) * 1000;
+  if (cpu === before?.cpu) return before;
   const { bytes } = reader.parsed(`${directory}/io.stat`, blockV2);
   return {
-    cpu: (reader.parsed(`${directory}/cpu.stat`, keyedNumbers).usage_usec ?? 0) * 1000,
+    cpu,
     memory: reader.number(`${directory}/memory.current`) ?? 0,
     processes: reader.number(`${directory}/pids.current`) ?? 0,
     read: moved(bytes, "read"),
@@ -91,19 +103,22 @@ function blockV1(text: string): BlockStatistic[] {
 
 const numbersOf = (text: string): number[] => text.trim().split(" ").map(Number);
 
-/** `directory` finds a controller's directory of the group. */
+/** `directory` finds a controller's directory of the group; `before` as with its usage. */
 export function statisticsV1(
   directory: (controller: string) => string,
   reader: FileReader = openedAnew,
+  before?: CgroupStatistics,
 ): CgroupStatistics {
   const file = (controller: string, name: string): string => `${directory(controller)}/${name}`;
+  const perProcessor = reader.parsed(file("cpuacct", "cpuacct.usage_percpu"), numbersOf);
+  const total = perProcessor.reduce((sum, time) => sum + time, 0); // what cpuacct.usage says
+  if (total === before?.cpu.total) return before;
   const ticks = reader.parsed(file("cpuacct", "cpuacct.stat"), keyedNumbers);
   const throttling = reader.parsed(file("cpu", "cpu.stat"), keyedNumbers);
   const limit = reader.number(file("memory", "memory.limit_in_bytes"));
-  const perProcessor = reader.parsed(file("cpuacct", "cpuacct.usage_percpu"), numbersOf);
   return {
     cpu: {
-      total: perProcessor.reduce((sum, time) => sum + time, 0), // what cpuacct.usage says
+      total,
       user: (ticks.user ?? 0) * NANOSECONDS_PER_TICK,
       system: (ticks.system ?? 0) * NANOSECONDS_PER_TICK,
       perProcessor,
@@ -154,13 +169,19 @@ function blockV2(text: string): CgroupStatistics["block"] {
   return block;
 }
 
-export function statisticsV2(directory: string, reader: FileReader = openedAnew): CgroupStatistics {
+export function statisticsV2(
+  directory: string,
+  reader: FileReader = openedAnew,
+  before?: CgroupStatistics,
+): CgroupStatistics {
   const file = (name: string): string => `${directory}/${name}`;
   const cpu = reader.parsed(file("cpu.stat"), keyedNumbers);
   const microseconds = (key: string): number => (cpu[key] ?? 0) * 1000;
+  const total = microseconds("usage_usec");
+  if (total === before?.cpu.total) return before;
   return {
     cpu: {
-      total: microseconds("usage_usec"),
+      total,
       user: microseconds("user_usec"),
       system: microseconds("system_usec"),
       perProcessor: undefined,

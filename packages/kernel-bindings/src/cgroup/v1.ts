@@ -302,12 +302,12 @@ export class CgroupsV1 implements Cgroups {
     return readIfThere(this.#file("freezer", group, "freezer.state")).trim() === "FROZEN";
   }
 
-  statistics(group: string, reader?: FileReader): CgroupStatistics {
-    return statisticsV1((controller) => this.#place(controller, group), reader);
+  statistics(group: string, reader?: FileReader, before?: CgroupStatistics): CgroupStatistics {
+    return statisticsV1((controller) => this.#place(controller, group), reader, before);
   }
 
-  usage(group: string, reader?: FileReader): CgroupUsage {
-    return usageV1((controller) => this.#place(controller, group), reader);
+  usage(group: string, reader?: FileReader, before?: CgroupUsage): CgroupUsage {
+    return usageV1((controller) => this.#place(controller, group), reader, before);
   }
 
   deviceTasks(group: string): string | undefined {

@@ -162,12 +162,12 @@ export class CgroupsV2 implements Cgroups {
     return keyedNumbers(readIfThere(join(this.#root, group, "cgroup.events"))).frozen === 1;
   }
 
-  statistics(group: string, reader?: FileReader): CgroupStatistics {
-    return statisticsV2(join(this.#root, group), reader);
+  statistics(group: string, reader?: FileReader, before?: CgroupStatistics): CgroupStatistics {
+    return statisticsV2(join(this.#root, group), reader, before);
   }
 
-  usage(group: string, reader?: FileReader): CgroupUsage {
-    return usageV2(join(this.#root, group), reader);
+  usage(group: string, reader?: FileReader, before?: CgroupUsage): CgroupUsage {
+    return usageV2(join(this.#root, group), reader, before);
   }
 
   deviceTasks(): undefined {

@@ -219,6 +219,7 @@ export class ContainerOperations {
         await takeBack?.();
         throw error;
       }
+      this.#streams.changed(container);
       this.#containers.announce(container, "update");
       return { Warnings: null };
     });

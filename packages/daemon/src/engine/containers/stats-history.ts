@@ -1,6 +1,6 @@
 // What containers used in the last minutes: sampled all the time, a few at once, and kept in memory.
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { KeptFiles, type LinkBytes, readLinkBytes } from "@tsd/kernel-bindings";
+import { type CgroupUsage, KeptFiles, type LinkBytes, readLinkBytes } from "@tsd/kernel-bindings";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { LifecycleObserver } from "./lifecycle.ts";
 import type { Container } from "./registry.ts";
@@ -10,6 +10,8 @@ import { type TimedUsage, type UsageSample, UsageSamples } from "./usage-samples
 export const INTERVAL_SECONDS = 5;
 /** Ten minutes of them. */
 const KEPT = 120;
+/** After so many looks also those are looked at closely that do nothing: their memory may have been taken back. */
+const CLOSELY_AFTER = 12;
 /** Containers that are looked at in one turn of the event loop, which takes one to two milliseconds. */
 const AT_ONCE = 20;
 
@@ -33,15 +35,29 @@ function movedBytes(container: Container, links: ReadonlyMap<number, LinkBytes>)
   return sum;
 }
 
+const timedUsage = (usage: CgroupUsage, moved: LinkBytes): TimedUsage => ({
+  time: Date.now(),
+  Cpu: usage.cpu,
+  Memory: usage.memory,
+  Processes: usage.processes,
+  Read: usage.read,
+  Written: usage.written,
+  Received: moved.received,
+  Sent: moved.sent,
+});
+
 interface Watched {
   samples: UsageSamples;
   files: KeptFiles;
   cgroup: string;
+  /** What it used at the last look. */
+  usage?: CgroupUsage;
 }
 
 export class StatsHistory implements LifecycleObserver {
   readonly #runtime: Runtime;
   readonly #watched = new Map<Container, Watched>();
+  #looks = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(runtime: Runtime) {
@@ -78,33 +94,16 @@ export class StatsHistory implements LifecycleObserver {
   /** One sample of each. */
   async #round(): Promise<void> {
     const links = readLinkBytes();
+    const closely = ++this.#looks % CLOSELY_AFTER === 0;
     let done = 0;
     for (const [container, watched] of [...this.#watched]) {
       const { samples, files } = watched;
       if (++done % AT_ONCE === 0) await nextTurn();
       // While others were looked at it may have ended: its files are closed then.
       if (!container.alive || this.#watched.get(container)?.files !== files) continue;
-      samples.add(this.#sample(container, watched, links));
+      watched.usage = this.#runtime.cgroups.usage(watched.cgroup, files, closely ? undefined : watched.usage);
+      samples.add(timedUsage(watched.usage, movedBytes(container, links)));
     }
-  }
-
-  #sample(
-    container: Container,
-    { files, cgroup }: Watched,
-    links: ReadonlyMap<number, LinkBytes>,
-  ): TimedUsage {
-    const { cpu, memory, processes, read, written } = this.#runtime.cgroups.usage(cgroup, files);
-    const moved = movedBytes(container, links);
-    return {
-      time: Date.now(),
-      Cpu: cpu,
-      Memory: memory,
-      Processes: processes,
-      Read: read,
-      Written: written,
-      Received: moved.received,
-      Sent: moved.sent,
-    };
   }
 
   close(): void {

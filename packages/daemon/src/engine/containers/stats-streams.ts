@@ -4,11 +4,14 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { KeptFiles } from "@tsd/kernel-bindings";
 import type { LifecycleObserver } from "./lifecycle.ts";
 import type { Container } from "./registry.ts";
-import { type PastSample, type StatsSources, sample, statsView } from "./stats.ts";
+import { type Sample, type StatsSources, sample, statsView } from "./stats.ts";
 
 const SECOND = 1000;
 /** Streams that are served in one turn of the event loop, which takes one to two milliseconds. */
 const AT_ONCE = 10;
+
+/** So often also a container that does nothing is looked at closely: its memory may have been taken back. */
+const CLOSELY_AFTER = 5;
 
 /** What one client is told of one container: lines of JSON. */
 class StatsStream {
@@ -16,7 +19,8 @@ class StatsStream {
   readonly #sources: StatsSources;
   readonly #out: Writable;
   readonly #files = new KeptFiles();
-  #previous: PastSample | undefined;
+  #previous: Sample | undefined;
+  #told = 0;
 
   constructor(container: Container, sources: StatsSources, out: Writable) {
     this.container = container;
@@ -27,11 +31,17 @@ class StatsStream {
   /** Says what the container uses now, unless the client has not taken yet what was said before. */
   async tell(): Promise<void> {
     if (this.#out.writableNeedDrain) return;
-    const present = await sample(this.container, this.#sources, this.#files);
+    const before = ++this.#told % CLOSELY_AFTER === 0 ? undefined : this.#previous?.statistics;
+    const present = await sample(this.container, this.#sources, this.#files, before);
     if (this.#out.destroyed) return this.close();
     const line = `${JSON.stringify(statsView(this.container, present, this.#previous))}\n`;
     this.#out.write(line, "latin1"); // all of it is ASCII
-    this.#previous = present && { read: present.read, cpu: present.cpu };
+    this.#previous = present;
+  }
+
+  /** Next time it is looked at closely. */
+  doubt(): void {
+    this.#told = -1;
   }
 
   end(): void {
@@ -86,6 +96,11 @@ export class StatsStreams implements LifecycleObserver {
 
   ended(container: Container): void {
     for (const stream of this.#streams.keys()) if (stream.container === container) stream.close();
+  }
+
+  /** Told when a container's limits have changed. */
+  changed(container: Container): void {
+    for (const stream of this.#streams.keys()) if (stream.container === container) stream.doubt();
   }
 
   #forget(stream: StatsStream): void {

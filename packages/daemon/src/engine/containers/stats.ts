@@ -21,13 +21,10 @@ export interface StatsSources {
   layers: WritableLayers;
 }
 
-/** What the next sample shows of the one before. */
-export interface PastSample {
+export interface Sample {
   read: string;
   cpu: object;
-}
-
-export interface Sample extends PastSample {
+  statistics: CgroupStatistics;
   view: object;
 }
 
@@ -120,22 +117,24 @@ const noCpu = {
   throttling_data: { periods: 0, throttled_periods: 0, throttled_time: 0 },
 };
 
-/** What a container uses now; undefined of one that does not run. `reader` is for those who ask again and again. */
+/** What a container uses now; undefined of one that does not run. `reader` and `before` are for those who ask again and again (Cgroups). */
 export async function sample(
   container: Container,
   { runtime, layers }: StatsSources,
   reader?: FileReader,
+  before?: CgroupStatistics,
 ): Promise<Sample | undefined> {
   const storage = await layers.usage(container.id);
   if (!container.alive) return undefined;
   const { definition, state } = container.record;
   const { cgroup } = runtime.places(container.id, definition.hostConfig.CgroupParent);
-  const statistics = runtime.cgroups.statistics(cgroup, reader);
+  const statistics = runtime.cgroups.statistics(cgroup, reader, before);
   const { memory, pids } = statistics;
   const own = !["host", "none"].includes(definition.hostConfig.NetworkMode);
   return {
     read: now(),
     cpu: cpuView(statistics),
+    statistics,
     view: {
       pids_stats: { current: pids.current, ...(pids.limit === undefined ? {} : { limit: pids.limit }) },
       blkio_stats: {
@@ -165,7 +164,7 @@ export async function sample(
 export function statsView(
   container: Container,
   present: Sample | undefined,
-  previous: PastSample | undefined,
+  previous: Sample | undefined,
 ): object {
   return {
     read: present?.read ?? zeroTime,
