@@ -37,7 +37,7 @@ const documented: readonly { what: RegExp; status: number; message: RegExp; why:
   {
     what: /^POST \/containers\/\{id\}\/(?:start|restart)$/,
     status: 500,
-    message: /: write \/sys\/fs\/cgroup\/.*: invalid argument: unknown$/,
+    message: /: write \/sys\/fs\/cgroup\/.*: invalid argument: unknown$|^HostConfig\.CpuRealtimeRuntime: /,
     why: "limits of an earlier update that only the kernel knows to be none; dockerd answers so too",
   },
   {

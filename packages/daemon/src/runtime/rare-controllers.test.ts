@@ -1,26 +1,23 @@
 // Limits of rare controllers, refused or taken, without a kernel.
 import type { Cgroups, RealtimeShare } from "@tsd/kernel-bindings";
 import { describe, expect, it } from "vitest";
-import { checkRareLimits, overlaid, type RareLimits } from "./rare-controllers.ts";
+import { checkRareLimits, checkRealtimeShare, overlaid, type RareLimits } from "./rare-controllers.ts";
 
 const host = (more: Partial<RareLimits>): RareLimits => ({
   HugetlbLimits: null,
   CpuRealtimePeriod: 0,
   CpuRealtimeRuntime: 0,
-  CgroupParent: "",
   NetClassId: 0,
   NetPriorities: null,
   NetworkMode: "host",
   ...more,
 });
-const groups = (version: 1 | 2, names: string[], realtime?: RealtimeShare) => ({
-  cgroups: {
+const groups = (version: 1 | 2, names: string[], realtime?: RealtimeShare): Cgroups =>
+  ({
     version,
     has: (name: string) => names.includes(name),
     realtimeBelow: () => realtime,
-  } as Partial<Cgroups> as Cgroups,
-  parentGroup: (asked: string) => asked || "/tsd",
-});
+  }) as Partial<Cgroups> as Cgroups;
 const nothing = groups(2, []);
 const everything = groups(1, ["hugetlb", "net_cls", "net_prio"]);
 
@@ -50,12 +47,13 @@ describe("limits by rare controllers", () => {
     const fine = { NetClassId: 2 ** 32 - 1, NetPriorities: [{ Name: "eth0.7", Priority: 0 }] };
     expect(() => checkRareLimits(host(fine), everything)).not.toThrow();
   });
-  it("of real-time scheduling are no more than there is for containers", () => {
-    const check = (more: Partial<RareLimits>, share: RealtimeShare | undefined) => () =>
-      checkRareLimits(host(more), groups(1, [], share));
+  it("of real-time scheduling are no more than there is for containers, once they start", () => {
     const half = { runtime: 500_000, period: 1_000_000 };
-    expect(check({ CpuRealtimeRuntime: 500_000 }, half)).not.toThrow();
-    expect(check({ CpuRealtimePeriod: 100_000, CpuRealtimeRuntime: 50_000 }, half)).not.toThrow();
+    const start = (more: Partial<RareLimits>, share?: RealtimeShare) => () =>
+      checkRealtimeShare(host(more), share);
+    expect(start({ CpuRealtimeRuntime: 500_000 }, half)).not.toThrow();
+    expect(start({ CpuRealtimePeriod: 100_000, CpuRealtimeRuntime: 50_000 }, half)).not.toThrow();
+    expect(start({})).not.toThrow();
     for (const [asked, share, message] of [
       [{ CpuRealtimeRuntime: 500_001 }, half, /500001 of 1000000 .* 500000 of 1000000 \(--cpu-rt-runtime\)$/],
       [
@@ -63,11 +61,20 @@ describe("limits by rare controllers", () => {
         half,
         /CpuRealtimeRuntime: 50001 of 100000/,
       ],
-      [{ CpuRealtimeRuntime: 1 }, { runtime: 0, period: 1_000_000 }, /CpuRealtimeRuntime: 1 of 1000000/],
-      [{ CpuRealtimePeriod: 2 ** 60 }, half, /CpuRealtimePeriod: .* is more than/],
-      [{ CpuRealtimePeriod: 1000 }, undefined, /^Your kernel does not support CPU real-time scheduler$/],
+      [{ CpuRealtimeRuntime: 1 }, undefined, /CpuRealtimeRuntime: 1 of 1000000 .* 0 of 1000000/],
     ] as const)
-      expect(check(asked, share)).toThrow(message);
+      expect(start(asked, share)).toThrow(message);
+  });
+  it("of real-time scheduling are refused where there is none, and beyond what can be counted", () => {
+    const there = groups(1, [], { runtime: 0, period: 1_000_000 });
+    expect(() => checkRareLimits(host({ CpuRealtimeRuntime: 5000 }), there)).not.toThrow();
+    for (const asked of [{ CpuRealtimeRuntime: 5000 }, { CpuRealtimePeriod: 1000 }])
+      expect(() => checkRareLimits(host(asked), nothing)).toThrow(
+        /^Your kernel does not support CPU real-time scheduler$/,
+      );
+    expect(() => checkRareLimits(host({ CpuRealtimePeriod: 2 ** 60 }), there)).toThrow(
+      /CpuRealtimePeriod: .* is more than/,
+    );
   });
   it("of an update replace those of the same name", () => {
     const key = ({ name }: { name: string }): string => name;

@@ -13,7 +13,6 @@ export type RareLimits = Pick<
   | "NetClassId"
   | "NetPriorities"
   | "NetworkMode"
-  | "CgroupParent"
 >;
 
 /** A number as Docker's fields have it, where 0 asks for nothing. */
@@ -75,16 +74,24 @@ function checkHugePages(limits: NonNullable<HostConfig["HugetlbLimits"]>): void 
 /** The kernel counts nanoseconds in 64 bits. */
 const LONGEST_PERIOD = Math.floor(Number.MAX_SAFE_INTEGER / 1000);
 
-function checkRealtime(host: RareLimits, most: RealtimeShare | undefined): void {
-  const { realtimePeriod, realtimeRuntime = 0 } = rareLimits(host);
-  if (realtimePeriod === undefined && realtimeRuntime === 0) return;
-  if (!most) throw invalid("Your kernel does not support CPU real-time scheduler");
-  const period = realtimePeriod ?? noRealtime.period;
-  if (period > LONGEST_PERIOD)
-    throw invalid(`HostConfig.CpuRealtimePeriod: ${period} is more than ${LONGEST_PERIOD} microseconds`);
-  if (realtimeRuntime / period > most.runtime / most.period)
+function checkRealtime(host: RareLimits, cgroups: Cgroups): void {
+  const { realtimePeriod = 0, realtimeRuntime = 0 } = rareLimits(host);
+  if (realtimePeriod + realtimeRuntime > 0 && !cgroups.realtimeBelow("/"))
+    throw invalid("Your kernel does not support CPU real-time scheduler");
+  if (realtimePeriod > LONGEST_PERIOD)
     throw invalid(
-      `HostConfig.CpuRealtimeRuntime: ${realtimeRuntime} of ${period} microseconds are more than ` +
+      `HostConfig.CpuRealtimePeriod: ${realtimePeriod} is more than ${LONGEST_PERIOD} microseconds`,
+    );
+}
+
+/** Throws for more real-time scheduling than containers may have together: `most`. Only a start is refused for it, as dockerd does,
+ * since the daemon may have been given more by then. */
+export function checkRealtimeShare(host: RareLimits, most: RealtimeShare = noRealtime): void {
+  const { realtimePeriod: period = noRealtime.period, realtimeRuntime: runtime = 0 } = rareLimits(host);
+  if (runtime / period > most.runtime / most.period)
+    throw new SpecificationError(
+      "system",
+      `HostConfig.CpuRealtimeRuntime: ${runtime} of ${period} microseconds are more than ` +
         `containers may have together, ${most.runtime} of ${most.period} (--cpu-rt-runtime)`,
     );
 }
@@ -93,12 +100,8 @@ const invalid = (message: string): SpecificationError => new SpecificationError(
 const LARGEST = 2 ** 32 - 1;
 
 /** Throws for a limit that can't be, or whose controller this host lacks. */
-export function checkRareLimits(
-  host: RareLimits,
-  groups: { cgroups: Cgroups; parentGroup(cgroupParent: string): string },
-): void {
-  const { cgroups } = groups;
-  checkRealtime(host, cgroups.realtimeBelow(groups.parentGroup(host.CgroupParent)));
+export function checkRareLimits(host: RareLimits, cgroups: Cgroups): void {
+  checkRealtime(host, cgroups);
   const need = (field: string, controller: string, more = ""): void => {
     if (!cgroups.has(controller))
       throw invalid(`HostConfig.${field}: this host has no control group controller ${controller}${more}`);

@@ -99,14 +99,9 @@ export class Runtime {
       directory,
       socket: join(directory, "monitor.sock"),
       exitRecord: join(directory, "exit"),
-      cgroup: join(this.parentGroup(cgroupParent), id),
+      cgroup: join("/", cgroupParent || this.settings.cgroupParent, id),
       bundle: join(this.settings.execRoot, "bundles", id.slice(0, 16)),
     };
-  }
-
-  /** The group that containers are put below; `cgroupParent` is what one asks for. */
-  parentGroup(cgroupParent: string): string {
-    return join("/", cgroupParent || this.settings.cgroupParent);
   }
 
   execPlaces(containerId: string, execId: string): { socket: string; exitRecord: string } {
@@ -213,7 +208,8 @@ export class Runtime {
 
   /** Ends and removes whatever belongs to no container that `isKnown` knows; returns how much that was. */
   async sweep(isKnown: (prefix: string) => boolean): Promise<number> {
-    const groups = this.cgroups.children(this.parentGroup("")).filter((name) => /^[0-9a-f]{64}$/.test(name));
+    const parent = this.settings.cgroupParent;
+    const groups = this.cgroups.children(parent).filter((name) => /^[0-9a-f]{64}$/.test(name));
     const directories = await readdir(join(this.settings.execRoot, "c"));
     const strays = new Set([...groups, ...directories].filter((name) => !isKnown(name.slice(0, 16))));
     for (const name of strays) {

@@ -1,5 +1,6 @@
 // From a container's configuration, and what the engine decided for it, to the specification its plan is made from.
 import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import type { BlockThrottle, CgroupLimits, DeviceRule, Step } from "@tsd/kernel-bindings";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, RLIM_INFINITY, rlimits } from "@tsd/kernel-bindings";
 import type { ContainerConfig, ExecCreate, HostConfig } from "../api/schemas/container-create.ts";
@@ -10,7 +11,7 @@ import { SpecificationError } from "./errors.ts";
 import { landlockStep } from "./landlock.ts";
 import { lxcfsFiles } from "./lxcfs.ts";
 import { type BindSpec, plainBind } from "./mounts.ts";
-import { positive, rareLimits } from "./rare-controllers.ts";
+import { checkRealtimeShare, positive, rareLimits } from "./rare-controllers.ts";
 import type { ContainerPlaces, Runtime } from "./runtime.ts";
 import { parseSecurityOptions } from "./security.ts";
 import type {
@@ -264,6 +265,8 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
   const devices = [...(host.Privileged ? hostDevices() : asked.devices), ...named.devices];
   const { user } = input.namespaces;
   checkUser(user, input.user);
+  if (host.CpuRealtimeRuntime > 0)
+    checkRealtimeShare(host, runtime.cgroups.realtimeBelow(dirname(places.cgroup)));
   const mounts = [
     ...input.mounts,
     ...named.mounts,

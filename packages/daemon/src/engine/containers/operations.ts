@@ -206,7 +206,7 @@ export class ContainerOperations {
       }
       checkRestartPolicy(hostConfig);
       checkResources(hostConfig);
-      specifying(() => checkRareLimits(hostConfig, this.#runtime));
+      specifying(() => checkRareLimits(hostConfig, this.#runtime.cgroups));
       hostConfig.NetworkShape = mergeShapes(before.NetworkShape ?? null, update.NetworkShape);
       const takeBack = size === undefined ? undefined : await this.#layers.resize(container.id, size);
       let reshaped = false;

@@ -106,7 +106,7 @@ export class ContainerService {
   }> {
     const bare = name ? checkName(name) : undefined;
     validateCreate(request);
-    specifying(() => checkRareLimits(request.HostConfig, this.#parts.runtime));
+    specifying(() => checkRareLimits(request.HostConfig, this.#parts.runtime.cgroups));
     checkCreate(caller, request);
     const missing = this.#checkModules(request.HostConfig);
     refuseUnsupported(request);
