@@ -1,7 +1,8 @@
 // Clients that get in each other's way: starts, restarts, execs and copies while the container is killed and removed. No
 // answer is a failure of the system, and nothing is left behind, neither running nor lying about.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Answer, TestDaemon } from "../harness/daemon.ts";
+import type { Answer } from "../harness/api.ts";
+import { TestDaemon } from "../harness/daemon.ts";
 
 const CLIENTS = 8;
 const LIVES = 20;

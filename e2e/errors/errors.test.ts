@@ -1,7 +1,7 @@
 // Bad input: each row of the table, against tsd, and against a real dockerd where TSD_PEER_DOCKER_HOST names its socket.
 import { existsSync } from "node:fs";
-import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { apiRequest } from "../harness/api.ts";
 import { run } from "../harness/command.ts";
 import { daemonProgram, TestDaemon, tsctlProgram } from "../harness/daemon.ts";
 import { type BadRequest, badOperations, badRequests, badStarts } from "./table.ts";
@@ -30,26 +30,13 @@ interface Told {
 }
 
 /** One request to either engine. */
-function ask(socketPath: string, method: string, path: string, body?: unknown): Promise<Told> {
-  return new Promise((resolve, reject) => {
-    const content = body === undefined || typeof body === "string" ? body : JSON.stringify(body);
-    const headers = content === undefined ? {} : { "content-type": "application/json" };
-    const sending = request({ socketPath, method, path: `/v1.45${path}`, headers }, (response) => {
-      let text = "";
-      response.on("data", (chunk: Buffer) => {
-        text += chunk.toString("utf8");
-      });
-      response.on("end", () => {
-        const answer = (text.trimStart().startsWith("{") ? JSON.parse(text) : {}) as {
-          message?: string;
-          Id?: string;
-        };
-        resolve({ status: response.statusCode ?? 0, message: answer.message ?? "", id: answer.Id });
-      });
-    });
-    sending.on("error", reject);
-    sending.end(content);
-  });
+async function ask(socket: string, method: string, path: string, body?: unknown): Promise<Told> {
+  const { status, text } = await apiRequest(socket, method, `/v1.45${path}`, body);
+  const answer = (text.trimStart().startsWith("{") ? JSON.parse(text) : {}) as {
+    message?: string;
+    Id?: string;
+  };
+  return { status, message: answer.message ?? "", id: answer.Id };
 }
 
 const send = (socket: string, row: BadRequest): Promise<Told> =>

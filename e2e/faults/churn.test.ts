@@ -1,8 +1,9 @@
 // Clients create, start, exec, log, stop and remove while the daemon is killed again and again: what a client was told is
 // true afterwards, nothing that runs is stopped, no log line is lost or doubled, exit codes are right, nothing leaks.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Answer } from "../harness/api.ts";
 import { eventually, output } from "../harness/command.ts";
-import { type Answer, TestDaemon } from "../harness/daemon.ts";
+import { TestDaemon } from "../harness/daemon.ts";
 
 /** How often the daemon is killed. */
 const KILLS = Number(process.env.TSD_CHURN_KILLS ?? 200);

@@ -2,9 +2,9 @@
 // side by side; and the check that it leaves nothing behind.
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
-import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type Answer, apiRequest } from "./api.ts";
 import { eventually, output, type Result, type RunOptions, run } from "./command.ts";
 
 export const repository = join(import.meta.dirname, "../..");
@@ -15,12 +15,6 @@ export const daemonProgram = join(repository, "packages/daemon/bin/tsd");
 export const hasDocker = (process.env.PATH ?? "")
   .split(":")
   .some((directory) => existsSync(join(directory, "docker")));
-
-export interface Answer {
-  status: number;
-  headers: NodeJS.Dict<string | string[]>;
-  text: string;
-}
 
 export class TestDaemon {
   readonly root: string;
@@ -99,25 +93,7 @@ export class TestDaemon {
 
   /** One API request; a body that is no string or Buffer is sent as JSON. */
   api(method: string, path: string, body?: unknown): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      const content =
-        body === undefined || typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body);
-      const headers = content === undefined ? {} : { "content-type": "application/json" };
-      const sending = request({ socketPath: this.socket, method, path, headers }, (response) => {
-        const chunks: Buffer[] = [];
-        response.on("data", (chunk: Buffer) => chunks.push(chunk));
-        response.on("end", () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            text: Buffer.concat(chunks).toString("utf8"),
-          }),
-        );
-        response.on("error", reject);
-      });
-      sending.on("error", reject);
-      sending.end(content);
-    });
+    return apiRequest(this.socket, method, path, body);
   }
 
   docker(...words: string[]): Promise<Result> {

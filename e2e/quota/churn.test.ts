@@ -1,8 +1,9 @@
 // Many limited containers, and a daemon that is killed while it makes and removes them: nothing is left, nothing is lost.
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Answer } from "../harness/api.ts";
 import { eventually, output } from "../harness/command.ts";
-import { type Answer, daemonProgram, TestDaemon } from "../harness/daemon.ts";
+import { daemonProgram, TestDaemon } from "../harness/daemon.ts";
 import { workingPlaces } from "./working.ts";
 
 const KILLS = Number(process.env.TSD_QUOTA_KILLS ?? 12);

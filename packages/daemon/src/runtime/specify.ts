@@ -96,7 +96,9 @@ function throttles(host: HostConfig): BlockThrottle[] {
     [host.BlkioDeviceWriteIOps, "write", "iops"],
   ] as const;
   return kinds.flatMap(([list, direction, unit]) =>
-    list.map(({ Path, Rate }): BlockThrottle => ({ ...blockDevice(Path), direction, unit, rate: Rate })),
+    (list ?? []).map(
+      ({ Path, Rate }): BlockThrottle => ({ ...blockDevice(Path), direction, unit, rate: Rate }),
+    ),
   );
 }
 
@@ -117,7 +119,7 @@ export function cgroupLimits(host: HostConfig): CgroupLimits {
     cpusetMems: host.CpusetMems || undefined,
     tcpMemory: positive(host.KernelMemoryTCP),
     blockWeight: positive(host.BlkioWeight),
-    blockWeights: host.BlkioWeightDevice.map(({ Path, Weight }) => ({
+    blockWeights: (host.BlkioWeightDevice ?? []).map(({ Path, Weight }) => ({
       ...blockDevice(Path),
       weight: Weight,
     })),
@@ -137,16 +139,16 @@ function containerLimits(host: HostConfig, defaultPids: number | undefined): Cgr
 export function deviceRules(host: HostConfig, cdiDirectories: readonly string[]): DeviceRule[] | "all" {
   if (host.Privileged) return "all";
   const named = requestedEdits(host.DeviceRequests ?? [], cdiDirectories);
-  const asked = requestedDevices(host.Devices);
+  const asked = requestedDevices(host.Devices ?? []);
   return [...defaultDeviceRules, ...asked.rules, ...named.rules, ...(host.DeviceCgroupRules ?? [])];
 }
 
 /** The limits of the container's processes: its own, and the daemon's for what it says nothing of. */
-function ulimits(host: HostConfig, defaults: Readonly<HostConfig["Ulimits"]>): RlimitSpec[] {
+function ulimits(host: HostConfig, defaults: Runtime["settings"]["defaults"]["ulimits"]): RlimitSpec[] {
   const limit = (value: number): bigint => (value < 0 ? RLIM_INFINITY : BigInt(value));
-  const own = new Set(host.Ulimits.map(({ Name }) => Name.toLowerCase()));
+  const own = new Set((host.Ulimits ?? []).map(({ Name }) => Name.toLowerCase()));
   const inherited = defaults.filter(({ Name }) => !own.has(Name));
-  return [...inherited, ...host.Ulimits].map(({ Name, Soft, Hard }, index) => {
+  return [...inherited, ...(host.Ulimits ?? [])].map(({ Name, Soft, Hard }, index) => {
     const resource = (rlimits as Readonly<Record<string, number>>)[Name.toLowerCase()];
     if (resource === undefined) throw new SpecificationError("invalid", `invalid ulimit type: ${Name}`);
     if (Hard >= 0 && (Soft < 0 || Soft > Hard))
@@ -259,7 +261,7 @@ function foreignFilesystems(namespaces: NamespaceChoices, privileged: boolean): 
 export function specifyContainer(runtime: Runtime, input: ContainerInput): ContainerSpec {
   const { config, hostConfig: host, places } = input;
   const security = parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged);
-  const asked = requestedDevices(host.Devices);
+  const asked = requestedDevices(host.Devices ?? []);
   const named = requestedEdits(host.DeviceRequests ?? [], runtime.settings.cdiDirectories);
   const hostname = config.Hostname;
   const devices = [...(host.Privileged ? hostDevices() : asked.devices), ...named.devices];

@@ -1,5 +1,5 @@
 // The body of POST /containers/create: every field of API v1.51, its type and its default. Go's clients send null for
-// what they leave out, so null means the default everywhere.
+// what they leave out, so null means the default everywhere; where inspect shows a null that is not an empty list, it stays null.
 import { z } from "zod";
 import { reactions } from "../defence.ts";
 
@@ -46,7 +46,7 @@ const words = z
 const throttles = z
   .array(z.object({ Path: text, Rate: integer }))
   .nullish()
-  .transform((value) => value ?? []);
+  .transform((value) => value ?? null);
 
 const healthcheck = z
   .looseObject({
@@ -93,7 +93,7 @@ const config = {
 export const portBindingsSchema = z
   .record(z.string(), z.array(z.object({ HostIp: text, HostPort: text })).nullable())
   .nullish()
-  .transform((value) => value ?? {});
+  .transform((value) => value ?? null);
 
 const mount = z.looseObject({
   Type: text,
@@ -234,7 +234,7 @@ export const hostConfigSchema = z.object({
   BlkioWeightDevice: z
     .array(z.object({ Path: text, Weight: integer }))
     .nullish()
-    .transform((value) => value ?? []),
+    .transform((value) => value ?? null),
   BlkioDeviceReadBps: throttles,
   BlkioDeviceWriteBps: throttles,
   BlkioDeviceReadIOps: throttles,
@@ -248,7 +248,7 @@ export const hostConfigSchema = z.object({
   Devices: z
     .array(z.object({ PathOnHost: text, PathInContainer: text, CgroupPermissions: text }))
     .nullish()
-    .transform((value) => value ?? []),
+    .transform((value) => value ?? null),
   DeviceCgroupRules: strings,
   DeviceRequests: z
     .array(
@@ -278,7 +278,7 @@ export const hostConfigSchema = z.object({
   Ulimits: z
     .array(z.object({ Name: text, Soft: integer, Hard: integer }))
     .nullish()
-    .transform((value) => value ?? []),
+    .transform((value) => value ?? null),
   /** Ours: bytes of huge pages of a size ("2MB") that may be in use. */
   HugetlbLimits: z
     .array(z.object({ PageSize: z.string(), Limit: z.int() }))

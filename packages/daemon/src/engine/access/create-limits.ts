@@ -131,7 +131,7 @@ const hostConfig: { [F in keyof Required<HostConfig>]: Judgement<HostConfig[F]> 
   CpusetCpus: "harmless",
   CpusetMems: "harmless",
   Devices: (devices, limits) => {
-    const beyond = devices.filter(({ PathOnHost }) => !limits.devices.includes(PathOnHost));
+    const beyond = (devices ?? []).filter(({ PathOnHost }) => !limits.devices.includes(PathOnHost));
     return beyond.length === 0 || limits.privileged ? undefined : `device ${beyond[0]?.PathOnHost}`;
   },
   DeviceCgroupRules: onlyPrivileged(empty),

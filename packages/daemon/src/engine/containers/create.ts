@@ -48,13 +48,14 @@ export function inventName(isFree: (name: string) => boolean): string {
 export function mergeImageDefaults(request: ContainerConfig, image: ImageDefaults): ContainerConfig {
   const resetEntrypoint = request.Entrypoint?.length === 1 && request.Entrypoint[0] === "";
   const ownEntrypoint = request.Entrypoint !== null && request.Entrypoint.length > 0;
-  const entrypoint = resetEntrypoint ? null : ownEntrypoint ? request.Entrypoint : (image.Entrypoint ?? null);
-  const ownCommand = request.Cmd !== null && request.Cmd.length > 0;
-  const command = ownCommand ? request.Cmd : ownEntrypoint ? null : (image.Cmd ?? null);
+  // An empty one is none, and not the image's either.
+  const entrypoint = resetEntrypoint ? null : (request.Entrypoint ?? image.Entrypoint ?? null);
+  const ownCommand = ownEntrypoint || (request.Cmd !== null && request.Cmd.length > 0);
+  const command = ownCommand ? request.Cmd : (image.Cmd ?? null);
   return {
     ...request,
     User: request.User || image.User || "",
-    Env: mergeEnvironment(image.Env ?? [], request.Env ?? []),
+    Env: request.Env?.length ? mergeEnvironment(image.Env ?? [], request.Env) : (image.Env ?? null),
     Entrypoint: entrypoint,
     Cmd: command,
     WorkingDir: request.WorkingDir || image.WorkingDir || "",
@@ -106,7 +107,11 @@ export function commandOf(config: ContainerConfig): string[] {
 
 /** HostConfig as inspect shows it: defaults filled in. */
 function completeHostConfig(host: HostConfig, shmSize: number): HostConfig {
-  const unconfined = host.Privileged || host.SecurityOpt?.includes("systempaths=unconfined");
+  // Where nothing is hidden, none are shown.
+  const paths = (asked: string[] | null | undefined, usual: readonly string[]): string[] | null => {
+    if (host.SecurityOpt?.includes("systempaths=unconfined")) return [];
+    return asked ?? (host.Privileged ? null : [...usual]);
+  };
   return {
     ...host,
     LogConfig: { Type: host.LogConfig.Type || "json-file", Config: host.LogConfig.Config },
@@ -123,8 +128,8 @@ function completeHostConfig(host: HostConfig, shmSize: number): HostConfig {
     // −1 is how clients say nothing of it.
     MemorySwappiness: host.MemorySwappiness === -1 ? null : host.MemorySwappiness,
     SecurityOpt: host.SecurityOpt,
-    MaskedPaths: unconfined ? [] : (host.MaskedPaths ?? [...defaultMaskedPaths]),
-    ReadonlyPaths: unconfined ? [] : (host.ReadonlyPaths ?? [...defaultReadonlyPaths]),
+    MaskedPaths: paths(host.MaskedPaths, defaultMaskedPaths),
+    ReadonlyPaths: paths(host.ReadonlyPaths, defaultReadonlyPaths),
   };
 }
 

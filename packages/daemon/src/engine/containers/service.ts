@@ -145,7 +145,8 @@ export class ContainerService {
       definition.mounts.push(...own.mounts);
       definition.temporary = own.temporary;
     }
-    if (links.length > 0) definition.hostConfig.Links = links.map((link) => linkText(link, definition.name));
+    definition.hostConfig.Links =
+      links.length > 0 ? links.map((link) => linkText(link, definition.name)) : null;
     const sources = definition.mounts.filter(({ type }) => type === "bind").map(({ source }) => source);
     const { mode, warnings } = await userNamespaces.settle(decision, resolved.HostConfig, sources, caller);
     definition.userNamespace = mode;

@@ -33,7 +33,6 @@ const configLeft: ReadonlySet<string> = new Set([
   "NetworkDisabled",
   "Shell",
   "StopSignal",
-  "StopTimeout",
 ]);
 
 const hostLeft: ReadonlySet<string> = new Set([
@@ -47,6 +46,9 @@ const hostLeft: ReadonlySet<string> = new Set([
   // Ours
   "CapAmbient",
   "Defence",
+  "HugetlbLimits",
+  "NetClassId",
+  "NetPriorities",
   "NetworkShape",
   "SeccompTrace",
   "TimeOffset",
@@ -54,9 +56,10 @@ const hostLeft: ReadonlySet<string> = new Set([
 ]);
 
 export function shownConfig(config: ContainerConfig) {
-  const { Healthcheck, Env, Volumes } = config;
+  const { Healthcheck, Env, StopTimeout, Volumes } = config;
   return {
-    ...without({ ...config, Healthcheck: undefined }, configLeft),
+    ...without({ ...config, Healthcheck: undefined, StopTimeout: undefined }, configLeft),
+    ...(StopTimeout === null || StopTimeout === undefined ? {} : { StopTimeout }),
     ...(Healthcheck ? { Healthcheck: dense(Healthcheck) } : {}),
     Env: isEmpty(Env) ? null : Env,
     Volumes: isEmpty(Volumes) ? null : Volumes,

@@ -77,11 +77,11 @@ export function checkResources(host: HostConfig): void {
     throw invalid("Minimum memory limit can not be less than memory reservation limit, see usage");
   if (host.BlkioWeight !== 0 && (host.BlkioWeight < 10 || host.BlkioWeight > 1000))
     throw invalid("Range of blkio weight is from 10 to 1000");
-  for (const { Path, Weight } of host.BlkioWeightDevice)
+  for (const { Path, Weight } of host.BlkioWeightDevice ?? [])
     if (Weight < 10 || Weight > 1000)
       throw invalid(`BlkioWeightDevice ${Path}: range of blkio weight is from 10 to 1000`);
   for (const field of throttleFields)
-    for (const { Path, Rate } of host[field])
+    for (const { Path, Rate } of host[field] ?? [])
       if (Rate < 0) throw invalid(`${field} ${Path}: a rate can't be less than 0`);
   if (host.CpuRealtimePeriod !== 0 && host.CpuRealtimeRuntime > host.CpuRealtimePeriod)
     throw invalid("cpu real-time runtime cannot be higher than cpu real-time period");

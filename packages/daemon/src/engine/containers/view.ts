@@ -3,7 +3,7 @@ import type { QuotaUsage } from "@tsd/kernel-bindings";
 import { checkTarget } from "../../runtime/mounts.ts";
 import type { IdRange } from "../../runtime/user-namespace.ts";
 import type { ImageRecord } from "../images/image.ts";
-import { networksView, portSummaries, portsView } from "../networks/view.ts";
+import { networkSummaries, networksView, portSummaries, portsView } from "../networks/view.ts";
 import { milliseconds, zeroTime } from "../timestamps.ts";
 import type { ContainerMount, Health } from "./record.ts";
 import type { Container } from "./registry.ts";
@@ -196,7 +196,7 @@ export function summaryView(container: Container, image: ImageRecord | undefined
     State: stateName(container),
     Status: statusText(container),
     HostConfig: { NetworkMode: hostConfig.NetworkMode === "bridge" ? "bridge" : hostConfig.NetworkMode },
-    NetworkSettings: { Networks: networksView(container) },
+    NetworkSettings: { Networks: networkSummaries(container) },
     Mounts: shownMounts(container),
   };
 }

@@ -45,7 +45,7 @@ export function requestedPorts(
   exposed: ContainerConfig["ExposedPorts"],
 ): PortRequest[] {
   const requests: PortRequest[] = [];
-  for (const [text, bindings] of Object.entries(host.PortBindings)) {
+  for (const [text, bindings] of Object.entries(host.PortBindings ?? {})) {
     const { port, protocol } = parsePort(text);
     for (const { HostIp, HostPort } of bindings ?? [{ HostIp: "", HostPort: "" }]) {
       if (HostIp && !isIPv4(HostIp) && !isIPv6(HostIp)) throw invalid(`invalid IP address: ${HostIp}`);

@@ -32,7 +32,11 @@ export function networkView(network: Network, members: ContainerRegistry | undef
     Driver: record.driver,
     EnableIPv4: record.ipv4,
     EnableIPv6: record.ipv6,
-    IPAM: { Driver: record.ipam.driver, Options: record.ipam.options, Config: record.ipam.config },
+    IPAM: {
+      Driver: record.ipam.driver,
+      Options: record.ipam.options,
+      Config: record.ipam.config.length > 0 ? record.ipam.config : null,
+    },
     Internal: record.internal,
     Attachable: record.attachable,
     Ingress: false,
@@ -98,6 +102,13 @@ export function networksView(container: Container): Record<string, Record<string
       ),
     ]),
   );
+}
+
+/** The same in a list, which does not tell what was asked for. */
+export function networkSummaries(container: Container): Record<string, object> {
+  const networks = Object.entries(networksView(container));
+  const untold = { Links: null, Aliases: null, DriverOpts: null, DNSNames: null };
+  return Object.fromEntries(networks.map(([name, endpoint]) => [name, { ...endpoint, ...untold }]));
 }
 
 const portKey = ({ containerPort, protocol }: PublishedPort): string => `${containerPort}/${protocol}`;

@@ -201,7 +201,7 @@ export const containerChecks: readonly Check<ContainerFacts>[] = [
     title: "it has devices of the host's",
     remedy: "give only the one that it needs, and r or rw instead of rwm",
     find: ({ definition: { hostConfig } }) => [
-      ...hostConfig.Devices.map(({ PathOnHost, CgroupPermissions }) => ({
+      ...(hostConfig.Devices ?? []).map(({ PathOnHost, CgroupPermissions }) => ({
         evidence: `${PathOnHost} (${CgroupPermissions})`,
         severity: /^\/dev\/(sd|nvme|vd|xvd|mapper|dm-|mem|kmem|port|loop)/.test(PathOnHost)
           ? ("high" as const)
