@@ -95,7 +95,22 @@ describe("requests", () => {
   });
   it("that are wrong are answered as Docker answers", async () => {
     const { app } = appFor("admin");
-    const create = (payload: string) => app.inject({ method: "POST", url: "/containers/create", payload });
+    const create = (payload: string, type = "application/json") =>
+      app.inject({
+        method: "POST",
+        url: "/containers/create",
+        payload,
+        headers: type ? { "content-type": type } : {},
+      });
+    for (const type of ["", "text/plain", "application/xml"])
+      expect((await create("{}", type)).json().message, type).toMatch(
+        /^(?:malformed|unsupported) Content-Type header/,
+      );
+    expect((await create("{}", "Application/JSON; charset=utf-8")).json()).toEqual({
+      message: "config cannot be empty in order to create a container",
+    });
+    expect((await create("{} {}")).json()).toEqual({ message: "unexpected content after JSON" });
+    expect((await app.inject({ method: "OPTIONS", url: "/any/path" })).statusCode).toBe(200);
     expect((await create("{")).json()).toMatchObject({ message: expect.stringContaining("invalid JSON") });
     expect((await create('{"Image":"a","Image":"b"}')).statusCode).toBe(400);
     expect((await create("")).json()).toEqual({

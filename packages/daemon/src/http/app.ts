@@ -120,7 +120,12 @@ export function createApp(parts: AppParts, logger: FastifyBaseLogger | false): F
       done(error as Error);
     }
   });
-  app.setNotFoundHandler((_request, reply) => reply.code(404).send({ message: "page not found" }));
+  app.setNotFoundHandler((request, reply) =>
+    // Asked about its methods, Docker says that all is well, whatever the path.
+    request.method === "OPTIONS"
+      ? reply.code(200).send()
+      : reply.code(404).send({ message: "page not found" }),
+  );
   app.addHook("onSend", (request, reply, payload, done) => {
     app.record(request, reply.statusCode);
     // Docker's clients compare this header to the letter.

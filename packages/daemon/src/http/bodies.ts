@@ -1,6 +1,6 @@
 // Reads what clients send: JSON bodies, whole and in time.
 import type { FastifyInstance } from "fastify";
-import { EngineError } from "../engine/errors.ts";
+import { EngineError, invalid } from "../engine/errors.ts";
 import { parseBody } from "./json.ts";
 
 const MAXIMUM_JSON_BODY = 16 << 20;
@@ -14,10 +14,28 @@ const refusal = (statusCode: number, message: string): Error =>
 const tooMuch = (): Error =>
   new EngineError("unavailable", "too many requests with large bodies at one time");
 
-/** JSON comes with all sorts of content types, or with none; archives are left as streams. */
+/** Throws unless a header says that the body is JSON: what a browser's form could send from anywhere is not taken. */
+export function requireJson(type: string | undefined): void {
+  const [media = ""] = (type ?? "").split(";");
+  if (!media.trim()) throw invalid(`malformed Content-Type header (${type ?? ""}): mime: no media type`);
+  if (media.trim().toLowerCase() !== "application/json")
+    throw invalid(`unsupported Content-Type header (${type}): must be 'application/json'`);
+}
+
+/** Bodies that routes read are JSON, and say so; others may be anything; archives are left as streams. */
 export function readJsonBodies(app: FastifyInstance): void {
   let pending = 0;
   app.removeAllContentTypeParsers();
+  // Before the framework looks at the header, to be refused in the API's words.
+  app.addHook("preParsing", ({ headers, routeOptions }, _reply, payload, done) => {
+    try {
+      const sent = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+      if (sent && routeOptions.config.jsonBody) requireJson(headers["content-type"]);
+      done(null, payload);
+    } catch (error) {
+      done(error as Error);
+    }
+  });
   app.addContentTypeParser("*", (request, payload, done) => {
     if (request.routeOptions.config.rawBody) {
       done(null, payload);
@@ -54,7 +72,7 @@ export function readJsonBodies(app: FastifyInstance): void {
     payload.on("close", () => settle(refusal(400, "the request's body broke off")));
     payload.on("end", () => {
       try {
-        settle(null, parseBody(Buffer.concat(chunks)));
+        settle(null, request.routeOptions.config.jsonBody ? parseBody(Buffer.concat(chunks)) : undefined);
       } catch (error) {
         settle(error as Error);
       }

@@ -77,6 +77,9 @@ async function readBody(request: IncomingMessage, socket: Duplex, head: Buffer):
   return found.body;
 }
 
+/** Requests whose connection Node's parser has let go of. */
+const released = new WeakSet<IncomingMessage>();
+
 /** The request again, with its body: Node ends the first one at its headers. */
 function requestWithBody(request: IncomingMessage, socket: Socket, body: Buffer): IncomingMessage {
   const whole = new IncomingMessage(socket);
@@ -95,6 +98,7 @@ function requestWithBody(request: IncomingMessage, socket: Socket, body: Buffer)
   delete whole.headers["transfer-encoding"];
   if (body.length > 0) whole.push(body);
   whole.push(null);
+  released.add(whole);
   return whole;
 }
 
@@ -151,7 +155,8 @@ export function openStream(request: FastifyRequest, reply: FastifyReply, content
   request.server.record(request, upgrading ? 101 : 200);
   reply.hijack();
   if (reply.raw.socket) reply.raw.detachSocket(socket);
-  if (!upgrading) {
+  // A request may name an upgrade without having its connection upgraded.
+  if (!released.has(raw)) {
     // Adding and removing data listeners makes Node's parser let go of the handle (http's socketOnWrap).
     for (const event of ["data", "end", "timeout", "drain", "error", "close"])
       socket.removeAllListeners(event);

@@ -12,6 +12,17 @@ describe("bodies", () => {
     expect(parse('{"a":[1,{"b":"c\\""}],"d":{}}')).toEqual({ a: [1, { b: 'c"' }], d: {} });
     expect(() => parse("{")).toThrow("invalid JSON");
   });
+  it.each([
+    ["{invalid json", "invalid JSON: invalid character 'i' looking for beginning of object key string"],
+    ["{} x", "unexpected content after JSON"],
+    ['{"a" 1}', "invalid JSON: invalid character '1' after object key"],
+    ["[1 2]", "invalid JSON: invalid character '2' after array element"],
+    ['{"a":1 "b":2}', "invalid JSON: invalid character '\"' after object key:value pair"],
+    ['{"a":1', "invalid JSON: unexpected EOF"],
+    ["{", "invalid JSON: unexpected EOF"],
+  ])("that are none are refused in Docker's words: %s", (text, message) => {
+    expect(() => parse(text)).toThrow(new Error(message));
+  });
   it("with one name twice are refused, however it is written, and only in one object", () => {
     for (const text of [
       '{"a":1,"a":2}',

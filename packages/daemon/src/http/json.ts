@@ -34,6 +34,23 @@ function refuseDuplicates(text: string): void {
   }
 }
 
+/** What Docker's decoder says of a text that JSON.parse refused. */
+function refusal(text: string, message: string): string {
+  if (/^Unexpected non-whitespace character after JSON/.test(message)) return "unexpected content after JSON";
+  if (/^Unexpected end of JSON|^Unterminated string/.test(message)) return "unexpected EOF";
+  const position = /at position (\d+)/.exec(message)?.[1];
+  const character = /^Unexpected token '(.+?)'/su.exec(message)?.[1] ?? text[Number(position)];
+  if (character === undefined) return position ? "unexpected EOF" : message;
+  const shown = `invalid character '${character}'`;
+  if (/^Unexpected token/.test(message)) return `${shown} looking for beginning of value`;
+  if (/^Expected (?:double-quoted )?property name/.test(message))
+    return `${shown} looking for beginning of object key string`;
+  if (/^Expected ':'/.test(message)) return `${shown} after object key`;
+  if (/^Expected ',' or '}'/.test(message)) return `${shown} after object key:value pair`;
+  if (/^Expected ',' or ']'/.test(message)) return `${shown} after array element`;
+  return message;
+}
+
 /** A request's body as a value; undefined for none. */
 export function parseBody(bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined;
@@ -42,7 +59,8 @@ export function parseBody(bytes: Buffer): unknown {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw invalid(`invalid JSON: ${(error as Error).message}`);
+    const reason = refusal(text, (error as Error).message);
+    throw invalid(reason.startsWith("unexpected content") ? reason : `invalid JSON: ${reason}`);
   }
   refuseDuplicates(text);
   return value;

@@ -41,6 +41,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** The handler reads the body as a stream. */
     rawBody?: boolean;
+    /** The route reads the body as JSON. */
+    jsonBody?: boolean;
     permission?: Permission;
   }
   interface FastifyInstance {
@@ -83,7 +85,7 @@ export function route<Q = unknown, B = unknown, T = undefined>(
   app.route({
     method,
     url,
-    config: { permission, rawBody },
+    config: { permission, rawBody, jsonBody: options.body !== undefined },
     preHandler: (request, reply, done) => {
       try {
         const call = read(options, resource, request, reply);
