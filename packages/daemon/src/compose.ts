@@ -197,6 +197,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     userNamespaces,
     layers,
     events,
+    dataRoot,
     root: join(dataRoot, "containers"),
     skeleton,
     trash: join(dataRoot, "trash"),

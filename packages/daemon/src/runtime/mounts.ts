@@ -36,7 +36,8 @@ export interface RequestedMount {
   readOnly: boolean;
   readOnlyRecursive: boolean;
   recursive: boolean;
-  propagation: Propagation;
+  /** Undefined where nothing is asked for. */
+  propagation: Propagation | undefined;
   /** The words after the second colon, as inspect shows them. */
   mode: string;
   /** A missing source directory is made: -v's way, not --mount's. */
@@ -101,7 +102,7 @@ export function parseBind(text: string): RequestedMount {
     readOnly: writes[0] === "ro" || writes[0] === "rro",
     readOnlyRecursive: true,
     recursive: true,
-    propagation: (ways[0] as Propagation | undefined) ?? "rprivate",
+    propagation: ways[0] as Propagation | undefined,
     mode,
     createSource: true,
     noCopy: words.includes("nocopy"),
@@ -188,8 +189,9 @@ export function parseMount(request: MountRequestLike): RequestedMount {
       throw failure(`invalid mount path: '${request.Source}' mount path must be absolute`);
   }
   if (request.Type === "tmpfs" && request.Source) throw failure("field Source must not be specified");
-  const propagation = request.BindOptions?.Propagation || "rprivate";
-  if (!propagations.has(propagation)) throw failure(`invalid propagation mode: ${propagation}`);
+  const propagation = request.BindOptions?.Propagation || undefined;
+  if (propagation && !propagations.has(propagation))
+    throw failure(`invalid propagation mode: ${propagation}`);
   if (request.BindOptions?.ReadOnlyNonRecursive && request.BindOptions.ReadOnlyForceRecursive)
     throw failure("mount options conflict: ReadOnlyNonRecursive and ReadOnlyForceRecursive");
   if (request.Type === "volume") checkVolumeMount(request, failure);
@@ -201,7 +203,7 @@ export function parseMount(request: MountRequestLike): RequestedMount {
     readOnly: request.ReadOnly,
     readOnlyRecursive: !request.BindOptions?.ReadOnlyNonRecursive,
     recursive: !request.BindOptions?.NonRecursive,
-    propagation: propagation as Propagation,
+    propagation: propagation as Propagation | undefined,
     mode: "",
     createSource: request.BindOptions?.CreateMountpoint ?? false,
     noCopy: request.VolumeOptions?.NoCopy ?? false,

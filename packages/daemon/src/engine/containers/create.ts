@@ -1,6 +1,7 @@
 // Makes a container's definition from a request and its image: names, defaults, mounts.
 import { randomBytes, randomInt } from "node:crypto";
 import { hostname } from "node:os";
+import { posix } from "node:path";
 import type { ContainerConfig, ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
 import { defaultMaskedPaths, defaultReadonlyPaths } from "../../runtime/security.ts";
 import { mergeEnvironment } from "../../runtime/specify.ts";
@@ -58,7 +59,7 @@ export function mergeImageDefaults(request: ContainerConfig, image: ImageDefault
     Env: request.Env?.length ? mergeEnvironment(image.Env ?? [], request.Env) : (image.Env ?? null),
     Entrypoint: entrypoint,
     Cmd: command,
-    WorkingDir: request.WorkingDir || image.WorkingDir || "",
+    WorkingDir: cleanPath(request.WorkingDir || image.WorkingDir || ""),
     Labels: { ...image.Labels, ...request.Labels },
     ExposedPorts:
       request.ExposedPorts || image.ExposedPorts ? { ...image.ExposedPorts, ...request.ExposedPorts } : null,
@@ -69,6 +70,9 @@ export function mergeImageDefaults(request: ContainerConfig, image: ImageDefault
     OnBuild: request.OnBuild ?? image.OnBuild ?? null,
   };
 }
+
+/** A path without detours, and without a slash at its end. */
+const cleanPath = (path: string): string => path && posix.normalize(path).replace(/(?<=.)\/$/, "");
 
 /** The request's healthcheck, completed by the image's. */
 function mergeHealthcheck(
@@ -125,7 +129,8 @@ function completeHostConfig(host: HostConfig, shmSize: number): HostConfig {
     ShmSize: host.ShmSize || shmSize,
     Runtime: host.Runtime || "tsd",
     MemorySwap: host.MemorySwap || host.Memory * 2,
-    // −1 is how clients say nothing of it.
+    // 0 and −1 are how clients say nothing of it.
+    PidsLimit: host.PidsLimit && host.PidsLimit > 0 ? host.PidsLimit : null,
     MemorySwappiness: host.MemorySwappiness === -1 ? null : host.MemorySwappiness,
     SecurityOpt: host.SecurityOpt,
     MaskedPaths: paths(host.MaskedPaths, defaultMaskedPaths),
@@ -147,6 +152,8 @@ export interface DefinitionParts {
   caller: Caller;
   /** Bytes of /dev/shm where nothing else is asked for. */
   shmSize: number;
+  /** The daemon's own data. */
+  dataRoot: string;
   /** Only to know what would be: nothing is made. */
   rehearsal: boolean;
 }
@@ -172,7 +179,15 @@ export async function defineContainer(parts: DefinitionParts): Promise<Container
   const sharesName = hostConfig.UTSMode === "host" || hostConfig.NetworkMode === "host";
   if (!config.Hostname && !hostConfig.NetworkMode.startsWith("container:"))
     config.Hostname = sharesName ? hostname() : id.slice(0, 12);
-  const mounts = await resolveMounts(config, hostConfig, { volumes, caller, id, layers, look, rehearsal });
+  const mounts = await resolveMounts(config, hostConfig, {
+    volumes,
+    caller,
+    id,
+    layers,
+    look,
+    dataRoot: parts.dataRoot,
+    rehearsal,
+  });
   const created = now();
   return {
     id,

@@ -37,6 +37,8 @@ export interface LifecycleParts {
   userNamespaces: UserNamespaces;
   layers: WritableLayers;
   events: EventSink;
+  /** The daemon's own data. */
+  dataRoot: string;
   /** Where containers keep their directories, and removed ones wait for deletion. */
   root: string;
   skeleton: string;

@@ -1,7 +1,14 @@
 // A container's mounts: what its request, its image and the containers it takes volumes from ask for, made and resolved.
 import { mkdir, realpath, stat } from "node:fs/promises";
 import type { ContainerConfig, HostConfig } from "../../api/schemas/container-create.ts";
-import { checkTarget, parseBind, parseMount, parseTmpfs, type RequestedMount } from "../../runtime/mounts.ts";
+import {
+  checkTarget,
+  type Propagation,
+  parseBind,
+  parseMount,
+  parseTmpfs,
+  type RequestedMount,
+} from "../../runtime/mounts.ts";
 import type { Caller } from "../access/caller.ts";
 import { invalid } from "../errors.ts";
 import { checkBindSource } from "../volumes/limits.ts";
@@ -19,6 +26,8 @@ export interface MountParts {
   layers: readonly string[];
   /** Containers that exist for the caller. */
   look: (reference: string) => Container | undefined;
+  /** The daemon's own. */
+  dataRoot: string;
   /** Only to know what would be: nothing is made, and no volume is held. */
   rehearsal: boolean;
 }
@@ -109,7 +118,7 @@ async function resolveVolume(mount: RequestedMount, parts: MountParts): Promise<
   const volume = rehearsal
     ? await volumes.rehearse(request, caller)
     : await volumes.reserve(request, caller, id);
-  if (!rehearsal && !mount.noCopy && !mount.subpath) await volumes.fill(volume, layers, mount.target);
+  if (!rehearsal && !mount.noCopy) await volumes.fill(volume, layers, mount.target, mount.subpath);
   return {
     ...kept(mount),
     name: volume.name,
@@ -126,7 +135,7 @@ const kept = (mount: RequestedMount) => ({
   readOnly: mount.readOnly,
   readOnlyRecursive: mount.readOnlyRecursive,
   recursive: mount.recursive,
-  propagation: mount.propagation,
+  propagation: mount.propagation ?? "rprivate",
   mode: mount.mode,
   tmpfsOptions: mount.tmpfsOptions,
   subpath: mount.subpath,
@@ -143,17 +152,32 @@ async function confine(source: string, caller: Caller): Promise<Pick<ContainerMo
   return { source: checkBindSource(real, allowed, caller), confined: true };
 }
 
+/** How a bind's mounts follow the host's where the daemon's own data is in it: a copy that is kept would hold what the
+ * daemon unmounts. Throws for a way of holding it. */
+function propagationOf(mount: RequestedMount, dataRoot: string): Propagation {
+  const within = (path: string, directory: string): boolean =>
+    directory === "/" || path === directory || path.startsWith(`${directory}/`);
+  const { source, propagation } = mount;
+  if (!within(source, dataRoot) && !within(dataRoot, source)) return propagation ?? "rprivate";
+  if (propagation === undefined || propagation === "rslave" || propagation === "rshared")
+    return propagation ?? "rslave";
+  throw invalid(
+    `invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source is within the daemon root, daemon root: ${JSON.stringify(dataRoot)}, bind mount source: ${JSON.stringify(source)}, propagation: ${JSON.stringify(propagation)}`,
+  );
+}
+
 async function resolveMount(mount: RequestedMount, parts: MountParts): Promise<ContainerMount> {
   if (mount.type === "volume") return resolveVolume(mount, parts);
   const resolved = { ...kept(mount), source: mount.source, name: "", anonymous: false, confined: false };
   if (mount.type !== "bind") return resolved;
   const { source } = mount;
+  const propagation = propagationOf(mount, parts.dataRoot);
   const there = await stat(source).catch(() => undefined);
   // For those who may bind some directories only nothing is made: whose it would be is known when it is there.
   if (!there && (parts.caller.role?.limits?.bindSources || !mount.createSource))
     throw invalid(`invalid mount config for type "bind": bind source path does not exist: ${source}`);
   if (!there && !parts.rehearsal) await mkdir(source, { recursive: true, mode: 0o755 });
-  return { ...resolved, ...(await confine(source, parts.caller)) };
+  return { ...resolved, propagation, ...(await confine(source, parts.caller)) };
 }
 
 /** A mount of another container's, judged as if it had been asked for. */

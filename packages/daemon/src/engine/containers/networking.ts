@@ -20,6 +20,9 @@ export interface RequestedNetworks {
 const some = (value: readonly unknown[] | object | null): boolean =>
   value !== null && Object.keys(value).length > 0;
 
+export const LINK_TO_HOST =
+  "conflicting options: host type networking can't be used with links. This would result in undefined behavior";
+
 /** Throws for options that mean nothing in a network that is somebody else's. */
 function checkConflicts(request: ContainerCreate): void {
   const { HostConfig: host } = request;
@@ -28,7 +31,7 @@ function checkConflicts(request: ContainerCreate): void {
   if (host.Links?.length && (mode === "host" || shared))
     throw invalid(
       mode === "host"
-        ? "conflicting options: host type networking can't be used with links. This would result in undefined behavior"
+        ? LINK_TO_HOST
         : "conflicting options: container type network can't be used with links. This would result in undefined behavior",
     );
   if (!shared) return;

@@ -14,7 +14,7 @@ import { signalNumber } from "../signals.ts";
 import { requestedSize } from "../storage/options.ts";
 import { privilegedWarning } from "../user-namespaces/service.ts";
 import { Attachment } from "./attachment.ts";
-import { checkName, defineContainer, inventName } from "./create.ts";
+import { checkName, commandOf, defineContainer, inventName } from "./create.ts";
 import { Demultiplexer } from "./demultiplex.ts";
 import { parseDetachKeys } from "./detach-keys.ts";
 import { killAndWait } from "./kill.ts";
@@ -24,7 +24,7 @@ import { type Link, linkText, parseLink } from "./links.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
 import { forgetMounts } from "./mounts.ts";
-import { requestedNetworks } from "./networking.ts";
+import { LINK_TO_HOST, requestedNetworks } from "./networking.ts";
 import { type ContainerDefinition, type ContainerMount, initialState } from "./record.ts";
 import type { Container, ContainerRegistry } from "./registry.ts";
 import type { ContainerStarter } from "./starter.ts";
@@ -111,7 +111,10 @@ export class ContainerService {
     const missing = this.#checkModules(request.HostConfig);
     refuseUnsupported(request);
     checkLogConfig(request);
-    if (!request.Image) throw invalid("config cannot be empty in order to create a container");
+    if (!request.Image) {
+      commandOf(request); // which is missed first
+      throw invalid("no image specified");
+    }
     const { images, volumes, networks } = this.#parts;
     const asked = requestedNetworks(request, networks, caller);
     const image = images.get(request.Image, caller);
@@ -119,7 +122,7 @@ export class ContainerService {
     if (!own) images.checkUse(image, caller);
     if (bare) this.registry.checkNameFree(bare, caller);
     const resolved = { ...request, HostConfig: this.#resolvePartners(request.HostConfig, caller) };
-    const links = this.#resolveLinks(resolved.HostConfig.Links ?? [], caller);
+    const links = this.#resolveLinks(resolved.HostConfig, caller);
     const foreign = specifying(() => this.#parts.runtime.foreign.find(resolved.HostConfig.Runtime));
     // Where there is no runc it is ours that runs the container, also once there is one.
     if (!foreign) resolved.HostConfig.Runtime = "tsd";
@@ -139,6 +142,7 @@ export class ContainerService {
       look: (reference) => this.registry.look(reference, caller),
       caller,
       shmSize: this.#parts.runtime.settings.defaults.shmSize,
+      dataRoot: this.#parts.dataRoot,
       rehearsal,
     });
     if (own) {
@@ -185,13 +189,16 @@ export class ContainerService {
     return specifying(() => this.#parts.runtime.modules.check(security));
   }
 
-  /** Links lead to containers that exist for the caller, by their names. */
-  #resolveLinks(links: readonly string[], caller: Caller): Link[] {
-    return links.map((text) => {
+  /** Links of the default network lead to containers that exist for the caller, by their names; in others whoever is
+   * linked to may come later. */
+  #resolveLinks({ Links, NetworkMode }: HostConfig, caller: Caller): Link[] {
+    if (!["", "default", "bridge"].includes(NetworkMode)) return [];
+    return (Links ?? []).map((text) => {
       const link = parseLink(text);
       const found = this.registry.look(link.container, caller);
       if (!found)
         throw invalid(`could not get container for ${link.container}: No such container: ${link.container}`);
+      if (found.record.definition.hostConfig.NetworkMode === "host") throw invalid(LINK_TO_HOST);
       return { ...link, container: found.name };
     });
   }

@@ -1,6 +1,10 @@
 // Dockerfile instructions as import and commit take them: each changes an image's configuration.
+import { expandWord, expandWords, type Lookup } from "../build/expand.ts";
+import { quotedWords } from "../build/words.ts";
 import { invalid } from "../errors.ts";
 import type { ImageDefaults } from "./image.ts";
+
+const ESCAPE = "\\";
 
 /** A JSON list of strings, or undefined when the text is none (then it is the shell's). */
 function jsonForm(text: string): string[] | undefined {
@@ -13,57 +17,42 @@ function jsonForm(text: string): string[] | undefined {
   }
 }
 
-/** Words separated by spaces; quotes hold them together, a backslash takes the next character as it is. */
-function splitWords(text: string): string[] {
-  const words: string[] = [];
-  let word = "";
-  let quote = "";
-  let begun = false;
-  for (let i = 0; i < text.length; i++) {
-    const character = text.charAt(i);
-    if (character === "\\" && quote !== "'" && i + 1 < text.length) {
-      word += text.charAt(++i);
-      begun = true;
-    } else if (quote) {
-      if (character === quote) quote = "";
-      else word += character;
-    } else if (character === '"' || character === "'") {
-      quote = character;
-      begun = true;
-    } else if (/\s/.test(character)) {
-      if (begun) words.push(word);
-      word = "";
-      begun = false;
-    } else {
-      word += character;
-      begun = true;
-    }
+/** Reads variables of the configuration as they are now. */
+const variables =
+  (config: ImageDefaults): Lookup =>
+  (name) =>
+    config.Env?.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
+
+/** Runs a replacement of variables and quotes, whose failures are the request's. */
+function expanding<T>(expand: () => T): T {
+  try {
+    return expand();
+  } catch (error) {
+    throw invalid((error as Error).message);
   }
-  if (quote)
-    throw invalid(
-      `unexpected end of statement while looking for matching ${quote === '"' ? "double" : "single"}-quote`,
-    );
-  if (begun) words.push(word);
-  return words;
 }
+const word = (config: ImageDefaults, text: string): string =>
+  expanding(() => expandWord(text, ESCAPE, variables(config)));
+const words = (config: ImageDefaults, text: string): string[] =>
+  expanding(() => expandWords(text, ESCAPE, variables(config)));
 
 /** key=value pairs, or the old "key value" form. */
-function pairs(instruction: string, text: string): [string, string][] {
-  const words = splitWords(text);
-  const [first = ""] = words;
+function pairs(instruction: string, config: ImageDefaults, text: string): [string, string][] {
+  const given = quotedWords(text, ESCAPE);
+  const [first = ""] = given;
   if (!first.includes("=")) {
     const match = /^(\S+)\s+(.+)$/.exec(text);
     if (!match?.[1] || match[2] === undefined) throw invalid(`${instruction} must have two arguments`);
-    return [[match[1], match[2]]];
+    return [[match[1], word(config, match[2])]];
   }
-  return words.map((word) => {
-    const at = word.indexOf("=");
+  return given.map((pair) => {
+    const at = pair.indexOf("=");
     if (at < 0)
       throw invalid(
-        `Syntax error - can't find = in ${JSON.stringify(word)}. Must be of the form: name=value`,
+        `Syntax error - can't find = in ${JSON.stringify(pair)}. Must be of the form: name=value`,
       );
     if (at === 0) throw invalid(`${instruction} names can not be blank`);
-    return [word.slice(0, at), word.slice(at + 1)];
+    return [word(config, pair.slice(0, at)), word(config, pair.slice(at + 1))];
   });
 }
 
@@ -71,7 +60,6 @@ const shellForm = (config: ImageDefaults, text: string): string[] => [
   ...(config.Shell ?? ["/bin/sh", "-c"]),
   text,
 ];
-const listOrWords = (text: string): string[] => jsonForm(text) ?? splitWords(text);
 
 function setVariable(config: ImageDefaults, name: string, value: string): void {
   const others = (config.Env ?? []).filter((entry) => !entry.startsWith(`${name}=`));
@@ -86,32 +74,34 @@ const instructions: Readonly<Record<string, (config: ImageDefaults, text: string
     config.Entrypoint = jsonForm(text) ?? shellForm(config, text);
   },
   ENV: (config, text) => {
-    for (const [name, value] of pairs("ENV", text)) setVariable(config, name, value);
+    for (const [name, value] of pairs("ENV", config, text)) setVariable(config, name, value);
   },
   EXPOSE: (config, text) => {
-    for (const port of splitWords(text)) {
+    for (const port of words(config, text)) {
       if (!/^\d+(?:-\d+)?(?:\/(?:tcp|udp|sctp))?$/.test(port))
         throw invalid(`Invalid containerPort: ${port}`);
       config.ExposedPorts = { ...config.ExposedPorts, [port.includes("/") ? port : `${port}/tcp`]: {} };
     }
   },
   LABEL: (config, text) => {
-    config.Labels = { ...config.Labels, ...Object.fromEntries(pairs("LABEL", text)) };
+    config.Labels = { ...config.Labels, ...Object.fromEntries(pairs("LABEL", config, text)) };
   },
   USER: (config, text) => {
-    config.User = text;
+    config.User = word(config, text);
   },
   VOLUME: (config, text) => {
-    for (const path of listOrWords(text)) config.Volumes = { ...config.Volumes, [path]: {} };
+    for (const path of jsonForm(text) ?? words(config, text))
+      config.Volumes = { ...config.Volumes, [path]: {} };
   },
   WORKDIR: (config, text) => {
-    config.WorkingDir = text.startsWith("/") ? text : `${config.WorkingDir ?? ""}/${text}`;
+    const path = word(config, text);
+    config.WorkingDir = path.startsWith("/") ? path : `${config.WorkingDir ?? ""}/${path}`;
   },
   ONBUILD: (config, text) => {
     config.OnBuild = [...(config.OnBuild ?? []), text];
   },
   STOPSIGNAL: (config, text) => {
-    config.StopSignal = text;
+    config.StopSignal = word(config, text);
   },
   SHELL: (config, text) => {
     const words = jsonForm(text);

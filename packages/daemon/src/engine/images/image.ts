@@ -1,6 +1,7 @@
 // An image as the engine knows it.
 import { z } from "zod";
 import type { Caller, Sight } from "../access/caller.ts";
+import { hostPlatform } from "./platform.ts";
 
 /** The configuration an image gives its containers; null and missing mean none. */
 export interface ImageDefaults {
@@ -49,9 +50,10 @@ export interface ImageConfiguration {
 }
 
 /** What any image's configuration must have. */
+/** Old images say nothing of their platform: they are for whoever has them. */
 export const imageConfigurationSchema = z.looseObject({
-  architecture: z.string(),
-  os: z.string(),
+  architecture: z.string().default(hostPlatform.architecture),
+  os: z.string().default(hostPlatform.os),
   rootfs: z.object({
     type: z.literal("layers"),
     diff_ids: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/)).max(1000),

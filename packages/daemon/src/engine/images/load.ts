@@ -12,7 +12,11 @@ import { parseReference, taggedName } from "./reference.ts";
 import type { ImageService } from "./service.ts";
 
 const saveManifestSchema = z.array(
-  z.looseObject({ Config: z.string(), RepoTags: z.array(z.string()).nullish(), Layers: z.array(z.string()) }),
+  z.looseObject({
+    Config: z.string(),
+    RepoTags: z.array(z.string()).nullish(),
+    Layers: z.array(z.string()).nullish(),
+  }),
 );
 const descriptor = z.looseObject({
   mediaType: z.string().nullish(),
@@ -21,7 +25,11 @@ const descriptor = z.looseObject({
   platform: z.looseObject({ architecture: z.string(), os: z.string() }).nullish(),
 });
 const indexSchema = z.looseObject({ manifests: z.array(descriptor) });
-const manifestSchema = z.looseObject({ config: descriptor, layers: z.array(descriptor) });
+const manifestSchema = z.looseObject({
+  schemaVersion: z.number().optional(),
+  config: descriptor,
+  layers: z.array(descriptor),
+});
 type Descriptor = z.output<typeof descriptor>;
 
 /** Parses a JSON document of the archive; throws an error that names it. */
@@ -56,7 +64,7 @@ async function savedImages(archive: SpooledArchive): Promise<Found[]> {
   const { value } = await document(archive, "manifest.json", saveManifestSchema);
   return value.map(({ Config, Layers, RepoTags }) => ({
     config: Config,
-    layers: Layers,
+    layers: Layers ?? [],
     names: RepoTags ?? [],
   }));
 }
@@ -79,6 +87,7 @@ function nameOf(entry: Descriptor): string[] {
 }
 
 const MAXIMUM_DEPTH = 4;
+const MANIFEST_VERSION = 2;
 
 async function resolve(
   archive: SpooledArchive,
@@ -97,7 +106,10 @@ async function resolve(
         config: archive.blob(manifest.config.digest),
         layers: manifest.layers.map(({ digest }) => archive.blob(digest)),
         names,
-        manifest: { bytes, mediaType: entry.mediaType ?? sniffMediaType(bytes), digest: entry.digest },
+        // One that says no version is read here, but no registry takes it: the image gets another one.
+        ...(manifest.schemaVersion === MANIFEST_VERSION
+          ? { manifest: { bytes, mediaType: entry.mediaType ?? sniffMediaType(bytes), digest: entry.digest } }
+          : {}),
       },
     ];
   }

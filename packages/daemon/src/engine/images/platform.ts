@@ -29,11 +29,27 @@ const aliases: ReadonlyMap<string, readonly [architecture: string, variant?: str
   ["i386", ["386"]],
 ]);
 
+/** What one word alone may be: as Go's toolchain calls them. */
+const systems: ReadonlySet<string> = new Set(
+  "aix android darwin dragonfly freebsd hurd illumos ios js linux netbsd openbsd plan9 solaris windows zos".split(
+    " ",
+  ),
+);
+const architectures: ReadonlySet<string> = new Set(
+  "386 amd64 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm".split(
+    " ",
+  ),
+);
+
 /** Reads os/architecture/variant, or one of the first two alone, as clients write it. */
 export function parsePlatform(text: string): WantedPlatform {
   const parts = text.toLowerCase().split("/");
-  if (parts.length > 3 || parts.some((part) => !/^[a-z0-9_.-]+$/.test(part)))
-    throw invalid(`"${text}": cannot parse platform specifier: invalid argument`);
+  const wrong = parts.find((part) => !/^[a-z0-9_.-]+$/.test(part));
+  if (wrong !== undefined)
+    throw invalid(
+      `"${wrong}" is an invalid component of "${text}": platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument`,
+    );
+  if (parts.length > 3) throw invalid(`"${text}": cannot parse platform specifier: invalid argument`);
   const [first = "", second, third] = parts;
   const known = (name: string, variant?: string): { architecture: string; variant?: string | undefined } => {
     const [architecture, implied] = aliases.get(name) ?? [name];
@@ -44,8 +60,12 @@ export function parsePlatform(text: string): WantedPlatform {
       : { architecture };
   };
   if (second) return { os: first, ...known(second, third) };
-  if (first === "linux") return { os: first, ...known(hostPlatform.architecture) };
-  return { os: "linux", ...known(first) };
+  const system = first === "macos" ? "darwin" : first;
+  if (systems.has(system)) return { os: system, ...known(hostPlatform.architecture) };
+  const { architecture, variant } = known(first);
+  if (!architectures.has(architecture))
+    throw invalid(`"${text}": unknown operating system or architecture: invalid argument`);
+  return { os: "linux", architecture, ...(variant ? { variant } : {}) };
 }
 
 export const platformText = ({ os, architecture, variant }: WantedPlatform): string =>

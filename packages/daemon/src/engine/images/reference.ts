@@ -39,6 +39,9 @@ export function parseReference(text: string): Reference {
   return { name: familiar(name), tag: match[2], digest: match[3] };
 }
 
+/** Algorithms of digests: a repository of such a name could not be told from an image's id. */
+export const isDigestAlgorithm = (name: string): boolean => ["sha256", "sha384", "sha512"].includes(name);
+
 /** name:tag, with the default tag where there is none. */
 export const taggedName = (reference: Reference): string => `${reference.name}:${reference.tag ?? "latest"}`;
 

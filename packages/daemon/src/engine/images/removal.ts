@@ -41,14 +41,14 @@ export function removeImage(
         `conflict: unable to remove repository reference "${reference}" (must force) - container ${(running ?? stopped).id.slice(0, 12)} is using its referenced image ${short}`,
       );
   } else {
+    if (running)
+      throw conflict(
+        `conflict: unable to delete ${short} (cannot be forced) - image is being used by running container ${running.id.slice(0, 12)}`,
+      );
     const repositories = new Set([...image.repoTags, ...image.repoDigests].map(repositoryOf));
     if ((image.repoTags.length > 1 || repositories.size > 1) && !options.force)
       throw conflict(
         `conflict: unable to delete ${short} (must be forced) - image is referenced in multiple repositories`,
-      );
-    if (running)
-      throw conflict(
-        `conflict: unable to delete ${short} (cannot be forced) - image is being used by running container ${running.id.slice(0, 12)}`,
       );
     if (stopped && !options.force)
       throw conflict(

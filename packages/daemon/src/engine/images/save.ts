@@ -10,6 +10,7 @@ import { type Descriptor, type Document, readDocument } from "../../registry/man
 import { isEncrypted, isLayer, mediaTypes } from "../../registry/media-types.ts";
 import type { Sight } from "../access/caller.ts";
 import { EngineError, notFound } from "../errors.ts";
+import { milliseconds } from "../timestamps.ts";
 import type { ImageCatalog } from "./catalog.ts";
 import type { ImageRecord } from "./image.ts";
 import type { Manifests } from "./manifests.ts";
@@ -95,7 +96,8 @@ class Writer {
       const document = this.#parts.manifests.known(image);
       const written = document ? await this.#blobsOf(document) : await this.#layers(image);
       const manifest = document ?? this.#parts.manifests.make(image, written);
-      await this.#bytes(image.id, this.#parts.catalog.bytes(image));
+      const created = new Date(milliseconds(image.config.created ?? ""));
+      await this.#bytes(image.id, this.#parts.catalog.bytes(image), created);
       await this.#bytes(manifest.digest, manifest.bytes);
       const { diff_ids } = image.config.rootfs;
       saved.push({
@@ -147,7 +149,7 @@ class Writer {
   async #stored({ digest, size }: StoredBlob): Promise<void> {
     if (this.#written.has(digest)) return;
     this.#written.add(digest);
-    await this.#stream(pathOf(digest), size, this.#parts.catalog.layers.blobs.read(digest), digest);
+    await this.#stream(pathOf(digest), size, this.#parts.catalog.layers.blobs.read(digest), { digest });
   }
 
   /** A layer without a blob: the tar's header wants its size, so that it lies on disk first. */
@@ -162,7 +164,7 @@ class Writer {
       await done;
       const blob = { digest: diffId, diffId, mediaType: mediaTypes.ociLayer, size: file.bytesWritten };
       if (!this.#written.has(diffId))
-        await this.#stream(pathOf(diffId), blob.size, createReadStream(path), diffId);
+        await this.#stream(pathOf(diffId), blob.size, createReadStream(path), { digest: diffId });
       this.#written.add(diffId);
       return blob;
     } finally {
@@ -170,20 +172,25 @@ class Writer {
     }
   }
 
-  async #bytes(digest: string, bytes: Buffer): Promise<void> {
+  async #bytes(digest: string, bytes: Buffer, mtime?: Date): Promise<void> {
     if (this.#written.has(digest)) return;
     this.#written.add(digest);
-    await this.#entry(pathOf(digest), bytes);
+    await this.#entry(pathOf(digest), bytes, mtime);
   }
 
-  #entry(name: string, bytes: Buffer): Promise<void> {
-    return this.#stream(name, bytes.length, Readable.from([bytes]));
+  #entry(name: string, bytes: Buffer, mtime?: Date): Promise<void> {
+    return this.#stream(name, bytes.length, Readable.from([bytes]), { mtime });
   }
 
   /** `digest` is what the bytes must have: what is damaged here is not passed on. */
-  async #stream(name: string, size: number, source: Readable, digest?: string): Promise<void> {
+  async #stream(
+    name: string,
+    size: number,
+    source: Readable,
+    { digest, mtime = new Date(0) }: { digest?: string; mtime?: Date | undefined },
+  ): Promise<void> {
     const hash = createHash("sha256");
-    const entry = this.#archive.entry({ name, size, mtime: new Date(0), mode: 0o644 });
+    const entry = this.#archive.entry({ name, size, mtime, mode: 0o644 });
     await pipeline(
       source,
       async function* (chunks: AsyncIterable<Buffer>) {

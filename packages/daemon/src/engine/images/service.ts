@@ -10,8 +10,8 @@ import { applyChanges } from "./changes.ts";
 import type { HistoryEntry, ImageConfiguration, ImageDefaults, ImageRecord, ImageSource } from "./image.ts";
 import { Integrity } from "./integrity.ts";
 import type { LayerUsage } from "./layer-usage.ts";
-import { hostPlatform } from "./platform.ts";
-import { parseReference, taggedName } from "./reference.ts";
+import { hostPlatform, type WantedPlatform } from "./platform.ts";
+import { isDigestAlgorithm, parseReference, taggedName } from "./reference.ts";
 import { type ImageUse, type RemovalItem, removeImage } from "./removal.ts";
 import type { ImageSteps } from "./steps.ts";
 
@@ -104,16 +104,24 @@ export class ImageService implements ImageSource {
   async import(
     source: Readable,
     caller: Caller,
-    options: { reference: string | undefined; message: string; changes: readonly string[] },
+    options: {
+      reference: string | undefined;
+      message: string;
+      changes: readonly string[];
+      platform: WantedPlatform | undefined;
+    },
   ): Promise<string> {
     const name = this.#checkedName(options.reference, caller);
     const config = applyChanges({}, options.changes);
+    const { architecture, os, variant }: WantedPlatform = options.platform ?? hostPlatform;
     const { layers } = this.catalog;
     const { diffId, release } = await layers.takeIn(source);
     try {
       const created = now();
       const imported: ImageConfiguration = {
-        ...hostPlatform,
+        architecture,
+        os,
+        ...(variant ? { variant } : {}),
         created,
         config,
         rootfs: { type: "layers", diff_ids: [diffId] },
@@ -266,6 +274,8 @@ export class ImageService implements ImageSource {
     const image = this.get(reference, caller);
     const parsed = parseReference(tag ? `${repository}:${tag}` : repository);
     if (parsed.digest) throw invalid("refusing to create a tag with a digest reference");
+    if (isDigestAlgorithm(parsed.name))
+      throw invalid("refusing to create an ambiguous tag using digest algorithm as name");
     const name = taggedName(parsed);
     this.catalog.access.checkName(name, caller);
     this.catalog.setName(name, image.id);

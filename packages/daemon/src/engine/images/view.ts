@@ -23,6 +23,19 @@ function pattern(text: string): RegExp {
   return new RegExp(`^${escaped}$`);
 }
 
+/** What of an image's names a list shows: those that a reference filter means. */
+function namesShown(filters: Filters): (image: ImageRecord) => ImageRecord {
+  const patterns = (filters.get("reference") ?? []).map(pattern);
+  if (patterns.length === 0) return (image) => image;
+  const shown = (name: string, repository: string): boolean =>
+    patterns.some((one) => one.test(name) || one.test(repository));
+  return (image) => ({
+    ...image,
+    repoTags: image.repoTags.filter((tag) => shown(tag, tag.replace(/:[^/:]*$/, ""))),
+    repoDigests: image.repoDigests.filter((digest) => shown(digest, digest.replace(/@.*$/, ""))),
+  });
+}
+
 function predicates(
   filters: Filters,
   images: ImageService,
@@ -39,13 +52,6 @@ function predicates(
     return (image) => (image.repoTags.length === 0) === wanted;
   });
   on("label", (labels) => (image) => matchesLabels(labels, image.config.config?.Labels ?? {}));
-  on("reference", (references) => {
-    const patterns = references.map(pattern);
-    return (image) =>
-      image.repoTags.some((tag) =>
-        patterns.some((one) => one.test(tag) || one.test(tag.replace(/:[^/:]*$/, ""))),
-      );
-  });
   on("before", ([reference = ""]) => {
     const limit = createdAt(images.get(reference, sight));
     return (image) => createdAt(image) < limit;
@@ -68,6 +74,7 @@ export function listImages(
   sight: Sight,
 ): ImageSummary[] {
   const tests = predicates(options.filters, images, sight);
+  const byName = Boolean(options.filters.get("reference")?.length);
   const shared = options.sharedSize ? images.layerUsage().shared : undefined;
   // What only others were built on is shown where all is asked for.
   const shown = ({ id, repoTags, repoDigests }: ImageRecord): boolean =>
@@ -76,6 +83,8 @@ export function listImages(
     .all(sight)
     .filter(shown)
     .filter((image) => tests.every((test) => test(image)))
+    .map(namesShown(options.filters))
+    .filter(({ repoTags, repoDigests }) => !byName || repoTags.length + repoDigests.length > 0)
     .sort((a, b) => (createdAt(a) < createdAt(b) ? 1 : -1))
     .map((image) => ({
       Containers: -1,

@@ -1,7 +1,7 @@
 // Copy-up: an empty volume that is put over a directory of an image becomes like that directory.
-import { closeSync, fstatSync } from "node:fs";
+import { closeSync, fstatSync, readdirSync } from "node:fs";
 import { type Archiver, KernelError } from "@tsd/kernel-bindings";
-import { openInside } from "../../runtime/path.ts";
+import { openDirectory, openInside } from "../../runtime/path.ts";
 import { openLayers } from "../../runtime/rootview.ts";
 import { EngineError } from "../errors.ts";
 import type { VolumeMounts } from "./mounts.ts";
@@ -36,7 +36,9 @@ export async function fillVolume(
   volume: Volume,
   layers: readonly string[],
   target: string,
+  subpath = "",
 ): Promise<void> {
+  if (subpath) return fillDirectory({ places, mounts, archiver }, volume, layers, target, subpath);
   // Most volumes that have been used before are not empty; what is mounted on the others is not known yet.
   if (!volume.plan && !(await places.isEmpty(volume.record))) return;
   await volume.exclusively(async () => {
@@ -55,4 +57,43 @@ export async function fillVolume(
       mounts.release(volume, holder);
     }
   });
+}
+
+/** As fillVolume, for one directory of a volume, if that is there and empty. */
+async function fillDirectory(
+  { places, mounts, archiver }: FillParts,
+  volume: Volume,
+  layers: readonly string[],
+  target: string,
+  subpath: string,
+): Promise<void> {
+  await volume.exclusively(async () => {
+    const source = openImagePath(layers, target);
+    if (source === undefined) return;
+    const holder = `fill ${target}`;
+    try {
+      await mounts.acquireNow(volume, holder);
+      await withDirectory(places.data(volume.record), async (data) => {
+        const into = openThere(data, subpath);
+        if (into === undefined) return; // whoever starts the container is told
+        try {
+          if (readdirSync(`/proc/self/fd/${into}`).length === 0) await archiver.copy(source, into);
+        } finally {
+          closeSync(into);
+        }
+      });
+    } finally {
+      closeSync(source);
+      mounts.release(volume, holder);
+    }
+  });
+}
+
+function openThere(root: number, path: string): number | undefined {
+  try {
+    return openDirectory(root, path);
+  } catch (error) {
+    if (error instanceof KernelError) return undefined;
+    throw error;
+  }
 }

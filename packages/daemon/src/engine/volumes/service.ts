@@ -232,12 +232,13 @@ export class VolumeService {
     for (const volume of this.#volumes.values()) volume.reservations.delete(id);
   }
 
-  fill(volume: Volume, layers: readonly string[], target: string): Promise<void> {
+  fill(volume: Volume, layers: readonly string[], target: string, subpath: string): Promise<void> {
     return fillVolume(
       { places: this.places, mounts: this.mounts, archiver: this.#parts.archiver },
       volume,
       layers,
       target,
+      subpath,
     );
   }
 

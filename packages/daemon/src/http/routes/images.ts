@@ -119,7 +119,9 @@ export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
       if (asked.fromSrc !== "-") throw notImplemented("not implemented: fromSrc other than -");
       const reference = asked.repo ? `${asked.repo}${asked.tag ? `:${asked.tag}` : ""}` : undefined;
       const changes = asked.changes === undefined ? [] : [asked.changes].flat();
-      const options = { reference, message: asked.message ?? "", changes };
+      const platform = asked.platform ? parsePlatform(asked.platform) : undefined;
+      if (platform && platform.os !== "linux") throw invalid("operating system is not supported");
+      const options = { reference, message: asked.message ?? "", changes, platform };
       await progress(reply, async () => [{ status: await images.import(bodyOf(request), caller, options) }]);
     },
   );
@@ -247,7 +249,9 @@ export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
     "DELETE",
     "/images/:name",
     { permission: "image:remove", query: deleteQuery },
-    ({ reference, query: { force, noprune }, caller }) =>
-      images.remove(reference, { force: truthy(force), prune: !truthy(noprune) }, caller),
+    ({ reference, query: { force, noprune }, caller }) => {
+      if (!reference.trim()) throw invalid("image name cannot be blank");
+      return images.remove(reference, { force: truthy(force), prune: !truthy(noprune) }, caller);
+    },
   );
 };
