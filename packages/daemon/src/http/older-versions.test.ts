@@ -1,13 +1,14 @@
 // What changes with the version of the API that a client asks for, as dockerd 26.1 answers in each.
 import type { IncomingMessage } from "node:http";
 import { describe, expect, it } from "vitest";
-import { containerCreateSchema } from "../api/schemas/container-create.ts";
+import { containerCreateSchema, containerUpdateSchema } from "../api/schemas/container-create.ts";
 import {
   imageFor,
   informationFor,
   inspectedContainerFor,
   inspectedImageFor,
   requestedBy,
+  updateBy,
 } from "./older-versions.ts";
 import { rewriteUrl } from "./version-prefix.ts";
 
@@ -16,6 +17,21 @@ function asked(minor: number): IncomingMessage {
   rewriteUrl(request);
   return request;
 }
+
+describe("requests of older clients", () => {
+  it("name one network before 1.44, and no limit of processes in updates before 1.40", () => {
+    const create = (networks: object) =>
+      containerCreateSchema.parse({ Image: "i", NetworkingConfig: { EndpointsConfig: networks } });
+    expect(() => requestedBy(asked(43), create({ a: {}, b: {} }))).toThrow(
+      "multiple network endpoints: a, b",
+    );
+    expect(() => requestedBy(asked(43), create({ a: {} }))).not.toThrow();
+    expect(() => requestedBy(asked(44), create({ a: {}, b: {} }))).not.toThrow();
+    const update = containerUpdateSchema.parse({ PidsLimit: 5 });
+    expect(updateBy(asked(39), update).PidsLimit).toBeNull();
+    expect(updateBy(asked(40), update).PidsLimit).toBe(5);
+  });
+});
 
 describe("answers to older clients", () => {
   it("tell an image's size twice before 1.44", () => {

@@ -1,7 +1,8 @@
 // Clients of older versions of the API: what their requests mean, and what answers to them have besides. Each change of the
 // Engine API is at its version; up to 1.45 found by asking a dockerd in each, later ones by the API's description.
 import type { IncomingMessage } from "node:http";
-import type { ContainerCreate } from "../api/schemas/container-create.ts";
+import type { ContainerCreate, ContainerUpdate } from "../api/schemas/container-create.ts";
+import { invalid } from "../engine/errors.ts";
 import { atLeast } from "./version-prefix.ts";
 
 /** What a newer client is told about what it asked for. */
@@ -19,9 +20,12 @@ const plainBind = {
   ReadOnlyForceRecursive: false,
 };
 
-/** A container's creation as an older client means it. */
+/** A container's creation as an older client means it. Throws for what did not exist yet and can't be left out. */
 export function requestedBy(request: IncomingMessage, body: ContainerCreate): ContainerCreate {
   if (atLeast(request, 44)) return body;
+  const networks = Object.keys(body.NetworkingConfig.EndpointsConfig);
+  if (networks.length > 1)
+    throw invalid(`Container cannot be created with multiple network endpoints: ${networks.join(", ")}`);
   const { Healthcheck } = body;
   const host = body.HostConfig;
   return {
@@ -42,6 +46,10 @@ export function requestedBy(request: IncomingMessage, body: ContainerCreate): Co
     },
   };
 }
+
+/** An update as an older client means it: a limit of processes was not taken. */
+export const updateBy = (request: IncomingMessage, update: ContainerUpdate): ContainerUpdate =>
+  atLeast(request, 40) ? update : { ...update, PidsLimit: null };
 
 /** An image of the list: its size was told twice. */
 export const imageFor = <T extends { Size: number }>(request: IncomingMessage, image: T): T =>

@@ -7,8 +7,18 @@ const versions = new WeakMap<IncomingMessage, string>();
 const minor = (version: string): number => Number(version.split(".")[1]);
 
 /** What the router sees of a request's URL. */
-export const rewriteUrl = (request: IncomingMessage): string =>
-  joinImageName(request.method ?? "", stripVersion(request));
+export const rewriteUrl = (request: IncomingMessage): string => {
+  const method = request.method ?? "";
+  return joinLinkName(method, joinImageName(method, stripVersion(request)));
+};
+
+/** Links have names of two parts, "linking/alias", which become one segment as well. */
+function joinLinkName(method: string, url: string): string {
+  const [, name, alias, action = "", query = ""] =
+    /^\/containers\/([^/?]+)\/([^/?]+)(\/[^/?]+)?(\?.*)?$/.exec(url) ?? [];
+  const isLink = action ? action !== "/ws" : method === "DELETE";
+  return name && alias && isLink ? `/containers/${name}%2F${alias}${action}${query}` : url;
+}
 
 /** Names of images hold slashes; they become one segment of the path, so that routes can be told apart by what follows. */
 function joinImageName(method: string, url: string): string {

@@ -38,7 +38,7 @@ export interface Located {
 export function locate(root: number, path: string): Located {
   const absolute = posix.join("/", path);
   const asDirectory = /\/\.?$/.test(path) || absolute === "/";
-  const name = /\/\.$/.test(path) ? "." : posix.basename(absolute) || "/";
+  const name = /(?:^|\/)\.\/*$/.test(path) ? "." : posix.basename(absolute) || "/";
   const parentPath = asDirectory ? absolute : posix.dirname(absolute);
   const directory = openDirectory(root, parentPath);
   try {

@@ -205,7 +205,7 @@ export interface ContainerSpec {
   trace?: string | undefined;
   mounts: readonly MountSpec[];
   devices: readonly DeviceSpec[];
-  shmSize: number;
+  shmSize: number | undefined;
   privileged: boolean;
   maskedPaths: readonly string[];
   readonlyPaths: readonly string[];

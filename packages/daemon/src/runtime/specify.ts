@@ -125,9 +125,12 @@ export function cgroupLimits(host: HostConfig): CgroupLimits {
     })),
     blockThrottles: throttles(host),
     ...rareLimits(host),
-    pids: host.PidsLimit === null || host.PidsLimit === 0 ? undefined : Math.max(host.PidsLimit, -1),
+    // What an update leaves of a limit is 0.
+    pids: host.PidsLimit === null ? undefined : host.PidsLimit > 0 ? host.PidsLimit : NO_LIMIT,
   };
 }
+
+const NO_LIMIT = -1;
 
 /** A container's own limits, and that of processes where it has none. */
 function containerLimits(host: HostConfig, defaultPids: number | undefined): CgroupLimits {
@@ -318,7 +321,8 @@ export function specifyContainer(runtime: Runtime, input: ContainerInput): Conta
     trace: input.trace,
     mounts: host.Type === "system" ? withSystemMounts(mounts) : mounts,
     devices: devices.filter(inDev),
-    shmSize: host.ShmSize,
+    // Who has no IPC has no shared memory either.
+    shmSize: host.IpcMode === "none" ? undefined : host.ShmSize,
     privileged: host.Privileged,
     maskedPaths: security.unconfinedPaths ? [] : (host.MaskedPaths ?? []),
     readonlyPaths: security.unconfinedPaths ? [] : (host.ReadonlyPaths ?? []),

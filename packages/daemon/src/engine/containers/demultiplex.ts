@@ -1,4 +1,5 @@
-// Takes Docker's multiplexed format apart: what is left are the bytes of all streams, as they came.
+// Docker's multiplexed format, taken apart (what is left are the bytes of all streams, as they came), and put around a
+// terminal's bytes.
 import { Transform, type TransformCallback } from "node:stream";
 
 const HEADER = 8;
@@ -25,5 +26,16 @@ export class Demultiplexer extends Transform {
       this.#header = Buffer.alloc(0);
     }
     done();
+  }
+}
+
+/** Sends bytes as those of stdout. */
+export class Framer extends Transform {
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    const header = Buffer.alloc(HEADER);
+    header.writeUInt8(1, 0);
+    header.writeUInt32BE(chunk.length, 4);
+    this.push(header);
+    done(null, chunk);
   }
 }

@@ -69,6 +69,8 @@ export interface ListContext {
   find(reference: string): Container;
   /** The id of the image a reference names, or undefined. */
   imageId(reference: string): string | undefined;
+  /** The id of the image that another one was built on, or "". */
+  parentImage(id: string): string;
   /** The name of the network an id belongs to, or undefined. */
   networkName(id: string): string | undefined;
 }
@@ -128,7 +130,11 @@ function predicates(filters: Filters, context: ListContext): ((container: Contai
   });
   on("ancestor", (images) => {
     const ids = images.map((image) => context.imageId(image));
-    return (container) => ids.includes(container.record.definition.imageId);
+    return (container) => {
+      for (let id = container.record.definition.imageId; id !== ""; id = context.parentImage(id))
+        if (ids.includes(id)) return true;
+      return false;
+    };
   });
   on("before", ([reference = ""]) => {
     const limit = created(context.find(reference));

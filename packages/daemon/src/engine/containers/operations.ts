@@ -195,6 +195,15 @@ export class ContainerOperations {
         "StorageOpt",
         ...(rules ? ["DeviceCgroupRules"] : []),
       ]);
+      for (const [field, what] of [
+        ["CpuPeriod", "CPU Period"],
+        ["CpuQuota", "CPU Quota"],
+      ] as const) {
+        if (wanted.NanoCpus && before[field] > 0)
+          throw refuse(`Conflicting options: Nano CPUs cannot be updated as ${what} has already been set`);
+        if ((wanted[field] ?? 0) > 0 && before.NanoCpus > 0)
+          throw refuse(`Conflicting options: ${what} cannot be updated as NanoCPUs has already been set`);
+      }
       if (wanted.Memory && !wanted.MemorySwap && before.MemorySwap > 0 && wanted.Memory > before.MemorySwap)
         throw refuse(
           "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
@@ -359,6 +368,8 @@ function wantedResources(update: ContainerUpdate): Partial<HostConfig> {
     const missing = Array.isArray(value) ? value.length === 0 : [0, "", null, undefined].includes(value);
     if (!missing) wanted[field] = value;
   }
+  // Here 0 says something: no limit, as all below it does.
+  if (update.PidsLimit !== null) wanted.PidsLimit = Math.max(update.PidsLimit, 0);
   return wanted as Partial<HostConfig>;
 }
 

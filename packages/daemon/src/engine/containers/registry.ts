@@ -3,6 +3,7 @@ import type { Monitor } from "@tsd/kernel-bindings";
 import type { Sight } from "../access/caller.ts";
 import { conflict, EngineError, notFound } from "../errors.ts";
 import type { Attachment } from "./attachment.ts";
+import { linkedName, renamedLinks } from "./links.ts";
 import type { ContainerDefinition, ContainerRecord, ContainerState, ContainerStore } from "./record.ts";
 
 /** Milliseconds until a state that could not be written is tried again. */
@@ -149,10 +150,14 @@ export class ContainerRegistry {
     return this.all().filter(({ owner }) => sight.sees(owner));
   }
 
-  /** The container of a full id, name or unambiguous id prefix, among those that exist for `sight`; throws what Docker
+  readonly #named = (name: string | undefined): Container | undefined =>
+    this.#byName.get(name?.replace(/^\//, "") ?? "");
+
+  /** The container of a full id, name, link ("linking/alias") or unambiguous id prefix, among those that exist for `sight`; throws what Docker
    * answers otherwise. */
   find(reference: string, sight: Sight): Container {
-    const exact = this.#byId.get(reference) ?? this.#byName.get(reference.replace(/^\//, ""));
+    const exact =
+      this.#byId.get(reference) ?? this.#named(reference) ?? this.#named(linkedName(reference, this.#named));
     if (exact && sight.sees(exact.owner)) return exact;
     const matches = reference ? this.seenBy(sight).filter(({ id }) => id.startsWith(reference)) : [];
     if (matches.length > 1)
@@ -200,10 +205,13 @@ export class ContainerRegistry {
   rename(container: Container, name: string, sight: Sight): void {
     this.checkNameFree(name, sight);
     const { definition } = container.record;
+    const links = this.all().map((one) => [one, renamedLinks(one, definition.name, name)] as const);
     this.#store.saveDefinition({ ...definition, name });
     this.#byName.delete(definition.name);
     definition.name = name;
     this.#byName.set(name, container);
+    for (const [one, Links] of links)
+      if (Links) this.redefine(one, { hostConfig: { ...one.record.definition.hostConfig, Links } });
   }
 
   /** Changes what a container was created with. */

@@ -5,7 +5,7 @@ import { plainBind } from "../../runtime/mounts.ts";
 import type { MountSpec, NamespaceChoice, NamespaceChoices, TimeOffsets } from "../../runtime/spec.ts";
 import type { ResolvedUser } from "../../runtime/user.ts";
 import { everything } from "../access/caller.ts";
-import { conflict, invalid } from "../errors.ts";
+import { conflict, EngineError, invalid } from "../errors.ts";
 import { partners } from "../user-namespaces/mode.ts";
 import type { Partner, UserNamespaces } from "../user-namespaces/service.ts";
 import type { Container, ContainerRegistry } from "./registry.ts";
@@ -19,11 +19,22 @@ export class Sharing {
     this.#userNamespaces = userNamespaces;
   }
 
-  /** The running container that another one's namespace is to be shared with. */
-  #partner(container: Container, reference: string): Container {
+  /** The running container that another one's namespace is to be shared with; which one says how Docker refuses. */
+  #partner(container: Container, reference: string, kind?: "ipc" | "pid" | "net"): Container {
     const partner = this.#registry.find(reference, everything);
     if (partner === container) throw invalid("cannot join own namespace");
-    if (!partner.alive) throw conflict(`cannot join namespace of a non running container: ${partner.id}`);
+    if (!partner.alive && kind === "pid")
+      throw new EngineError("system", `failed to join PID namespace: container ${partner.id} is not running`);
+    if (!partner.alive && kind === "ipc")
+      throw conflict(`failed to join IPC namespace: container ${partner.id} is not running`);
+    if (!partner.alive)
+      throw conflict(
+        `cannot join ${kind === "net" ? "network" : "namespace"} of a non running container: ${partner.id}`,
+      );
+    if (kind === "ipc" && ["private", "none"].includes(partner.record.definition.hostConfig.IpcMode))
+      throw invalid(
+        `failed to join IPC namespace: container ${partner.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+      );
     return partner;
   }
 
@@ -32,23 +43,24 @@ export class Sharing {
     const { config, hostConfig } = container.record.definition;
     if (config.Hostname) return config.Hostname;
     const partner = /^container:(.+)$/.exec(hostConfig.NetworkMode)?.[1];
-    return partner ? this.#partner(container, partner).record.definition.config.Hostname : hostname();
+    return partner ? this.#partner(container, partner, "net").record.definition.config.Hostname : hostname();
   }
 
   /** `holder` is whose the ids of a user namespace of its own will be. */
   namespaces(container: Container, { uid, gid, groups }: ResolvedUser, holder: string): NamespaceChoices {
     const { hostConfig, userNamespace } = container.record.definition;
-    const choose = (mode: string, name: string): NamespaceChoice => {
+    const choose = (mode: string, name: string, kind?: "ipc" | "pid" | "net"): NamespaceChoice => {
       if (mode === "host") return { kind: "host" };
       const reference = /^container:(.+)$/.exec(mode)?.[1];
       if (!reference) return { kind: "private" };
-      return { kind: "join", path: `/proc/${this.#partner(container, reference).state.pid}/ns/${name}` };
+      const { pid } = this.#partner(container, reference, kind).state;
+      return { kind: "join", path: `/proc/${pid}/ns/${name}` };
     };
     const choices = {
-      pid: choose(hostConfig.PidMode, "pid"),
-      ipc: choose(hostConfig.IpcMode, "ipc"),
+      pid: choose(hostConfig.PidMode, "pid", "pid"),
+      ipc: choose(hostConfig.IpcMode, "ipc", "ipc"),
       uts: choose(hostConfig.UTSMode, "uts"),
-      network: choose(hostConfig.NetworkMode, "net"),
+      network: choose(hostConfig.NetworkMode, "net", "net"),
       cgroup: choose(hostConfig.CgroupnsMode, "cgroup"),
       time: timeOffsets(hostConfig),
     };

@@ -71,7 +71,6 @@ export function shownHostConfig(hostConfig: HostConfig): object {
   return {
     ...without({ ...hostConfig, Init: undefined, Mounts: dense(Mounts) }, hostLeft),
     ...(Init === null || Init === undefined ? {} : { Init }),
-    // No limit is shown as none, in whatever way it was asked for.
-    PidsLimit: PidsLimit && PidsLimit > 0 ? PidsLimit : null,
+    PidsLimit: PidsLimit ?? null,
   };
 }

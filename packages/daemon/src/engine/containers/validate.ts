@@ -142,6 +142,8 @@ export function validateCreate(request: ContainerCreate): void {
   if (!["", "host"].includes(host.UTSMode)) throw invalid(`invalid UTS mode: ${host.UTSMode}`);
   if (!["", "private", "host"].includes(host.CgroupnsMode))
     throw invalid(`invalid cgroup namespace mode: ${host.CgroupnsMode}`);
+  if ("" in host.Annotations)
+    throw invalid("invalid Annotations: the empty string is not permitted as an annotation key");
   checkTimeOffset(host.TimeOffset);
   if (!["", "application", "system"].includes(host.Type))
     throw invalid(`invalid HostConfig.Type: ${host.Type}: neither application nor system`);

@@ -2,9 +2,9 @@
 import type { QuotaUsage } from "@tsd/kernel-bindings";
 import { checkTarget } from "../../runtime/mounts.ts";
 import type { IdRange } from "../../runtime/user-namespace.ts";
-import type { ImageRecord } from "../images/image.ts";
 import { networkSummaries, networksView, portSummaries, portsView } from "../networks/view.ts";
 import { milliseconds, zeroTime } from "../timestamps.ts";
+import { namesByLinks } from "./links.ts";
 import type { ContainerMount, Health } from "./record.ts";
 import type { Container } from "./registry.ts";
 import { shownConfig, shownHostConfig } from "./shown-config.ts";
@@ -177,16 +177,29 @@ export function inspectView(container: Container, context: ViewContext) {
 const quoteIfSpaced = (word: string): string =>
   /[\s"']/.test(word) ? `'${word.replaceAll("'", "'\\''")}'` : word;
 
-/** One entry of GET /containers/json. */
-export function summaryView(container: Container, image: ImageRecord | undefined, sizes?: Sizes): object {
+/** What a list says that a container was made of: what it was called then, if that still is the same image. */
+export function imageShown(
+  { record: { definition } }: Container,
+  find: (reference: string) => { id: string } | undefined,
+): string {
+  const { Image } = definition.config;
+  return find(Image)?.id === definition.imageId ? Image : definition.imageId;
+}
+
+/** One entry of GET /containers/json; `image` is what it was made of, `others` are the containers whose links count. */
+export function summaryView(
+  container: Container,
+  image: string,
+  others: readonly Container[],
+  sizes?: Sizes,
+): object {
   const { definition } = container.record;
   const { config, hostConfig } = definition;
   const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
-  const named = image?.repoTags.length ? config.Image : definition.imageId;
   return {
     Id: container.id,
-    Names: [`/${definition.name}`],
-    Image: named,
+    Names: [`/${definition.name}`, ...namesByLinks(container, others)],
+    Image: image,
     ImageID: definition.imageId,
     Command: [path, ...args.map(quoteIfSpaced)].join(" "),
     Created: Math.floor(milliseconds(definition.created) / 1000),

@@ -11,8 +11,9 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import { specifyExec } from "../../runtime/specify.ts";
 import { resolveUser } from "../../runtime/user.ts";
 import { everything, type Sight } from "../access/caller.ts";
+import { durationText } from "../build/go-text.ts";
 import { Attachment } from "../containers/attachment.ts";
-import { Demultiplexer } from "../containers/demultiplex.ts";
+import { Demultiplexer, Framer } from "../containers/demultiplex.ts";
 import { parseDetachKeys } from "../containers/detach-keys.ts";
 import { labelsInForce } from "../containers/labels.ts";
 import { describeLaunchFailure } from "../containers/launch-error.ts";
@@ -118,7 +119,8 @@ export class ExecService implements LifecycleObserver {
 
   find(id: string, sight: Sight): ExecInstance {
     const instance = this.#instances.get(id);
-    if (!instance || !sight.sees(instance.container.owner)) throw notFound(`No such exec instance: ${id}`);
+    const there = instance && this.#parts.containers.registry.has(instance.container);
+    if (!there || !sight.sees(instance.container.owner)) throw notFound(`No such exec instance: ${id}`);
     return instance;
   }
 
@@ -163,6 +165,8 @@ export class ExecService implements LifecycleObserver {
       client?: Duplex;
       /** The client gets bytes without the multiplexed format's headers. */
       plain?: boolean;
+      /** A terminal's client gets its bytes in that format. */
+      framed?: boolean;
     },
   ): Promise<void> {
     this.checkStartable(instance);
@@ -233,7 +237,7 @@ export class ExecService implements LifecycleObserver {
     await instance.monitor?.exited;
     clearTimeout(timer);
     this.#forget(instance.record); // nobody else knows of it
-    const reason = `Health check exceeded timeout (${timeoutMilliseconds / 1000}s)`;
+    const reason = `Health check exceeded timeout (${durationText(timeoutMilliseconds * 1e6)})`;
     if (late) return { exitCode: -1, output: output ? `${reason}: ${output}` : reason };
     return { exitCode: instance.record.exitCode ?? LOST, output };
   }
@@ -271,7 +275,7 @@ export class ExecService implements LifecycleObserver {
   #launch(
     instance: ExecInstance,
     plan: Plan,
-    { client, plain }: { client?: Duplex; plain?: boolean },
+    { client, plain, framed }: { client?: Duplex; plain?: boolean; framed?: boolean },
   ): Launch & { plan: Plan } {
     const { container } = instance;
     const { id, request } = instance.record;
@@ -288,7 +292,7 @@ export class ExecService implements LifecycleObserver {
       streams,
       keys,
       () => this.#announce(container, id, "exec_detach"),
-      plain ? new Demultiplexer() : undefined,
+      plain ? new Demultiplexer() : framed ? new Framer() : undefined,
     );
     const [stream] = launch.clients;
     if (stream) attachment.connect(stream);

@@ -5,7 +5,7 @@ import type { ImageSummary } from "../../api/types.ts";
 import { everything, type Sight } from "../access/caller.ts";
 import type { ContainerArchives } from "../containers/archives.ts";
 import type { ContainerService } from "../containers/service.ts";
-import { summaryView } from "../containers/view.ts";
+import { imageShown, summaryView } from "../containers/view.ts";
 import { invalid } from "../errors.ts";
 import type { ImageService } from "../images/service.ts";
 import { listImages } from "../images/view.ts";
@@ -63,10 +63,18 @@ function imageUsage({ images, containers }: DiskUsageParts, sight: Sight): Image
 async function containerUsage(parts: DiskUsageParts, sight: Sight): Promise<object[]> {
   const { archives, containers, images } = parts;
   const found: object[] = [];
-  for (const container of containers.registry.seenBy(sight)) {
+  const seen = containers.registry.seenBy(sight);
+  for (const container of seen) {
     const image = images.find(container.record.definition.imageId, everything);
     const sizes = await archives.sizes(container, image?.size ?? 0);
-    found.push(summaryView(container, image, sizes));
+    found.push(
+      summaryView(
+        container,
+        imageShown(container, (name) => images.find(name, everything)),
+        seen,
+        sizes,
+      ),
+    );
   }
   return found;
 }

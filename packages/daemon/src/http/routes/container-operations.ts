@@ -5,6 +5,7 @@ import { containerUpdateSchema } from "../../api/schemas/container-create.ts";
 import { parseFilters } from "../../engine/containers/list.ts";
 import { invalid } from "../../engine/errors.ts";
 import type { Engine } from "../engine.ts";
+import { updateBy } from "../older-versions.ts";
 import { containerTarget, route } from "../route.ts";
 import { beginStream } from "../stream.ts";
 import { body, query, truthy } from "../validation.ts";
@@ -75,7 +76,7 @@ export const containerOperationRoutes: FastifyPluginAsync<{ engine: Engine }> = 
     "POST",
     "/containers/:id/update",
     { permission: "container:update", body: updateBody, target, asked: (call) => given(call.body) },
-    (call) => operations.update(call.target, call.body, call.caller),
+    (call) => operations.update(call.target, updateBy(call.request.raw, call.body), call.caller),
   );
 
   route(

@@ -2,18 +2,21 @@
 import type { FastifyPluginAsync } from "fastify";
 import { z } from "zod";
 import { type ContainerCreate, containerCreateSchema } from "../../api/schemas/container-create.ts";
-import { everything } from "../../engine/access/caller.ts";
+import { type Caller, everything } from "../../engine/access/caller.ts";
 import { reaching } from "../../engine/access/create-limits.ts";
+import { removeLink } from "../../engine/containers/links.ts";
 import { containerFilters, parseFilters, selectContainers } from "../../engine/containers/list.ts";
 import type { Container } from "../../engine/containers/registry.ts";
-import { inspectView, type Sizes, summaryView } from "../../engine/containers/view.ts";
-import { EngineError, invalid } from "../../engine/errors.ts";
+import { imageShown, inspectView, type Sizes, summaryView } from "../../engine/containers/view.ts";
+import { EngineError, invalid, notFound } from "../../engine/errors.ts";
 import type { ImageRecord } from "../../engine/images/image.ts";
+import { fit, parsePlatform, platformText } from "../../engine/images/platform.ts";
 import type { Engine } from "../engine.ts";
 import { inspectedContainerFor, requestedBy, warningsFor } from "../older-versions.ts";
 import { containerTarget, route } from "../route.ts";
 import { beginStream } from "../stream.ts";
 import { check, query, truthy } from "../validation.ts";
+import { atLeast } from "../version-prefix.ts";
 
 const text = z.string().optional();
 const createQuery = query(z.object({ name: text, platform: text }));
@@ -47,6 +50,9 @@ function stopQuery(value: unknown): { signal: string | undefined; seconds: numbe
 
 export function createBody(value: unknown): ContainerCreate {
   if (value === undefined) throw invalid("invalid JSON: got EOF while reading request body");
+  const names = Object.keys(value ?? {}).map((name) => name.toLowerCase());
+  if (names.every((name) => ["hostconfig", "networkingconfig"].includes(name)))
+    throw invalid("config cannot be empty in order to create a container");
   return check(containerCreateSchema, value, "body");
 }
 
@@ -58,6 +64,16 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
     images.find(container.record.definition.imageId, everything);
   const sizesOf = (container: Container): Promise<Sizes> =>
     archives.sizes(container, imageOf(container)?.size ?? 0);
+
+  /** Throws for an image of another platform than is asked for, as if it were not there: clients pull the right one. */
+  const checkPlatform = (platform: string, reference: string, caller: Caller): void => {
+    const wanted = parsePlatform(platform);
+    const image = reference ? images.find(reference, caller) : undefined;
+    if (image && fit(wanted, image.config) === undefined)
+      throw notFound(
+        `image with reference ${reference} was found but does not match the specified platform: wanted ${platformText(wanted)}, actual: ${platformText(image.config)}`,
+      );
+  };
 
   route(
     app,
@@ -73,7 +89,8 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
         ...reaching(call.body),
       }),
     },
-    async ({ query: { name }, body, caller, request, reply }) => {
+    async ({ query: { name, platform }, body, caller, request, reply }) => {
+      if (platform && atLeast(request.raw, 41)) checkPlatform(platform, body.Image, caller);
       const { id, warnings } = await containers.create(requestedBy(request.raw, body), name, caller);
       request.trace.object = `container/${id}`;
       return reply.code(201).send({ Id: id, Warnings: [...warnings, ...warningsFor(request.raw, body)] });
@@ -94,11 +111,19 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
       const context = {
         find: (reference: string): Container => containers.find(reference, caller),
         imageId: (reference: string): string | undefined => images.find(reference, caller)?.id,
+        parentImage: (id: string): string => images.steps.parentOf(id),
         networkName: (id: string): string | undefined => networks.look(id, caller)?.name,
       };
-      const chosen = selectContainers(containers.registry.seenBy(caller), options, context);
+      const seen = containers.registry.seenBy(caller);
+      const chosen = selectContainers(seen, options, context);
+      const linking = seen.filter(({ record }) => record.definition.hostConfig.Links?.length);
       const summary = (container: Container, sizes?: Sizes): object =>
-        summaryView(container, imageOf(container), sizes);
+        summaryView(
+          container,
+          imageShown(container, (name) => images.find(name, everything)),
+          linking,
+          sizes,
+        );
       if (!truthy(asked.size)) return chosen.map((container) => summary(container));
       const found: object[] = [];
       for (const container of chosen) found.push(summary(container, await sizesOf(container)));
@@ -209,9 +234,10 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
       target,
       asked: (call) => ({ Force: truthy(call.query.force), Volumes: truthy(call.query.v) }),
     },
-    async ({ target: container, reference, query: { force, v, link }, reply }) => {
-      if (truthy(link)) throw invalid("links are not built yet");
-      await containers.remove(container, { force: truthy(force), volumes: truthy(v) }, reference);
+    async ({ target: container, reference, query: { force, v, link }, caller, reply }) => {
+      if (truthy(link))
+        await removeLink(containers.registry, () => networks.refreshLinks(), reference, caller);
+      else await containers.remove(container, { force: truthy(force), volumes: truthy(v) }, reference);
       return reply.code(204).send();
     },
   );

@@ -56,12 +56,15 @@ export const execRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, { 
         await execs.start(instance, { consoleSize });
         return reply.code(200).send();
       }
-      const type = streamType(instance.record.request.Tty, atLeast(request.raw, 42));
+      // A terminal's bytes are framed for whoever does not say at the start that it is one.
+      const terminal = instance.record.request.Tty;
+      const framed = terminal && !options.Tty;
+      const type = streamType(terminal && !framed, atLeast(request.raw, 42));
       const client = openStream(request, reply, type);
-      await execs.start(instance, { consoleSize, client }).catch((error: Error) => {
+      await execs.start(instance, { consoleSize, client, framed }).catch((error: Error) => {
         // The stream has begun, so the reason goes there, and the exit code tells the rest.
         const line = { log: `${error.message}\r\n`, stream: "stdout", time: "" } as const;
-        client.end(encodeLogLine(line, { timestamps: false, terminal: instance.record.request.Tty }));
+        client.end(encodeLogLine(line, { timestamps: false, terminal: terminal && !framed }));
       });
       return reply;
     },

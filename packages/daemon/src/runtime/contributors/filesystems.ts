@@ -20,6 +20,8 @@ interface FilesystemOptions {
   options?: readonly string[];
   attributes?: number;
   strict?: boolean;
+  /** What mount tables call it, where that is not its type. */
+  source?: string;
 }
 
 const filesystem = (type: string, target: string, settings: FilesystemOptions = {}): Step => ({
@@ -28,7 +30,7 @@ const filesystem = (type: string, target: string, settings: FilesystemOptions = 
   target,
   options: settings.options ?? [],
   attributes: settings.attributes ?? guarded,
-  source: type,
+  source: settings.source ?? type,
   strict: settings.strict ?? false,
 });
 
@@ -139,9 +141,10 @@ function deviceSteps(spec: ContainerSpec, free: (target: string, ...steps: Step[
 
 /** Shared memory follows the IPC namespace: whoever joins another's sees the same /dev/shm (a bind, see mounts). */
 const shmSteps = (spec: ContainerSpec): Step[] =>
-  spec.namespaces.ipc.kind === "private"
+  spec.namespaces.ipc.kind === "private" && spec.shmSize !== undefined
     ? [
         filesystem("tmpfs", "/dev/shm", {
+          source: "shm",
           options: ["mode=1777", `size=${spec.shmSize}`, ...contextOption(spec.mountLabel)],
         }),
       ]

@@ -70,12 +70,16 @@ function filesystems(spec: ContainerSpec): OciMount[] {
       source: "devpts",
       options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
     },
-    {
-      destination: "/dev/shm",
-      type: "tmpfs",
-      source: "shm",
-      options: [...guarded, "mode=1777", `size=${spec.shmSize}`],
-    },
+    ...(spec.shmSize === undefined
+      ? []
+      : [
+          {
+            destination: "/dev/shm",
+            type: "tmpfs",
+            source: "shm",
+            options: [...guarded, "mode=1777", `size=${spec.shmSize}`],
+          },
+        ]),
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: guarded },
     { destination: "/sys", type: "sysfs", source: "sysfs", options: [...guarded, ...readOnly] },
     {
