@@ -341,6 +341,8 @@ describe("the judgement", () => {
     expect(missing).toEqual([
       // The connection of a WebSocket is upgraded, never answered.
       "GET /containers/{id}/attach/ws 200",
+      // Only for a beginning that two ids share.
+      "DELETE /containers/{id} 400",
     ]);
   });
 });

@@ -302,7 +302,7 @@ describe("healthchecks", () => {
     await eventually("healthy", async () => (await health(direct)) === "healthy");
     await eventually("unhealthy", async () => (await health(slow)) === "unhealthy");
     const log = (await inspect(slow)).State.Health?.Log.at(-1);
-    expect(log).toMatchObject({ ExitCode: -1, Output: "Health check exceeded timeout (0.2s)" });
+    expect(log).toMatchObject({ ExitCode: -1, Output: "Health check exceeded timeout (200ms)" });
     expect(await health(none)).toBeUndefined();
     await eventually("probes", async () => ((await inspect(patient)).State.Health?.Log.length ?? 0) >= 3);
     expect((await inspect(patient)).State.Health).toMatchObject({ Status: "starting", FailingStreak: 0 });

@@ -296,7 +296,7 @@ describe.skipIf(!hasDocker)("docker's other commands", () => {
   });
 
   it("shares namespaces with another container and with the host", async () => {
-    await docker("run", "-d", "--name", "base", "busybox", "sleep", "100");
+    await docker("run", "-d", "--name", "base", "--ipc", "shareable", "busybox", "sleep", "100");
     expect(
       await docker("run", "--rm", "--pid", "container:base", "busybox", "ps", "-o", "pid,args"),
     ).toContain("1 sleep 100");

@@ -20,7 +20,7 @@ beforeAll(async () => {
   await daemon.importBusybox();
   const run = (name: string, ...flags: string[]) =>
     daemon.tsctl("run", "-d", "--name", name, ...flags, "busybox", "sleep", "1000");
-  await run("alone");
+  await run("alone", "--ipc", "shareable");
   await run("guest", "--net", "container:alone", "--ipc", "container:alone");
   await run("open", "--net", "host", "--pid", "host", "--uts", "host");
 });

@@ -193,7 +193,7 @@ describe("a container that asks for nothing", () => {
 
 describe("who shares", () => {
   it("another's namespaces has its user namespace, and its rights there", async () => {
-    const id = await box("--cap-add", "NET_ADMIN");
+    const id = await box("--cap-add", "NET_ADMIN", "--ipc", "shareable");
     const other = await box(
       "--network",
       `container:${id}`,

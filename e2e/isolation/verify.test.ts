@@ -356,7 +356,7 @@ describe("what is no drift", () => {
       EnableIPv6: true,
       IPAM: { Config: [{ Subnet: "fd00:77::/64" }] },
     });
-    const partner = await start();
+    const partner = await start("--ipc", "shareable");
     const kinds: string[][] = [
       [],
       ["-m", "64m", "--cpus", "0.5", "--pids-limit", "20", "--cpuset-cpus", "0"],

@@ -56,7 +56,11 @@ export const imageConfigurationSchema = z.looseObject({
   os: z.string().default(hostPlatform.os),
   rootfs: z.object({
     type: z.literal("layers"),
-    diff_ids: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/)).max(1000),
+    diff_ids: z
+      .array(z.string().regex(/^sha256:[0-9a-f]{64}$/))
+      .max(1000)
+      .nullable()
+      .transform((list) => list ?? []),
   }),
 });
 
