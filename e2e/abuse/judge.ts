@@ -47,6 +47,12 @@ const documented: readonly { what: RegExp; status: number; message: RegExp; why:
     why: "dockerd answers so too",
   },
   {
+    what: /^DELETE \/containers\/\{id\}$/,
+    status: 500,
+    message: /^Conflict, cannot remove the default link name of the container$/,
+    why: "a container's own name is no link; dockerd answers so too",
+  },
+  {
     what: /^POST \/networks\/\{id\}\/disconnect$/,
     status: 500,
     message: /^container [0-9a-f]{64} is not connected to (?:the )?network /,

@@ -57,7 +57,7 @@ const PATIENCE = Number(process.env.TSD_TEST_PATIENCE ?? 1);
 export async function eventually(
   what: string,
   condition: () => Promise<boolean> | boolean,
-  milliseconds = 10_000,
+  milliseconds = 30_000,
 ): Promise<void> {
   const end = Date.now() + milliseconds * PATIENCE;
   while (Date.now() < end) {

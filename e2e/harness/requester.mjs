@@ -24,10 +24,14 @@ function agentOf(certificates) {
   return agent;
 }
 
+/** Unless it says something else, a body is JSON. */
+const typed = (headers, body) =>
+  body === undefined ? headers : { "content-type": "application/json", ...headers };
+
 function send({ certificates, method, path, headers = {}, body }) {
   return new Promise((resolve) => {
     const sending = request(
-      { host, port, method, path, headers, agent: agentOf(certificates) },
+      { host, port, method, path, headers: typed(headers, body), agent: agentOf(certificates) },
       (response) => {
         let text = "";
         const done = () => resolve({ status: response.statusCode, text });

@@ -90,7 +90,7 @@ for (const { driver, directory, remove } of await workingPlaces()) {
         await daemon.clear();
         await eventually("nothing is left", async () => (await daemon.leaks()).length === 0);
       }
-    }, 60_000);
+    }, 240_000);
 
     it(`${KILLS} kills leave nothing, and lose nothing`, async () => {
       const witness = await create("witness", ["sh", "-c", "echo kept > /kept; exec sleep 100000"]);

@@ -152,7 +152,7 @@ describe("the configuration file", () => {
     );
     await output("kill", ["-HUP", String(daemon.pid)]);
     await eventually("the label is there", async () => (await labels()).includes("rack=2"));
-    expect(daemon.log.slice(before)).toContain('"options":["mtu"]');
+    await eventually("it says so", () => daemon.log.slice(before).includes('"options":["mtu"]'));
     const since = await daemon.api(
       "GET",
       `/events?since=0&until=${Math.ceil(Date.now() / 1000)}&filters={"type":["daemon"]}`,

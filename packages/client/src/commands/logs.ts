@@ -21,6 +21,7 @@ export const logs: Command = async (words, context) => {
     stderr: true,
     follow: flags.bool("follow"),
     timestamps: flags.bool("timestamps"),
+    details: flags.bool("details"),
     since: flags.text("since"),
     until: flags.text("until"),
     tail: flags.text("tail") ?? "all",

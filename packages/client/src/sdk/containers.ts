@@ -39,6 +39,7 @@ export interface LogsOptions {
   until?: string | undefined;
   /** Puts the time before each line. */
   timestamps?: boolean;
+  details?: boolean;
   /** How many of the last lines, or "all". */
   tail?: string | undefined;
 }

@@ -14,9 +14,9 @@ export const rewriteUrl = (request: IncomingMessage): string => {
 
 /** Links have names of two parts, "linking/alias", which become one segment as well. */
 function joinLinkName(method: string, url: string): string {
-  const [, name, alias, action = "", query = ""] =
+  const [, name, alias = "", action = "", query = ""] =
     /^\/containers\/([^/?]+)\/([^/?]+)(\/[^/?]+)?(\?.*)?$/.exec(url) ?? [];
-  const isLink = action ? action !== "/ws" : method === "DELETE";
+  const isLink = action ? !["attach", "checkpoints"].includes(alias) : method === "DELETE";
   return name && alias && isLink ? `/containers/${name}%2F${alias}${action}${query}` : url;
 }
 

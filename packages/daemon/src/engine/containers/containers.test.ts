@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { goFileMode } from "../../runtime/path.ts";
 import { Demultiplexer } from "./demultiplex.ts";
 import { afterProbe, validateHealthcheck } from "./health.ts";
-import { encodeLogLine, LogEncoder } from "./log-encoding.ts";
+import { type EncodingOptions, encodeLogLine, LogEncoder } from "./log-encoding.ts";
 import { logForward } from "./log-forward.ts";
 import type { Health } from "./record.ts";
 import { nextDelay, restartsAfterExit, restartsWithDaemon } from "./restart-policy.ts";
@@ -83,11 +83,12 @@ describe("log encoding", () => {
     stdout: true,
     stderr: true,
     timestamps: false,
+    details: undefined,
     since: undefined,
     until: undefined,
     terminal: false,
   };
-  const encode = (text: string, options: Partial<typeof all> = {}): Buffer =>
+  const encode = (text: string, options: Partial<EncodingOptions> = {}): Buffer =>
     new LogEncoder({ ...all, ...options }).encode(Buffer.from(text));
 
   it("is the same for the quick way and the slow one", () => {
@@ -104,14 +105,20 @@ describe("log encoding", () => {
     ])
       for (const stream of ["stdout", "stderr"] as const)
         for (const timestamps of [true, false])
-          for (const terminal of [true, false])
-            expect(encode(line(log, stream), { timestamps, terminal })).toEqual(
-              encodeLogLine({ log, stream, time }, { timestamps, terminal }),
-            );
+          for (const details of [undefined, "", `a=${"b".repeat(200)}`])
+            for (const terminal of [true, false])
+              expect(encode(line(log, stream), { timestamps, details, terminal })).toEqual(
+                encodeLogLine({ log, stream, time }, { timestamps, details, terminal }),
+              );
   });
   it("is not misled by what looks like the end of a line's text", () => {
     const log = 'x\\n","stream":"stderr","time":"1"}\n';
     expect(encode(line(log), { terminal: true }).toString()).toBe(log);
+  });
+  it("puts details between time and text, as long as they may be", () => {
+    const details = `a=${"b".repeat(500)}`;
+    const text = encode(line("1\n") + line("2\t\n"), { timestamps: true, details, terminal: true });
+    expect(text.toString()).toBe(`${time} ${details} 1\n${time} ${details} 2\t\n`);
   });
   it("chooses by stream and time", () => {
     const text =

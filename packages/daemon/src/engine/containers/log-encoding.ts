@@ -12,6 +12,8 @@ export interface EncodingOptions {
   stdout: boolean;
   stderr: boolean;
   timestamps: boolean;
+  /** What goes before each line; undefined where it was not asked for. */
+  details: string | undefined;
   /** Nanoseconds since the epoch; undefined for no bound. */
   since: bigint | undefined;
   until: bigint | undefined;
@@ -33,8 +35,13 @@ const END = '"}'.length;
 const MAXIMUM_TIME = 40;
 
 /** A line as the API sends it: with a multiplexing header unless the container has a terminal. */
-export function encodeLogLine(line: LogLine, options: { timestamps: boolean; terminal: boolean }): Buffer {
-  const text = Buffer.from(options.timestamps ? `${line.time} ${line.log}` : line.log);
+export function encodeLogLine(
+  line: LogLine,
+  options: { timestamps: boolean; details?: string | undefined; terminal: boolean },
+): Buffer {
+  const time = options.timestamps ? `${line.time} ` : "";
+  const details = options.details === undefined ? "" : `${options.details} `;
+  const text = Buffer.from(`${time}${details}${line.log}`);
   if (options.terminal) return text;
   const header = Buffer.alloc(HEADER);
   header.writeUInt8(line.stream === "stderr" ? 2 : 1, 0);
@@ -44,17 +51,19 @@ export function encodeLogLine(line: LogLine, options: { timestamps: boolean; ter
 
 export class LogEncoder {
   readonly #options: EncodingOptions;
+  readonly #details: Buffer;
   /** True once a line was later than `until`: nothing more will pass. */
   finished = false;
 
   constructor(options: EncodingOptions) {
     this.#options = options;
+    this.#details = Buffer.from(options.details === undefined ? "" : `${options.details} `);
   }
 
   /** Encodes whole lines. The result is a buffer of its own. */
   encode(lines: Buffer): Buffer {
-    // A line is never longer encoded than it is in the file, where its stream and its time stand beside it.
-    const out = Buffer.allocUnsafe(lines.length);
+    // Without details a line is never longer encoded than it is in the file, where its stream and its time stand beside it.
+    const out = Buffer.allocUnsafe(lines.length + this.#details.length * this.#count(lines));
     let used = 0;
     for (let start = 0; start < lines.length && !this.finished; ) {
       const found = lines.indexOf(NEWLINE, start);
@@ -64,6 +73,14 @@ export class LogEncoder {
       start = end + 1;
     }
     return out.subarray(0, used);
+  }
+
+  /** How many lines there are, if that matters. */
+  #count(lines: Buffer): number {
+    let count = 1;
+    if (this.#details.length > 0)
+      for (let at = lines.indexOf(NEWLINE); at >= 0; at = lines.indexOf(NEWLINE, at + 1)) count++;
+    return count;
   }
 
   /** Whether a line of this stream and time is wanted. */
@@ -96,6 +113,7 @@ export class LogEncoder {
       at += lines.copy(out, at, timeStart, timeEnd);
       out[at++] = 32;
     }
+    at += this.#details.copy(out, at);
     at += lines.copy(out, at, start + BEGIN, backslash);
     out[at++] = NEWLINE;
     if (!terminal) {

@@ -2,18 +2,7 @@
 import { isIP } from "node:net";
 import type { LogForwardSpec } from "../../runtime/spec.ts";
 import { invalid } from "../errors.ts";
-
-/** What a driver may know of a container. */
-export interface LoggedContainer {
-  id: string;
-  name: string;
-  image: string;
-  imageId: string;
-  labels: Readonly<Record<string, string>>;
-  environment: readonly string[];
-}
-
-type Options = Readonly<Record<string, string>>;
+import { extras, type LoggedContainer, type LogOptionValues, tagOf } from "./log-attributes.ts";
 
 const JOURNAL_SOCKET = "/run/systemd/journal/socket";
 const SYSLOG_SOCKET = "/dev/log";
@@ -33,40 +22,6 @@ export const forwardOptions: Readonly<Record<string, readonly string[]>> = {
   ],
   journald: [..."tag labels labels-regex env env-regex".split(" ")],
 };
-
-/** The tag's template, with what Docker's templates are mostly asked for. */
-function tagOf(template: string, container: LoggedContainer): string {
-  const values: Readonly<Record<string, string>> = {
-    ID: container.id.slice(0, 12),
-    FullID: container.id,
-    Name: container.name,
-    ImageName: container.image,
-    ImageID: container.imageId.replace("sha256:", "").slice(0, 12),
-    ImageFullID: container.imageId,
-    DaemonName: "docker",
-  };
-  return (template || "{{.ID}}").replace(/\{\{\s*\.(\w+)\s*\}\}/g, (whole, name: string) => {
-    const value = values[name];
-    if (value === undefined) throw invalid(`invalid log opt tag: no field ${name} in ${whole}`);
-    return value;
-  });
-}
-
-/** Labels and variables that were asked for, by name or by pattern. */
-function extras(options: Options, container: LoggedContainer): [name: string, value: string][] {
-  const chosen = (names: string | undefined, pattern: string | undefined) => (name: string) =>
-    (names ?? "").split(",").includes(name) || (pattern !== undefined && new RegExp(pattern).test(name));
-  const variables = container.environment.map((entry): [string, string] => {
-    const at = entry.indexOf("=");
-    return [entry.slice(0, at), entry.slice(at + 1)];
-  });
-  const label = chosen(options.labels, options["labels-regex"]);
-  const variable = chosen(options.env, options["env-regex"]);
-  return [
-    ...Object.entries(container.labels).filter(([name]) => label(name)),
-    ...variables.filter(([name]) => variable(name)),
-  ];
-}
 
 function syslogAddress(text: string | undefined): Pick<LogForwardSpec, "protocol" | "address"> {
   if (!text) return { protocol: "unix-datagram", address: SYSLOG_SOCKET };
@@ -91,7 +46,7 @@ function facilityNumber(text: string | undefined): number {
 /** Where a container's lines go; undefined for drivers that only keep files. Throws for what can't be. */
 export function logForward(
   driver: string,
-  options: Options,
+  options: LogOptionValues,
   container: LoggedContainer,
 ): LogForwardSpec | undefined {
   if (driver === "syslog") {

@@ -50,7 +50,14 @@ const life = {
   },
 };
 function log(options: Partial<LogOptions> = {}): AsyncGenerator<Buffer> {
-  const asked = { stdout: true, stderr: true, timestamps: false, follow: false, terminal: true };
+  const asked = {
+    stdout: true,
+    stderr: true,
+    timestamps: false,
+    details: undefined,
+    follow: false,
+    terminal: true,
+  };
   const bounds = { tail: undefined, since: undefined, until: undefined };
   return readLog(path, { ...asked, ...bounds, ...options }, life, new AbortController().signal);
 }

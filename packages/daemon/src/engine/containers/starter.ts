@@ -35,6 +35,7 @@ import { type EtcFile, endpointAddresses, etcFiles, writeEtcFiles } from "./etc-
 import { writeHookBundle } from "./hook-bundle.ts";
 import { assignLabels, labelsInForce, lacksLabels, relabelSteps } from "./labels.ts";
 import { linkEnvironment, parseLink } from "./links.ts";
+import { loggedContainer } from "./log-attributes.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
 import { mountSpec, volumeNames } from "./mount-spec.ts";
@@ -254,14 +255,7 @@ export class ContainerStarter {
         maximumFiles: log.maximumFiles,
         compressor,
       },
-      forward: logForward(hostConfig.LogConfig.Type, hostConfig.LogConfig.Config, {
-        id: container.id,
-        name: container.name,
-        image: config.Image,
-        imageId: definition.imageId,
-        labels: config.Labels,
-        environment: config.Env ?? [],
-      }),
+      forward: logForward(hostConfig.LogConfig.Type, hostConfig.LogConfig.Config, loggedContainer(container)),
     });
     return { spec, files, places, labels };
   }

@@ -49,8 +49,7 @@ export interface ImageConfiguration {
   history?: HistoryEntry[];
 }
 
-/** What any image's configuration must have. */
-/** Old images say nothing of their platform: they are for whoever has them. */
+/** What any image's configuration must have. Old ones say nothing of their platform: they are for whoever has them. */
 export const imageConfigurationSchema = z.looseObject({
   architecture: z.string().default(hostPlatform.architecture),
   os: z.string().default(hostPlatform.os),

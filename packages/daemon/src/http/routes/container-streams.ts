@@ -4,6 +4,7 @@ import { pipeline } from "node:stream/promises";
 import type { FastifyPluginAsync } from "fastify";
 import { z } from "zod";
 import { parseDetachKeys } from "../../engine/containers/detach-keys.ts";
+import { logDetails } from "../../engine/containers/log-attributes.ts";
 import { type LogOptions, readLog } from "../../engine/containers/logs.ts";
 import type { Container } from "../../engine/containers/registry.ts";
 import { EngineError, invalid } from "../../engine/errors.ts";
@@ -33,6 +34,7 @@ const logsQuery = query(
     since: text,
     until: text,
     timestamps: text,
+    details: text,
     tail: text,
   }),
 );
@@ -104,6 +106,7 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
         const options = {
           ...asked.streams,
           timestamps: false,
+          details: undefined,
           follow: false,
           tail: undefined,
           since: undefined,
@@ -155,6 +158,7 @@ export const containerStreamRoutes: FastifyPluginAsync<{ engine: Engine }> = asy
         stdout: truthy(asked.stdout),
         stderr: truthy(asked.stderr),
         timestamps: truthy(asked.timestamps),
+        details: truthy(asked.details) ? logDetails(container) : undefined,
         follow: truthy(asked.follow),
         tail: asked.tail && /^\d+$/.test(asked.tail) ? Number(asked.tail) : undefined,
         since: parseNanoseconds(asked.since === "0" ? "" : asked.since),

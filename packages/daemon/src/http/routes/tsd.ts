@@ -66,9 +66,10 @@ export const tsdRoutes: FastifyPluginAsync<TsdOptions> = async (app, { engine, d
     Limits: caller.role?.limits ?? null,
   }));
 
-  route(app, "POST", "/tsd/roles/check", { permission: "role:check" }, ({ request }) => {
+  const rolesFile = (value: unknown): unknown => value;
+  route(app, "POST", "/tsd/roles/check", { permission: "role:check", body: rolesFile }, (call) => {
     try {
-      const { roles, callers, warnings } = Policy.parse(request.body);
+      const { roles, callers, warnings } = Policy.parse(call.body);
       return { Roles: [...roles.keys()], Callers: callers.length, Warnings: warnings };
     } catch (error) {
       throw invalid(`roles file: ${(error as Error).message}`);
