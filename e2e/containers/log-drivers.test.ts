@@ -33,15 +33,15 @@ describe("details", () => {
     const words = ["--label", "team=a b", "--label", "other=1", "-e", "STAGE=x&y", "-e", "LEFT=1"];
     const options = ["labels=team", "env-regex=^STA", "tag={{.Name}}"].flatMap((one) => ["--log-opt", one]);
     const script = "echo out; printf 'tab\\t\\n'";
-    await daemon.tsctl("run", "--name", "told", ...words, ...options, "busybox", "sh", "-c", script);
-    const { stdout } = await daemon.tsctl("logs", "--details", "told");
-    expect(stdout).toBe("STAGE=x%26y,tag=told,team=a+b out\nSTAGE=x%26y,tag=told,team=a+b tab\t\n");
-    const [first = ""] = (await daemon.tsctl("logs", "--details", "-t", "told")).stdout.split("\n");
-    expect(first).toMatch(/^\S+Z STAGE=x%26y,tag=told,team=a\+b out$/);
-    expect((await daemon.tsctl("logs", "told")).stdout).toBe("out\ntab\t\n");
+    await daemon.tsctl("run", "--name", "detailed", ...words, ...options, "busybox", "sh", "-c", script);
+    const { stdout } = await daemon.tsctl("logs", "--details", "detailed");
+    expect(stdout).toBe("STAGE=x%26y,tag=detailed,team=a+b out\nSTAGE=x%26y,tag=detailed,team=a+b tab\t\n");
+    const [first = ""] = (await daemon.tsctl("logs", "--details", "-t", "detailed")).stdout.split("\n");
+    expect(first).toMatch(/^\S+Z STAGE=x%26y,tag=detailed,team=a\+b out$/);
+    expect((await daemon.tsctl("logs", "detailed")).stdout).toBe("out\ntab\t\n");
     // Where there is nothing to tell, only its place is left.
-    await daemon.tsctl("run", "--name", "untold", ...words, "busybox", "echo", "out");
-    expect((await daemon.tsctl("logs", "--details", "untold")).stdout).toBe(" out\n");
+    await daemon.tsctl("run", "--name", "plain", ...words, "busybox", "echo", "out");
+    expect((await daemon.tsctl("logs", "--details", "plain")).stdout).toBe(" out\n");
   });
 });
 
