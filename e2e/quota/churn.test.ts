@@ -126,8 +126,10 @@ for (const { driver, directory, remove } of await workingPlaces()) {
           .map((leak) => / tree ([0-9a-f]{64})/.exec(leak)?.[1])
           .filter((id): id is string => id !== undefined && !known.has(id));
       await eventually("no strays", async () => (await strays()).length === 0);
-      for (const id of known)
-        expect((await daemon.api("GET", `/containers/${id}/archive?path=/bin`)).status).toBe(200);
+      for (const id of known) {
+        const { status, text } = await daemon.api("GET", `/containers/${id}/archive?path=/bin`);
+        expect(status, text).toBe(200);
+      }
       expect(daemon.log.split("\n").filter((line) => line.includes('"level":50'))).toEqual([]);
     }, 120_000);
   });
