@@ -93,7 +93,7 @@ import socket
 s = socket.socket(socket.${family}, socket.${type}); s.bind(("", 7777)); s.settimeout(2)
 ${kind === "tcp" ? "s.listen(); c, _ = s.accept()" : "s.recv(10)"}`,
   );
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await new Promise((resolve) => setTimeout(resolve, 900));
   await within(
     from,
     "timeout",
@@ -113,12 +113,12 @@ async function arrives(kind: string, network: string): Promise<boolean> {
   const listener = within(
     `${network}-b`,
     "timeout",
-    "3",
+    "6",
     "python3",
     "-c",
     `
 import socket, sys
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind(("eth0", 0)); s.settimeout(1.2)
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind(("eth0", 0)); s.settimeout(2.5)
 own = bytes.fromhex("${from.mac.replaceAll(":", "")}"); strange = bytes.fromhex("029999999999")
 try:
     while True:
