@@ -36,10 +36,7 @@ describe("bodies", () => {
     const outcomes: Outcome[] = [];
     for (const { outcome } of sending) void outcome.then((found) => outcomes.push(found));
     await eventually("some are refused", () => outcomes.length >= 25);
-    // One whose connection ended while it still sent may not have come to read its answer.
-    const refused = outcomes.filter(({ answers, closed }) => answers.length > 0 || !closed);
-    expect(refused).not.toEqual([]);
-    for (const { answers } of refused) {
+    for (const { answers } of outcomes) {
       expect(answers[0]?.status).toBe(503);
       expect(JSON.parse(answers[0]?.body ?? "")).toEqual({
         message: "too many requests with large bodies at one time",
