@@ -173,8 +173,11 @@ export class TestDaemon {
   #mounted(): string[] {
     const mounts = readFileSync("/proc/self/mounts", "utf8").split("\n");
     const files = readdirSync("/sys/block").map((name) => {
-      const path = `/sys/block/${name}/loop/backing_file`;
-      return existsSync(path) ? `${name} on ${readFileSync(path, "utf8").trim()}` : "";
+      try {
+        return `${name} on ${readFileSync(`/sys/block/${name}/loop/backing_file`, "utf8").trim()}`;
+      } catch {
+        return ""; // No loop device, or one that another suite is just taking away.
+      }
     });
     return [...mounts, ...files].filter(
       (line) => line.includes(`${this.root}/`) || line.includes(`${this.dataRoot}/`),

@@ -78,7 +78,12 @@ export function readJsonBodies(app: FastifyInstance): void {
       }
     });
   });
-  // Whoever was answered before its body was whole may send the rest, but not for ever.
+  // Whoever is answered before its body is whole may send the rest, but not for ever. Hung up on, as the framework would
+  // have it, clients that still send lose the answer: their next write fails before they read.
+  app.addHook("onSend", ({ raw }, reply, payload, done) => {
+    if (!raw.complete) reply.removeHeader("connection");
+    done(null, payload);
+  });
   app.addHook("onResponse", ({ raw }, _reply, done) => {
     if (!raw.complete && !raw.destroyed) {
       const { socket } = raw;
