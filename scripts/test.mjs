@@ -67,6 +67,7 @@ try {
   ]);
   await vitest("unit");
   await vitest("e2e");
+  await vitest("e2e-alone");
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }

@@ -1,4 +1,5 @@
 // Reads what clients send: JSON bodies, whole and in time.
+import type { IncomingMessage } from "node:http";
 import type { FastifyInstance } from "fastify";
 import { EngineError, invalid } from "../engine/errors.ts";
 import { parseBody } from "./json.ts";
@@ -25,6 +26,8 @@ export function requireJson(type: string | undefined): void {
 /** Bodies that routes read are JSON, and say so; others may be anything; archives are left as streams. */
 export function readJsonBodies(app: FastifyInstance): void {
   let pending = 0;
+  /** Requests whose bodies are more than is kept, and on their way. */
+  const stillSent = new WeakSet<IncomingMessage>();
   app.removeAllContentTypeParsers();
   // Before the framework looks at the header, to be refused in the API's words.
   app.addHook("preParsing", ({ headers, routeOptions }, _reply, payload, done) => {
@@ -62,8 +65,9 @@ export function readJsonBodies(app: FastifyInstance): void {
       size += chunk.length;
       pending += chunk.length;
       chunks.push(chunk);
-      if (size > MAXIMUM_JSON_BODY) settle(refusal(413, "http: request body too large"));
-      else if (pending > MAXIMUM_PENDING) settle(tooMuch());
+      if (size <= MAXIMUM_JSON_BODY && pending <= MAXIMUM_PENDING) return;
+      stillSent.add(request.raw);
+      settle(size > MAXIMUM_JSON_BODY ? refusal(413, "http: request body too large") : tooMuch());
     });
     // The only thing that goes wrong with a request's stream is its client.
     payload.on("error", (error: Error) =>
@@ -78,12 +82,12 @@ export function readJsonBodies(app: FastifyInstance): void {
       }
     });
   });
-  // Whoever is answered before its body is whole may send the rest, but not for ever. Hung up on, as the framework would
-  // have it, clients that still send lose the answer: their next write fails before they read.
+  // Hung up on, as the framework would have it, clients that still send lose the answer: their next write fails before they read.
   app.addHook("onSend", ({ raw }, reply, payload, done) => {
-    if (!raw.complete) reply.removeHeader("connection");
+    if (stillSent.has(raw)) reply.removeHeader("connection");
     done(null, payload);
   });
+  // Whoever was answered before its body was whole may send the rest, but not for ever.
   app.addHook("onResponse", ({ raw }, _reply, done) => {
     if (!raw.complete && !raw.destroyed) {
       const { socket } = raw;

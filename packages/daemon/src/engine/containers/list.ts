@@ -1,5 +1,6 @@
 // Which containers a list shows: Docker's filters, limits and order.
 import { invalid } from "../errors.ts";
+import { namePattern } from "../patterns.ts";
 import { parseTime } from "../timestamps.ts";
 import type { Container } from "./registry.ts";
 import { stateName } from "./view.ts";
@@ -105,15 +106,8 @@ function predicates(filters: Filters, context: ListContext): ((container: Contai
   };
   on("id", (ids) => (container) => ids.some((id) => container.id.startsWith(id)));
   on("name", (names) => {
-    const patterns = names.map((name) => {
-      try {
-        return new RegExp(name);
-      } catch {
-        throw invalid(`invalid filter 'name=${name}'`);
-      }
-    });
-    return (container) =>
-      patterns.some((pattern) => pattern.test(container.name) || pattern.test(`/${container.name}`));
+    const matches = namePattern(names);
+    return ({ name }) => matches(name) || matches(`/${name}`);
   });
   on("label", (labels) => (container) => matchesLabels(labels, container.record.definition.config.Labels));
   on("status", (wanted) => {

@@ -1,5 +1,6 @@
 // What is told of a container beside its lines: its tag, and those of its labels and variables that were asked for.
 import { invalid } from "../errors.ts";
+import { compilePattern, type Pattern } from "../patterns.ts";
 import type { Container } from "./registry.ts";
 
 /** What a driver may know of a container. */
@@ -45,22 +46,33 @@ export function tagOf(template: string, container: LoggedContainer): string {
   });
 }
 
-/** Labels and variables that were asked for, by name or by pattern. */
+/** Whether a name is one of those that an option lists, or has a match of the expression in the other option. */
+function chosen(options: LogOptionValues, option: string): Pattern {
+  const names = (options[option] ?? "").split(",");
+  const expression = options[`${option}-regex`];
+  if (!expression) return (name) => names.includes(name);
+  try {
+    const matches = compilePattern(expression);
+    return (name) => names.includes(name) || matches(name);
+  } catch (error) {
+    throw invalid(`invalid log opt ${option}-regex: ${(error as Error).message}`);
+  }
+}
+
+/** Labels and variables that were asked for, by name or by pattern. Throws for a pattern that is none. */
 export function extras(
   options: LogOptionValues,
   container: LoggedContainer,
 ): [name: string, value: string][] {
-  const chosen = (names: string | undefined, pattern: string | undefined) => (name: string) =>
-    (names ?? "").split(",").includes(name) || (pattern !== undefined && new RegExp(pattern).test(name));
   const variables = container.environment.map((entry): [string, string] => {
     const at = entry.indexOf("=");
     return [entry.slice(0, at), entry.slice(at + 1)];
   });
-  const label = chosen(options.labels, options["labels-regex"]);
-  const variable = chosen(options.env, options["env-regex"]);
+  const isLabel = chosen(options, "labels");
+  const isVariable = chosen(options, "env");
   return [
-    ...Object.entries(container.labels).filter(([name]) => label(name)),
-    ...variables.filter(([name]) => variable(name)),
+    ...Object.entries(container.labels).filter(([name]) => isLabel(name)),
+    ...variables.filter(([name]) => isVariable(name)),
   ];
 }
 

@@ -21,6 +21,7 @@ import { killAndWait } from "./kill.ts";
 import { assignLabels } from "./labels.ts";
 import { ContainerLifecycle, type LifecycleParts } from "./lifecycle.ts";
 import { type Link, linkText, parseLink } from "./links.ts";
+import { extras } from "./log-attributes.ts";
 import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
 import { forgetMounts } from "./mounts.ts";
@@ -35,8 +36,12 @@ import { specifying, validateCreate } from "./validate.ts";
 function checkLogConfig(request: ContainerCreate): void {
   const { LogConfig } = request.HostConfig;
   logSettings(LogConfig);
-  const example = { id: "0".repeat(64), name: "x", image: request.Image, imageId: "" };
-  logForward(LogConfig.Type, LogConfig.Config, { ...example, labels: {}, environment: [] });
+  const example = {
+    ...{ id: "0".repeat(64), name: "x", image: request.Image, imageId: "" },
+    ...{ labels: {}, environment: [] },
+  };
+  extras(LogConfig.Config, example);
+  logForward(LogConfig.Type, LogConfig.Config, example);
 }
 
 const SIGKILL = 9;

@@ -2,6 +2,7 @@
 import { type Filters, matchesLabels } from "../containers/list.ts";
 import { invalid } from "../errors.ts";
 import { parseNanoseconds } from "../events/time-parameter.ts";
+import { namePattern } from "../patterns.ts";
 import { parseTime } from "../timestamps.ts";
 import type { Network } from "./network.ts";
 
@@ -24,12 +25,15 @@ export function selectNetworks(networks: readonly Network[], filters: Filters): 
     if (!["builtin", "custom"].includes(value)) throw invalid(`invalid filter: 'type'='${value}'`);
   const dangling = given("dangling");
   const wanted = dangling && truth("dangling", dangling[0]);
+  const [names, ids] = [given("name"), given("id")];
+  const isNamed = names && namePattern(names);
+  const isIdentified = ids && namePattern(ids);
   return networks.filter((network) => {
     const { record, predefined } = network;
     return (
       (given("driver")?.includes(record.driver) ?? true) &&
-      (given("id")?.some((id) => record.id.startsWith(id)) ?? true) &&
-      (given("name")?.some((name) => record.name.includes(name)) ?? true) &&
+      (isIdentified?.(record.id) ?? true) &&
+      (isNamed?.(record.name) ?? true) &&
       (given("scope")?.includes("local") ?? true) &&
       (type?.includes(predefined ? "builtin" : "custom") ?? true) &&
       matchesLabels(given("label") ?? [], record.labels) &&

@@ -1,6 +1,7 @@
 // Which volumes a list shows, and which a prune takes.
 import { type Filters, matchesLabels } from "../containers/list.ts";
 import { invalid } from "../errors.ts";
+import { namePattern } from "../patterns.ts";
 import type { Volume } from "./volume.ts";
 
 export const volumeFilters = ["dangling", "driver", "label", "name"];
@@ -22,16 +23,6 @@ function dangling(values: readonly string[] | undefined): boolean | undefined {
   throw invalid(`invalid filter 'dangling=[${values.join(" ")}]'`);
 }
 
-/** A name, or a regular expression; one that is wrong matches nothing. */
-function matchesName(pattern: string, name: string): boolean {
-  if (pattern === name) return true;
-  try {
-    return new RegExp(pattern).test(name);
-  } catch {
-    return false;
-  }
-}
-
 export function selectVolumes(
   volumes: readonly Volume[],
   filters: Filters,
@@ -42,10 +33,12 @@ export function selectVolumes(
     return values?.length ? values : undefined;
   };
   const unused = dangling(given("dangling"));
+  const names = given("name");
+  const isNamed = names && namePattern(names);
   return volumes.filter(
     (volume) =>
       (given("driver")?.includes("local") ?? true) &&
-      (given("name")?.some((pattern) => matchesName(pattern, volume.name)) ?? true) &&
+      (isNamed?.(volume.name) ?? true) &&
       matchesLabels(given("label") ?? [], volume.record.labels ?? {}) &&
       (unused === undefined || isUsed(volume) !== unused),
   );

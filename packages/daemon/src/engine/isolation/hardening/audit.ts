@@ -1,6 +1,6 @@
 // Audits the configuration of the daemon, its host and every container: facts are gathered, and held against the tables.
 import { X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { dirname, join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -93,6 +93,12 @@ function securityModules(): string[] {
   ];
 }
 
+/** A program's directory, and what is in it: it runs what lies beside it. */
+function programFiles(program: string): string[] {
+  const directory = dirname(program);
+  return [directory, ...readdirSync(directory).map((name) => join(directory, name))];
+}
+
 function daemonFacts(settings: AuditedSettings): DaemonFacts {
   const { dataRoot, execRoot, tls, rolesFile, auditKey, imagePolicy, tcp } = settings;
   const members = new RegExp(`^${settings.socketGroup.replace(/[^\w-]/g, "")}:[^:]*:\\d+:(.*)$`, "m").exec(
@@ -106,8 +112,7 @@ function daemonFacts(settings: AuditedSettings): DaemonFacts {
       ? [tls.certificate, tls.authorities, ...(tls.revocationList ? [tls.revocationList] : [])]
       : []),
     ...(imagePolicy ? [imagePolicy.file, imagePolicy.key] : []),
-    process.argv[1] ?? "",
-    dirname(process.argv[1] ?? "/"),
+    ...programFiles(process.argv[1] ?? "/"),
   ];
   return {
     ...settings,
