@@ -9,7 +9,7 @@ const programs = {
   main: join(root, "e2e/bench/.main.mjs"),
   load: join(root, "e2e/bench/.load.mjs"),
   // It stands where its native module can be found.
-  "audit-figures": join(root, "packages/daemon/dist/audit-figures.js"),
+  "audit-figures": join(root, "packages/daemon/dist/audit-figures.mjs"),
 };
 // CommonJS dependencies in an ESM bundle still call require.
 const banner = {

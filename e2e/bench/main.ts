@@ -241,7 +241,7 @@ async function measureContainers(): Promise<void> {
 }
 
 async function measureAudit(): Promise<void> {
-  const program = join(repository, "packages/daemon/dist/audit-figures.js");
+  const program = join(repository, "packages/daemon/dist/audit-figures.mjs");
   const figures = JSON.parse(await output(process.execPath, [program], { timeout: 300_000 })) as AuditFigures;
   add("audit record: append of one", "µs", figures.append, undefined, "");
   add(`audit record: verifying ${figures.records.toLocaleString("en")}`, "s", figures.verify, undefined, "");

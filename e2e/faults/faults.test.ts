@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { repository, TestDaemon } from "../harness/daemon.ts";
 
 // The bundle stands where its native modules can be found.
-const bundle = join(repository, "packages/daemon/dist/faulty-daemon.js");
+const bundle = join(repository, "packages/daemon/dist/faulty-daemon.mjs");
 let daemon: TestDaemon;
 
 beforeAll(async () => {
