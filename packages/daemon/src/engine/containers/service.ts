@@ -37,8 +37,12 @@ function checkLogConfig(request: ContainerCreate): void {
   const { LogConfig } = request.HostConfig;
   logSettings(LogConfig);
   const example = {
-    ...{ id: "0".repeat(64), name: "x", image: request.Image, imageId: "" },
-    ...{ labels: {}, environment: [] },
+    id: "0".repeat(64),
+    name: "x",
+    image: request.Image,
+    imageId: "",
+    labels: {},
+    environment: [],
   };
   extras(LogConfig.Config, example);
   logForward(LogConfig.Type, LogConfig.Config, example);
