@@ -99,9 +99,14 @@ export class Runtime {
       directory,
       socket: join(directory, "monitor.sock"),
       exitRecord: join(directory, "exit"),
-      cgroup: join("/", cgroupParent || this.settings.cgroupParent, id),
+      cgroup: this.cgroupOf(id, cgroupParent),
       bundle: join(this.settings.execRoot, "bundles", id.slice(0, 16)),
     };
+  }
+
+  /** A container's place in each hierarchy. */
+  cgroupOf(id: string, cgroupParent: string): string {
+    return join("/", cgroupParent || this.settings.cgroupParent, id);
   }
 
   execPlaces(containerId: string, execId: string): { socket: string; exitRecord: string } {

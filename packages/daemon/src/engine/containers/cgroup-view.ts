@@ -6,7 +6,7 @@ import type { Container } from "./registry.ts";
 /** The body of GET /tsd/containers/{id}/cgroup; no files of a container that does not run. */
 export function cgroupView(container: Container, runtime: Runtime): object {
   const { cgroups } = runtime;
-  const { cgroup } = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
+  const cgroup = runtime.cgroupOf(container.id, container.record.definition.hostConfig.CgroupParent);
   const directories = cgroups.directories(cgroup);
   return {
     Version: cgroups.version,

@@ -341,7 +341,7 @@ export class ContainerLifecycle {
     container.monitor?.signal(signal);
     this.announce(container, "kill", { signal: String(signal) });
     const { runtime } = this.parts;
-    const { cgroup } = runtime.places(container.id, container.record.definition.hostConfig.CgroupParent);
+    const cgroup = runtime.cgroupOf(container.id, container.record.definition.hostConfig.CgroupParent);
     const { paused } = container;
     if (thaw && (paused || (signal === SIGKILL && runtime.cgroups.isFrozen(cgroup))))
       runtime.cgroups.freeze(cgroup, false);

@@ -74,7 +74,7 @@ export class ContainerOperations {
   }
 
   #cgroup(container: Container): string {
-    return this.#runtime.places(container.id, container.record.definition.hostConfig.CgroupParent).cgroup;
+    return this.#runtime.cgroupOf(container.id, container.record.definition.hostConfig.CgroupParent);
   }
 
   /** What its processes have called in its last life, where that was recorded. */

@@ -99,7 +99,7 @@ export class ContainerRoots {
 
   /** The device rules that hold for whoever works in the root of a container that runs. */
   #devices({ id, record }: Container): string | undefined {
-    const { cgroup } = this.#runtime.places(id, record.definition.hostConfig.CgroupParent);
+    const cgroup = this.#runtime.cgroupOf(id, record.definition.hostConfig.CgroupParent);
     return this.#runtime.cgroups.deviceTasks(cgroup);
   }
 

@@ -71,10 +71,7 @@ export class StatsHistory implements LifecycleObserver {
 
   started(container: Container): void {
     this.#forget(container);
-    const { cgroup } = this.#runtime.places(
-      container.id,
-      container.record.definition.hostConfig.CgroupParent,
-    );
+    const cgroup = this.#runtime.cgroupOf(container.id, container.record.definition.hostConfig.CgroupParent);
     this.#watched.set(container, { samples: new UsageSamples(KEPT), files: new KeptFiles(), cgroup });
     this.#timer ??= setInterval(() => void this.#round(), INTERVAL_SECONDS * 1000).unref();
   }

@@ -37,15 +37,15 @@ function processorTicks(text: string): { all: number } {
 /** The kernel counts in ticks: for so many milliseconds one look is good for all. */
 const SAME_TICK = 5;
 const processors = new KeptFiles();
-let looked = { at: Number.NEGATIVE_INFINITY, time: 0 };
+let looked = { at: Number.NEGATIVE_INFINITY, time: 0, memory: 0, processors: 0 };
 
-/** In nanoseconds. */
-function systemTime(): number {
+/** What the whole host has: its processors' time in nanoseconds, their number, and bytes of memory. */
+function host(): typeof looked {
   const at = performance.now();
-  if (at - looked.at < SAME_TICK) return looked.time;
+  if (at - looked.at < SAME_TICK) return looked;
   const time = processors.parsed("/proc/stat", processorTicks).all * NANOSECONDS_PER_TICK;
-  looked = { at, time };
-  return time;
+  looked = { at, time, memory: totalmem(), processors: availableParallelism() };
+  return looked;
 }
 
 export interface InterfaceCounters {
@@ -102,8 +102,8 @@ function cpuView({ cpu }: CgroupStatistics): object {
       usage_in_kernelmode: cpu.system,
       usage_in_usermode: cpu.user,
     },
-    system_cpu_usage: systemTime(),
-    online_cpus: availableParallelism(),
+    system_cpu_usage: host().time,
+    online_cpus: host().processors,
     throttling_data: {
       periods: cpu.throttling.periods,
       throttled_periods: cpu.throttling.throttledPeriods,
@@ -127,7 +127,7 @@ export async function sample(
   const storage = await layers.usage(container.id);
   if (!container.alive) return undefined;
   const { definition, state } = container.record;
-  const { cgroup } = runtime.places(container.id, definition.hostConfig.CgroupParent);
+  const cgroup = runtime.cgroupOf(container.id, definition.hostConfig.CgroupParent);
   const statistics = runtime.cgroups.statistics(cgroup, reader, before);
   const { memory, pids } = statistics;
   const own = !["host", "none"].includes(definition.hostConfig.NetworkMode);
@@ -152,7 +152,7 @@ export async function sample(
         ...(memory.maximumUsage === undefined ? {} : { max_usage: memory.maximumUsage }),
         stats: memory.details,
         ...(memory.failures ? { failcnt: memory.failures } : {}),
-        limit: memory.limit ?? totalmem(),
+        limit: memory.limit ?? host().memory,
       },
       ...(own ? { networks: interfaceCounters(state.pid, reader) } : {}),
       ...(storage ? { storage_stats: storage } : {}),

@@ -58,10 +58,7 @@ export class Namespaces {
         .filter((other) => other !== member && other.namespaces[kind] === namespaces[kind])
         .map((other) => other.container.name),
     ];
-    const { cgroup } = this.#runtime.places(
-      container.id,
-      container.record.definition.hostConfig.CgroupParent,
-    );
+    const cgroup = this.#runtime.cgroupOf(container.id, container.record.definition.hostConfig.CgroupParent);
     const processes: ContainerNamespaces["Processes"] = [];
     for (const [index, pid] of this.#runtime.cgroups.processes(cgroup).entries()) {
       if (index % AT_ONCE === AT_ONCE - 1) await nextTurn();

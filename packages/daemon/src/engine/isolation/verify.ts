@@ -251,7 +251,7 @@ export class Verifier {
         pid: state.pid,
         expectation,
         cgroups: runtime.cgroups,
-        group: runtime.places(container.id, definition.hostConfig.CgroupParent).cgroup,
+        group: runtime.cgroupOf(container.id, definition.hostConfig.CgroupParent),
         bounding: (expectation.bounding ?? host) & host,
         privileged: execs.privilegedProcesses(container),
         facts,

@@ -182,7 +182,7 @@ export class ConfigurationAuditor {
     const { definition, state } = container.record;
     const image = images.find(definition.imageId, everything);
     const created = image && parseTime(image.config.created ?? "");
-    const { cgroup } = runtime.places(container.id, definition.hostConfig.CgroupParent);
+    const cgroup = runtime.cgroupOf(container.id, definition.hostConfig.CgroupParent);
     const pids = container.alive ? runtime.cgroups.processes(cgroup) : [];
     return {
       definition,
