@@ -54,7 +54,7 @@ export function takeAnswer(bytes: Buffer, method: string): { answer: RawAnswer; 
   return answer(body);
 }
 
-const ANSWER_MILLISECONDS = 30_000;
+const ANSWER_MILLISECONDS = 15_000;
 const PATIENCE_MILLISECONDS = 150;
 
 /** A client that sends one thing after the other, over one connection for as long as that lives. */

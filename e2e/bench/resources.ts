@@ -13,6 +13,7 @@ const CONTAINERS = 500;
 const ROUNDS = 100;
 const MEBIBYTE = 1 << 20;
 const TICKS_PER_SECOND = 100;
+/** Milliseconds until a daemon that has started many containers does only what it does always. */
 const SETTLING = 45_000;
 
 /** A value for every limit that there is, but a quota. */
