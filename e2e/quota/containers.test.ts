@@ -206,6 +206,33 @@ for (const { driver, directory, remove } of await workingPlaces()) {
       await daemon.tsctl("rm", "-f", "rests");
     });
 
+    it.each([
+      ["bytes", "dd if=/dev/zero of=/filled/0 bs=4k"],
+      ["files", "i=0; while : > /filled/$i && [ $i -lt 5000 ]; do i=$((i+1)); done"],
+    ])("one that is full of %s is copied from, starts again and is emptied", async (_what, fillIt) => {
+      const first = `[ -e /filled ] || { mkdir /filled; (${fillIt}); }; echo full; exec sleep 1000`;
+      const options = ["--name", "again", "--network", "none", "--storage-opt", "size=8m"];
+      expect((await daemon.tsctl("run", "-d", ...options, "busybox", "sh", "-c", first)).status).toBe(0);
+      const says = async (text: string) =>
+        eventually(text, async () => (await daemon.tsctl("logs", "again")).stdout === text);
+      await says("full\n");
+      const { GraphDriver } = await inspect("again");
+      for (let round = 2; round < 5; round++) {
+        await daemon.tsctl("stop", "-t", "0", "again");
+        const copied = await daemon.api("GET", "/containers/again/archive?path=/etc/passwd");
+        expect([copied.status, copied.text]).toEqual([200, expect.stringContaining("root:")]);
+        const started = await daemon.tsctl("start", "again");
+        expect(started.status, started.stderr).toBe(0);
+        await says("full\n".repeat(round));
+        const { stdout } = await daemon.tsctl("exec", "again", "grep", " / overlay rw,", "/proc/mounts");
+        expect(stdout).not.toBe("");
+        expect((await inspect("again")).GraphDriver.Data.QuotaLimit).toBe(GraphDriver.Data.QuotaLimit);
+      }
+      const emptied = await daemon.tsctl("exec", "again", "sh", "-c", "rm -r /filled && echo room > /new");
+      expect(emptied.status, emptied.stderr).toBe(0);
+      await daemon.tsctl("rm", "-f", "again");
+    });
+
     it("removal gives the room back to the host", async () => {
       await fill("full");
       await daemon.tsctl("exec", "full", "sync");

@@ -269,7 +269,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     audited: () => ({ ...auditedSettings(present.settings), policyWarnings: present.policy.warnings }),
     report,
   });
-  const roots = new ContainerRoots(runtime, containers.starter, volumes);
+  const roots = new ContainerRoots(runtime, containers.starter, volumes, layers);
   const archives = new ContainerArchives(containers, roots, archiver);
   const commits = new Commits(containers, operations, archives, images);
   const builds = new BuildService({

@@ -20,7 +20,7 @@ import { promisify } from "node:util";
 import { KernelError } from "../errors.ts";
 import { ioctlLater, ioctlNumberLater, ioctlRequest } from "./later.ts";
 import { adoptSize, isMounted, loopObstacle, mountFile, unmount } from "./loop.ts";
-import { type QuotaDriver, QuotaError, type QuotaUsage } from "./port.ts";
+import { type QuotaDriver, QuotaError, type QuotaUsage, ROOM_LENT, ROOM_TO_MOUNT } from "./port.ts";
 
 const run = promisify(execFile);
 const MAGIC = 0x94;
@@ -195,6 +195,13 @@ export class BtrfsQuota implements QuotaDriver {
     const figure = (file: string): number => Number(readFileSync(`${group}/${file}`, "latin1"));
     // What is written but not yet on the disk is reserved.
     return { usage: figure("referenced") + figure("rsv_data"), limit: figure("max_referenced") };
+  }
+
+  async makeRoom(name: string): Promise<(() => Promise<void>) | undefined> {
+    const { usage, limit } = await this.usage(name);
+    if (usage + ROOM_TO_MOUNT <= limit) return undefined;
+    await this.limit(name, limit + ROOM_LENT);
+    return () => this.limit(name, limit);
   }
 
   async remove(name: string): Promise<void> {

@@ -38,7 +38,11 @@ const FORMAT = [
 ];
 const MOUNTS_AT_ONCE = 4;
 const SUFFIX = ".img";
+/** In the names of what is not finished. */
 const DRAFT = ".new";
+/** A tree's spare inodes: empty files beside what its owner sees. It has no spare blocks: mounting it frees what it takes. */
+const SPARE = ".spare";
+const SPARES = ["0", "1", "2", "3"];
 
 /** The size of a file in which there is room for `limit`: with journal, inodes, each group's maps, and what the kernel
  * keeps for itself. */
@@ -48,6 +52,16 @@ function fileSize(limit: number): number {
   const size =
     contents + Math.min(RESERVE, contents / 49) + Math.ceil(contents / GROUP) * 8 * BLOCK + 64 * BLOCK;
   return size - (size % BLOCK) + BLOCK;
+}
+
+/** As many as can be had. */
+function makeSpares(tree: string): void {
+  try {
+    mkdirSync(join(tree, SPARE), { recursive: true, mode: 0o700 });
+    for (const name of SPARES) closeSync(openSync(join(tree, SPARE, name), "a", 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+  }
 }
 
 /** The file system in a file, from its superblock: the file may be larger, where growing was interrupted. */
@@ -69,7 +83,7 @@ export class Ext4Quota implements QuotaDriver {
   readonly minimum = 4 * MEBIBYTE;
   readonly #root: string;
   readonly #report: (problem: unknown, what: string) => void;
-  readonly #templates = new Templates(FORMAT);
+  readonly #templates = new Templates(FORMAT, makeSpares);
   #opening: Promise<void> | undefined;
 
   /** `root` is the directory for the directory of its files and mount points, without links in its path. */
@@ -95,7 +109,7 @@ export class Ext4Quota implements QuotaDriver {
   async #open(): Promise<void> {
     mkdirSync(this.#root, { recursive: true, mode: 0o700 });
     for (const file of readdirSync(this.#root))
-      if (file.endsWith(DRAFT)) rmSync(join(this.#root, file), { force: true });
+      if (file.includes(DRAFT)) rmSync(join(this.#root, file), { recursive: true, force: true });
     const names = this.names().filter((name) => existsSync(this.#file(name)));
     const mountSome = async (): Promise<void> => {
       for (let name = names.pop(); name !== undefined; name = names.pop())
@@ -114,7 +128,7 @@ export class Ext4Quota implements QuotaDriver {
     const names = readdirSync(this.#root).map((name) =>
       name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : name,
     );
-    return [...new Set(names)].filter((name) => !name.endsWith(DRAFT));
+    return [...new Set(names)].filter((name) => !name.includes(DRAFT));
   }
 
   directory(name: string): string {
@@ -180,6 +194,13 @@ export class Ext4Quota implements QuotaDriver {
     if (!isMounted(this.directory(name))) throw new QuotaError(`${this.#file(name)} is not mounted`);
     const { blocks, bfree, bavail, bsize } = statfsSync(this.directory(name));
     return { usage: (blocks - bfree) * bsize, limit: (blocks - bfree + bavail) * bsize };
+  }
+
+  async makeRoom(name: string): Promise<(() => Promise<void>) | undefined> {
+    const tree = this.directory(name);
+    if (statfsSync(tree).ffree >= SPARES.length) return undefined;
+    for (const spare of SPARES) rmSync(join(tree, SPARE, spare), { force: true });
+    return async () => makeSpares(tree);
   }
 
   /** The file goes first: what is left then is only a mount, which does not come back. */

@@ -14,6 +14,10 @@ export class QuotaError extends Error {
   }
 }
 
+/** So much is needed to mount a tree, with what a file system reserves for it before it knows; and so much is lent. */
+export const ROOM_TO_MOUNT = 512 << 10;
+export const ROOM_LENT = 1 << 20;
+
 /** Trees of limited size in one place, each by its name. Calls for one name come one after the other. */
 export interface QuotaDriver {
   readonly name: "project" | "btrfs" | "ext4";
@@ -36,6 +40,9 @@ export interface QuotaDriver {
   /** Changes a limit. Throws QuotaError for what it can't. */
   limit(name: string, limit: number): Promise<void>;
   usage(name: string): Promise<QuotaUsage>;
+  /** Sees to it that a tree that is full can still be mounted, for which the kernel makes a directory and a few files in it.
+   * Returns what takes the room back; undefined where there is enough of it. Crashes take it back by `limit`. */
+  makeRoom(name: string): Promise<(() => Promise<void>) | undefined>;
   /** Removes a tree, complete or not; nothing happens if it is not there. */
   remove(name: string): Promise<void>;
   /** Lets go of everything but the trees that are in use. */

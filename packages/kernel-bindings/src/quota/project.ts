@@ -15,7 +15,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { KernelError } from "../errors.ts";
 import { ioctlLater, ioctlRequest, projectQuotaLater } from "./later.ts";
-import type { QuotaDriver, QuotaUsage } from "./port.ts";
+import { type QuotaDriver, type QuotaUsage, ROOM_LENT, ROOM_TO_MOUNT } from "./port.ts";
 
 const Q_GETQUOTA = 0x800007;
 const Q_SETQUOTA = 0x800008;
@@ -33,6 +33,7 @@ const LIMITS_VALID = 1 | 4;
 const KIBIBYTE = 1024;
 /** One inode for so many bytes. */
 const BYTES_PER_INODE = 4096;
+const INODES_TO_MOUNT = 8;
 /** Projects that people number by hand are small. */
 const FIRST_PROJECT = 1 << 30;
 const TRIAL_NAME = ".trial";
@@ -143,6 +144,15 @@ export class ProjectQuota implements QuotaDriver {
     return this.#with(name, async (descriptor) => figures(descriptor, await this.#project(name, descriptor)));
   }
 
+  async makeRoom(name: string): Promise<(() => Promise<void>) | undefined> {
+    const { usage, limit, inodes } = await this.#with(name, async (descriptor) =>
+      figures(descriptor, await this.#project(name, descriptor)),
+    );
+    if (usage + ROOM_TO_MOUNT <= limit && inodes + INODES_TO_MOUNT <= inodesFor(limit)) return undefined;
+    await this.limit(name, limit + ROOM_LENT);
+    return () => this.limit(name, limit);
+  }
+
   async remove(name: string): Promise<void> {
     if (!existsSync(this.directory(name))) return;
     const project = await this.#with(name, (descriptor) => this.#project(name, descriptor)).catch(() => 0);
@@ -162,11 +172,13 @@ export class ProjectQuota implements QuotaDriver {
   }
 }
 
+const inodesFor = (limit: number): number => Math.ceil(limit / BYTES_PER_INODE);
+
 /** Limits the bytes and inodes of a project; 0 lifts the limit. */
 async function setLimit(descriptor: number, project: number, limit: number): Promise<void> {
   const quota = Buffer.alloc(DQBLK);
   quota.writeBigUInt64LE(BigInt(Math.floor(limit / KIBIBYTE)), 0);
-  quota.writeBigUInt64LE(BigInt(Math.ceil(limit / BYTES_PER_INODE)), 24);
+  quota.writeBigUInt64LE(BigInt(inodesFor(limit)), 24);
   quota.writeUInt32LE(LIMITS_VALID, 64);
   await projectQuotaLater(descriptor, Q_SETQUOTA, project, quota);
 }

@@ -1,5 +1,6 @@
 // Fresh ext4 file systems by size: formatted once, then copied; what a format writes is a few dozen blocks.
 import { execFile } from "node:child_process";
+import { rmSync } from "node:fs";
 import { open, truncate, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { KernelError } from "../errors.ts";
@@ -56,14 +57,17 @@ function withoutZeros(offset: number, bytes: Buffer): Piece[] {
   return pieces;
 }
 
-/** Makes files with an empty file system in them. All of one size are alike, down to the UUID: nobody asks for them by it. */
+/** Makes files with a fresh file system in them. All of one size are alike, down to the UUID: nobody asks for them by it. */
 export class Templates {
   readonly #format: readonly string[];
+  readonly #fill: (directory: string) => void;
   readonly #known = new Map<number, Promise<readonly Piece[]>>();
 
-  /** `format` is the program that formats a file, and its arguments before the file's name. */
-  constructor(format: readonly string[]) {
+  /** `format` is the program that formats a file, and its arguments before the file's name; `fill` makes what is in each of
+   * them from the beginning. */
+  constructor(format: readonly string[], fill: (directory: string) => void) {
     this.#format = format;
+    this.#fill = fill;
   }
 
   /** Writes a sparse file of this size, which must not be there. */
@@ -103,7 +107,10 @@ export class Templates {
     const [program = "", ...words] = this.#format;
     await writeFile(file, "", { flag: "wx", mode: 0o600 });
     await truncate(file, size);
-    await run(program, [...words, file]);
+    const contents = `${file}.contents`;
+    this.#fill(contents);
+    await run(program, [...words, "-d", contents, file]);
+    rmSync(contents, { recursive: true });
     return piecesOf(file);
   }
 }

@@ -116,8 +116,11 @@ export class ContainerLifecycle {
       }
       const mounting = this.parts.volumes.use(volumeNames(container), container.id);
       if (mounting) await mounting;
-      start = this.starter.start(container);
-      const { pid, startedAt } = await start.launch.monitor.started;
+      const { pid, startedAt } = await this.parts.layers.withRoom(container.id, () => {
+        const begun = this.starter.start(container);
+        start = begun;
+        return begun.launch.monitor.started;
+      });
       container.change({
         ...initialState,
         endpoints: container.state.endpoints,
@@ -139,11 +142,11 @@ export class ContainerLifecycle {
     await this.#refreshLinks();
     if (!automatic) container.restartDelay = 0;
     this.#announceAttachments(container, true);
-    start.clients.forEach((client, index) => {
+    for (const [index, client] of start.clients.entries()) {
       const stream = start.launch.clients[index];
       container.waitingClients.delete(client);
       if (stream) client.connect(stream);
-    });
+    }
     for (const late of container.waitingClients) this.starter.connect(container, late);
     container.waitingClients.clear();
     this.announce(container, "start");

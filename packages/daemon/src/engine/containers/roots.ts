@@ -4,6 +4,7 @@ import { O_PATH } from "@tsd/kernel-bindings";
 import { openLayers } from "../../runtime/rootview.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { conflict } from "../errors.ts";
+import type { WritableLayers } from "../storage/writable-layers.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import { mountSpec, volumeNames } from "./mount-spec.ts";
 import type { Container } from "./registry.ts";
@@ -54,11 +55,13 @@ export class ContainerRoots {
   readonly #runtime: Runtime;
   readonly #starter: ContainerStarter;
   readonly #volumes: VolumeService;
+  readonly #writable: WritableLayers;
 
-  constructor(runtime: Runtime, starter: ContainerStarter, volumes: VolumeService) {
+  constructor(runtime: Runtime, starter: ContainerStarter, volumes: VolumeService, writable: WritableLayers) {
     this.#runtime = runtime;
     this.#starter = starter;
     this.#volumes = volumes;
+    this.#writable = writable;
   }
 
   /** The container's changes, topmost, and its image's layers. */
@@ -83,10 +86,12 @@ export class ContainerRoots {
       const volumes = volumeNames(container);
       const holder = `files of ${container.id}`;
       await this.#volumes.use(volumes, holder);
-      const held = await this.#hold(container).catch((error) => {
-        this.#volumes.release(volumes, holder);
-        throw error;
-      });
+      const held = await this.#writable
+        .withRoom(container.id, () => this.#hold(container))
+        .catch((error) => {
+          this.#volumes.release(volumes, holder);
+          throw error;
+        });
       try {
         const descriptor = openRoot(held.pid);
         return await this.#with({ descriptor, devices: undefined, userNamespace: undefined }, work);

@@ -52,6 +52,12 @@ function pretended(name: QuotaDriver["name"], faults: { obstacle?: string; open?
     directory: () => directory,
     make: async (tree, limit) => void trees.set(tree, limit),
     limit: async (tree, limit) => void trees.set(tree, limit),
+    makeRoom: async (tree) => {
+      const limit = trees.get(tree) ?? 0;
+      if (limit > 500) return undefined;
+      trees.set(tree, limit + 100);
+      return async () => void trees.set(tree, limit);
+    },
     usage: async (tree) => ({ usage: 500, limit: trees.get(tree) ?? 0 }),
     remove: async (tree) => void trees.delete(tree),
     close: async () => rmSync(directory, { recursive: true, force: true }),
@@ -114,6 +120,22 @@ describe("quota drivers", () => {
     expect(trees.get(id)).toBe(1000);
     await made.reconcile(id, 3000);
     expect(trees.get(id)).toBe(3000);
+    await made.close(() => false);
+  });
+
+  it("a full tree has room for its mount, and for nothing else", async () => {
+    const { driver, trees } = pretended("btrfs");
+    const { layers: made } = await layers([driver]);
+    const limitMeanwhile = (limit: number): Promise<number | undefined> => {
+      trees.set(id, limit);
+      return made.withRoom(id, async () => trees.get(id));
+    };
+    await made.make(id, 1000);
+    expect(await limitMeanwhile(1000)).toBe(1000);
+    expect(await limitMeanwhile(500)).toBe(600);
+    expect(trees.get(id)).toBe(500);
+    await expect(made.withRoom(id, () => Promise.reject(new Error("no mount")))).rejects.toThrow("no mount");
+    expect(trees.get(id)).toBe(500);
     await made.close(() => false);
   });
 

@@ -151,6 +151,16 @@ export class WritableLayers {
     }
   }
 
+  /** Does what mounts a container's files, which takes a little room even in a tree that is full. */
+  async withRoom<T>(id: string, mount: () => Promise<T>): Promise<T> {
+    const takeBack = await this.#limited.get(id)?.makeRoom(id);
+    try {
+      return await mount();
+    } finally {
+      await takeBack?.().catch((error) => this.#parts.report(error, `the limit of ${id}`));
+    }
+  }
+
   /** Changes a limit, whether the container runs or not; returns what takes that back. */
   async resize(id: string, size: number): Promise<() => Promise<void>> {
     const refuse = (reason: string): EngineError => conflict(`Cannot update container ${id}: ${reason}`);
