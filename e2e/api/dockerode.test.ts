@@ -252,7 +252,8 @@ describe("exec", () => {
 
   it("instances outlive the daemon: what runs is found again, what ended is still known", async () => {
     const container = await sleeper();
-    const running = await container.exec({ Cmd: ["sh", "-c", "sleep 5; exit 21"], AttachStdout: true });
+    const untilTold = "until [ -e /told ]; do sleep 0.1; done; exit 21"; // the next daemon may take its time
+    const running = await container.exec({ Cmd: ["sh", "-c", untilTold], AttachStdout: true });
     const ended = await container.exec({ Cmd: ["sh", "-c", "exit 22"], AttachStdout: true });
     const ending = await container.exec({ Cmd: ["sh", "-c", "sleep 0.3; exit 23"] });
     const waiting = await container.exec({ Cmd: ["sh", "-c", "exit 24"], AttachStdout: true });
@@ -269,6 +270,8 @@ describe("exec", () => {
     expect(await waiting.inspect()).toMatchObject({ Running: false, ExitCode: null });
     await halves(await waiting.start({})).ended;
     await eventually("its end", async () => (await waiting.inspect()).ExitCode === 24);
+    const telling = await container.exec({ Cmd: ["touch", "/told"], AttachStdout: true });
+    await halves(await telling.start({})).ended;
     await eventually("the other's", async () => (await running.inspect()).ExitCode === 21);
   });
 });

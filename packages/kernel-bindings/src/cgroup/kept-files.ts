@@ -76,32 +76,42 @@ const roomOf = (): number => {
   return soft === "unlimited" ? MOST_KEPT : Math.min(MOST_KEPT, Number(soft) / 2);
 };
 
+const nothing = Buffer.alloc(0);
+/** An open file, and what was made of its bytes the last time. */
+interface KeptFile {
+  descriptor: number;
+  bytes: Buffer;
+  value: object | undefined;
+}
+
 /** Files that are read again and again. They stay open, since opening one takes the kernel five times as long as reading it, and
  * what says the same as before is not taken apart again: most containers do nothing most of the time. */
 export class KeptFiles implements FileReader {
-  readonly #descriptors = new Map<string, number>();
-  readonly #parsed = new Map<string, { bytes: Buffer; value: object }>();
+  readonly #files = new Map<string, KeptFile>();
 
   parsed<T extends object>(file: string, parse: (text: string) => T): Readonly<T> {
-    const length = this.#use(file, fill) ?? 0;
-    const before = this.#parsed.get(file);
-    if (before && buffer.compare(before.bytes, 0, before.bytes.length, 0, length) === 0)
-      return before.value as T;
+    const kept = this.#files.get(file);
+    const length = this.#use(file, kept, fill) ?? 0;
+    if (kept?.value && buffer.compare(kept.bytes, 0, kept.bytes.length, 0, length) === 0)
+      return kept.value as T;
     const value = parse(textOf(length));
-    this.#parsed.set(file, { bytes: Buffer.from(buffer.subarray(0, length)), value });
+    const present = this.#files.get(file);
+    if (present) {
+      present.bytes = Buffer.from(buffer.subarray(0, length));
+      present.value = value;
+    }
     return value;
   }
 
   number(file: string): number | undefined {
-    return this.#use(file, numberOf);
+    return this.#use(file, this.#files.get(file), numberOf);
   }
 
   /** A group that was made anew has other files: they are found. */
-  #use<T>(file: string, take: (descriptor: number) => T): T | undefined {
-    const kept = this.#descriptors.get(file);
-    if (kept === undefined) return this.#useAnew(file, take);
+  #use<T>(file: string, kept: KeptFile | undefined, take: (descriptor: number) => T): T | undefined {
+    if (!kept) return this.#useAnew(file, take);
     try {
-      return take(kept);
+      return take(kept.descriptor);
     } catch (error) {
       if (!isGone(error)) throw error;
       this.#forget(file, kept);
@@ -114,7 +124,7 @@ export class KeptFiles implements FileReader {
     if (room < 1) return useOnce(file, take);
     try {
       const descriptor = openSync(file, "r");
-      this.#descriptors.set(file, descriptor);
+      this.#files.set(file, { descriptor, bytes: nothing, value: undefined });
       room--;
       return take(descriptor);
     } catch (error) {
@@ -123,14 +133,13 @@ export class KeptFiles implements FileReader {
     }
   }
 
-  #forget(file: string, descriptor: number): void {
-    this.#descriptors.delete(file);
+  #forget(file: string, { descriptor }: KeptFile): void {
+    this.#files.delete(file);
     closeSync(descriptor);
     if (room !== undefined) room++;
   }
 
   close(): void {
-    for (const [file, descriptor] of this.#descriptors) this.#forget(file, descriptor);
-    this.#parsed.clear();
+    for (const [file, kept] of this.#files) this.#forget(file, kept);
   }
 }

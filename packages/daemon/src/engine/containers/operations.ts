@@ -319,7 +319,7 @@ export class ContainerOperations {
     return result;
   }
 
-  stats(container: Container, oneShot: boolean): Promise<object> {
+  stats(container: Container, oneShot: boolean): Promise<string> {
     return singleStats(container, this.#sources, oneShot);
   }
 

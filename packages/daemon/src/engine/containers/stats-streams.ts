@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { KeptFiles } from "@tsd/kernel-bindings";
 import type { LifecycleObserver } from "./lifecycle.ts";
 import type { Container } from "./registry.ts";
-import { type Sample, type StatsSources, sample, statsView } from "./stats.ts";
+import { type Sample, type StatsSources, sample, statsText } from "./stats.ts";
 
 const SECOND = 1000;
 /** Streams that are served in one turn of the event loop, which takes one to two milliseconds. */
@@ -20,22 +20,23 @@ class StatsStream {
   readonly #out: Writable;
   readonly #files = new KeptFiles();
   #previous: Sample | undefined;
-  #told = 0;
+  #told: number;
 
-  constructor(container: Container, sources: StatsSources, out: Writable) {
+  /** Streams of different `turn`s look closely in different rounds. */
+  constructor(container: Container, sources: StatsSources, out: Writable, turn: number) {
     this.container = container;
     this.#sources = sources;
     this.#out = out;
+    this.#told = turn % CLOSELY_AFTER;
   }
 
   /** Says what the container uses now, unless the client has not taken yet what was said before. */
   async tell(): Promise<void> {
     if (this.#out.writableNeedDrain) return;
-    const before = ++this.#told % CLOSELY_AFTER === 0 ? undefined : this.#previous?.statistics;
+    const before = ++this.#told % CLOSELY_AFTER === 0 ? undefined : this.#previous;
     const present = await sample(this.container, this.#sources, this.#files, before);
     if (this.#out.destroyed) return this.close();
-    const line = `${JSON.stringify(statsView(this.container, present, this.#previous))}\n`;
-    this.#out.write(line, "latin1"); // all of it is ASCII
+    this.#out.write(`${statsText(this.container, present, this.#previous)}\n`, "latin1"); // all of it is ASCII
     this.#previous = present;
   }
 
@@ -69,7 +70,7 @@ export class StatsStreams implements LifecycleObserver {
 
   /** A sample now and one each second, until the container is removed or `out` closes. */
   open(container: Container, out: Writable, failed: (error: Error) => void): void {
-    const stream = new StatsStream(container, this.#sources, out);
+    const stream = new StatsStream(container, this.#sources, out, this.#streams.size);
     this.#streams.set(stream, failed);
     out.once("close", () => this.#forget(stream));
     stream.tell().catch(failed);

@@ -40,12 +40,15 @@ export const containerOperationRoutes: FastifyPluginAsync<{ engine: Engine }> = 
     "GET",
     "/containers/:id/stats",
     { permission: "container:stats", query: statsQuery, target },
-    ({ target: container, query: asked, request, reply }) => {
+    async ({ target: container, query: asked, request, reply }) => {
       const oneShot = truthy(asked["one-shot"]);
       const streaming = asked.stream === undefined || truthy(asked.stream);
       if (oneShot && streaming && asked.stream !== undefined)
         throw invalid("cannot have stream=true and one-shot=true");
-      if (!streaming || oneShot) return operations.stats(container, oneShot);
+      if (!streaming || oneShot) {
+        const text = await operations.stats(container, oneShot);
+        return reply.type("application/json").send(text);
+      }
       const raw = beginStream(reply, "application/json");
       operations.streamStats(container, raw, (error) => {
         request.log.error({ err: error }, "reading statistics");
