@@ -51,7 +51,7 @@ export async function output(
 }
 
 /** How much longer than usual everything may take: an emulated machine is slow. */
-const PATIENCE = Number(process.env.TSD_TEST_PATIENCE ?? 1);
+export const PATIENCE = Number(process.env.TSD_TEST_PATIENCE ?? 1);
 
 /** Polls until a condition holds. */
 export async function eventually(

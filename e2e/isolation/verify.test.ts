@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { eventually, output } from "../harness/command.ts";
+import { eventually, output, PATIENCE } from "../harness/command.ts";
 import { daemonProgram, TestDaemon } from "../harness/daemon.ts";
 import { type Sleeper, startSleeper } from "../harness/sleepers.ts";
 
@@ -346,62 +346,66 @@ describe("what is no drift", () => {
     expect((await daemon.tsctl("verify", target.name)).status).toBe(0);
   });
 
-  it("is anything about 200 untouched containers of many kinds", async () => {
-    await daemon.api("POST", "/networks/create", {
-      Name: "closed",
-      Options: { "com.docker.network.bridge.enable_icc": "false" },
-    });
-    await daemon.api("POST", "/networks/create", {
-      Name: "six",
-      EnableIPv6: true,
-      IPAM: { Config: [{ Subnet: "fd00:77::/64" }] },
-    });
-    const partner = await start("--ipc", "shareable");
-    const kinds: string[][] = [
-      [],
-      ["-m", "64m", "--cpus", "0.5", "--pids-limit", "20", "--cpuset-cpus", "0"],
-      ["--cap-drop", "ALL", "--read-only", "--tmpfs", "/tmp", "-u", "1000:1000"],
-      ["--privileged"],
-      ["--net", "none", "--security-opt", "no-new-privileges"],
-      ["--net", "host", "--uts", "host", "--ipc", "host", "--pid", "host"],
-      [
-        "--net",
-        `container:${partner.name}`,
-        "--pid",
-        `container:${partner.name}`,
-        "--ipc",
-        `container:${partner.name}`,
-      ],
-      ["--net", "closed", "--net-rate-out", "8mbit", "--net-rate-in", "8mbit"],
-      ["--net", "six"],
-      ["-t", "-v", "/data", "-v", "/etc:/host-etc:ro", "--init"],
-      ["-P", "--expose", "80", "--ulimit", "nofile=64:64", "--sysctl", "net.ipv4.ip_forward=1"],
-      ["--type", "system", "--entrypoint", "sleep"],
-      ["--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined"],
-      ["--cap-add", "ALL", "--device", "/dev/fuse"].slice(0, existsSync("/dev/fuse") ? 4 : 2),
-      ["-v", "/tmp:/deep/er:rslave", "--shm-size", "1m", "--hostname", "own", "--domainname", "example"],
-      ["--cgroupns", "host", "--oom-score-adj", "100", "--blkio-weight", "0"],
-    ];
-    const jobs = Array.from({ length: 200 }, (_, index) => kinds[index % kinds.length] ?? []);
-    const starting = async (): Promise<void> => {
-      for (let flags = jobs.pop(); flags; flags = jobs.pop()) {
-        const system = flags.includes("--entrypoint");
-        const command = system ? ["busybox", "1000"] : ["busybox", "sleep", "1000"];
-        const { stderr, status } = await daemon.tsctl("run", "-d", ...flags, ...command);
-        expect(status, `${flags.join(" ")}: ${stderr}`).toBe(0);
-      }
-    };
-    await Promise.all([starting(), starting(), starting(), starting()]);
-    const { text } = await daemon.api("GET", "/tsd/verify");
-    const results = JSON.parse(text) as Verification[];
-    expect(results).toHaveLength(201);
-    expect(results.filter(({ Running }) => !Running)).toEqual([]);
-    expect(results.flatMap(({ Drifts }) => Drifts)).toEqual([]);
-    const { status, stdout } = await daemon.tsctl("verify", "--all", "--quiet");
-    expect({ status, stdout }).toEqual({ status: 0, stdout: "" });
-    await daemon.clear();
-    for (const name of ["closed", "six"]) await daemon.api("DELETE", `/networks/${name}`);
-  }, 180_000);
+  it(
+    "is anything about 200 untouched containers of many kinds",
+    async () => {
+      await daemon.api("POST", "/networks/create", {
+        Name: "closed",
+        Options: { "com.docker.network.bridge.enable_icc": "false" },
+      });
+      await daemon.api("POST", "/networks/create", {
+        Name: "six",
+        EnableIPv6: true,
+        IPAM: { Config: [{ Subnet: "fd00:77::/64" }] },
+      });
+      const partner = await start("--ipc", "shareable");
+      const kinds: string[][] = [
+        [],
+        ["-m", "64m", "--cpus", "0.5", "--pids-limit", "20", "--cpuset-cpus", "0"],
+        ["--cap-drop", "ALL", "--read-only", "--tmpfs", "/tmp", "-u", "1000:1000"],
+        ["--privileged"],
+        ["--net", "none", "--security-opt", "no-new-privileges"],
+        ["--net", "host", "--uts", "host", "--ipc", "host", "--pid", "host"],
+        [
+          "--net",
+          `container:${partner.name}`,
+          "--pid",
+          `container:${partner.name}`,
+          "--ipc",
+          `container:${partner.name}`,
+        ],
+        ["--net", "closed", "--net-rate-out", "8mbit", "--net-rate-in", "8mbit"],
+        ["--net", "six"],
+        ["-t", "-v", "/data", "-v", "/etc:/host-etc:ro", "--init"],
+        ["-P", "--expose", "80", "--ulimit", "nofile=64:64", "--sysctl", "net.ipv4.ip_forward=1"],
+        ["--type", "system", "--entrypoint", "sleep"],
+        ["--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined"],
+        ["--cap-add", "ALL", "--device", "/dev/fuse"].slice(0, existsSync("/dev/fuse") ? 4 : 2),
+        ["-v", "/tmp:/deep/er:rslave", "--shm-size", "1m", "--hostname", "own", "--domainname", "example"],
+        ["--cgroupns", "host", "--oom-score-adj", "100", "--blkio-weight", "0"],
+      ];
+      const jobs = Array.from({ length: 200 }, (_, index) => kinds[index % kinds.length] ?? []);
+      const starting = async (): Promise<void> => {
+        for (let flags = jobs.pop(); flags; flags = jobs.pop()) {
+          const system = flags.includes("--entrypoint");
+          const command = system ? ["busybox", "1000"] : ["busybox", "sleep", "1000"];
+          const { stderr, status } = await daemon.tsctl("run", "-d", ...flags, ...command);
+          expect(status, `${flags.join(" ")}: ${stderr}`).toBe(0);
+        }
+      };
+      await Promise.all([starting(), starting(), starting(), starting()]);
+      const { text } = await daemon.api("GET", "/tsd/verify");
+      const results = JSON.parse(text) as Verification[];
+      expect(results).toHaveLength(201);
+      expect(results.filter(({ Running }) => !Running)).toEqual([]);
+      expect(results.flatMap(({ Drifts }) => Drifts)).toEqual([]);
+      const { status, stdout } = await daemon.tsctl("verify", "--all", "--quiet");
+      expect({ status, stdout }).toEqual({ status: 0, stdout: "" });
+      await daemon.clear();
+      for (const name of ["closed", "six"]) await daemon.api("DELETE", `/networks/${name}`);
+    },
+    180_000 * PATIENCE,
+  );
 
   it("is a container that does not run", async () => {
     await daemon.tsctl("create", "--name", "stopped", "busybox", "true");
