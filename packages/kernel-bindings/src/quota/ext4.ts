@@ -198,8 +198,11 @@ export class Ext4Quota implements QuotaDriver {
 
   async makeRoom(name: string): Promise<(() => Promise<void>) | undefined> {
     const tree = this.directory(name);
-    if (statfsSync(tree).ffree >= SPARES.length) return undefined;
-    for (const spare of SPARES) rmSync(join(tree, SPARE, spare), { force: true });
+    const spares = SPARES.map((name) => join(tree, SPARE, name));
+    const full = statfsSync(tree).ffree < spares.length;
+    // An earlier process may have died before it took them back.
+    if (!full && spares.every((spare) => existsSync(spare))) return undefined;
+    if (full) for (const spare of spares) rmSync(spare, { force: true });
     return async () => makeSpares(tree);
   }
 
