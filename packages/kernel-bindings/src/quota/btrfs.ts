@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { KernelError } from "../errors.ts";
+import { ioctl } from "../libc.ts";
 import { ioctlLater, ioctlNumberLater, ioctlRequest } from "./later.ts";
 import { adoptSize, isMounted, loopObstacle, mountFile, unmount } from "./loop.ts";
 import { type QuotaDriver, QuotaError, type QuotaUsage, ROOM_LENT, ROOM_TO_MOUNT } from "./port.ts";
@@ -170,13 +171,18 @@ export class BtrfsQuota implements QuotaDriver {
     }
   }
 
-  /** The subvolume's number, which is its quota group's too. */
-  async #treeId(name: string): Promise<number> {
+  /** The subvolume's number, which is its quota group's too: known to whoever has its directory open, no disk is asked. */
+  #treeId(name: string): number {
     const known = this.#treeIds.get(name);
     if (known !== undefined) return known;
     const argument = Buffer.alloc(ARGUMENTS);
     argument.writeBigUInt64LE(BigInt(FIRST_TREE), 8);
-    await this.#with(this.directory(name), (descriptor) => ioctlLater(descriptor, INO_LOOKUP, argument));
+    const descriptor = openSync(this.directory(name), constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      ioctl(descriptor, INO_LOOKUP, argument);
+    } finally {
+      closeSync(descriptor);
+    }
     const id = Number(argument.readBigUInt64LE(0));
     this.#treeIds.set(name, id);
     return id;
@@ -184,14 +190,14 @@ export class BtrfsQuota implements QuotaDriver {
 
   async limit(name: string, limit: number): Promise<void> {
     const argument = Buffer.alloc(48);
-    argument.writeBigUInt64LE(BigInt(await this.#treeId(name)), 0);
+    argument.writeBigUInt64LE(BigInt(this.#treeId(name)), 0);
     argument.writeBigUInt64LE(LIMIT_REFERENCED, 8);
     argument.writeBigUInt64LE(BigInt(limit), 16);
     await this.#ioctl(QGROUP_LIMIT, argument);
   }
 
   async usage(name: string): Promise<QuotaUsage> {
-    const group = `${this.#groups}/0_${await this.#treeId(name)}`;
+    const group = `${this.#groups}/0_${this.#treeId(name)}`;
     const figure = (file: string): number => Number(readFileSync(`${group}/${file}`, "latin1"));
     // What is written but not yet on the disk is reserved.
     return { usage: figure("referenced") + figure("rsv_data"), limit: figure("max_referenced") };
@@ -233,11 +239,11 @@ export class BtrfsQuota implements QuotaDriver {
       }
     }
     // While a tree is being made, its group may be there before its name.
-    if (this.#making > 0) return;
+    if (!this.#opening || this.#making > 0) return;
     const groups = readdirSync(this.#groups);
     const names = this.names();
     const live = new Set<number>();
-    for (const name of names) live.add(await this.#treeId(name));
+    for (const name of names) live.add(this.#treeId(name));
     for (const group of groups) {
       const id = Number(/^0_(\d+)$/.exec(group)?.[1] ?? 0);
       if (id < FIRST_TREE || live.has(id)) continue;

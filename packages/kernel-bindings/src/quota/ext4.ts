@@ -6,11 +6,12 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  renameSync,
   rmdirSync,
   rmSync,
   statfsSync,
 } from "node:fs";
-import { open, rename, rm, truncate } from "node:fs/promises";
+import { open, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { KernelError } from "../errors.ts";
 import { ioctlLater, ioctlRequest } from "./later.ts";
@@ -146,7 +147,7 @@ export class Ext4Quota implements QuotaDriver {
     const draft = `${file}${DRAFT}`;
     try {
       await this.#templates.write(draft, fileSize(limit));
-      await rename(draft, file);
+      renameSync(draft, file);
       await this.#mount(name, true);
     } catch (error) {
       rmSync(draft, { force: true });

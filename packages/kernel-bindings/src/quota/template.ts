@@ -1,12 +1,13 @@
 // Fresh ext4 file systems by size: formatted once, then copied; what a format writes is a few dozen blocks.
 import { execFile } from "node:child_process";
-import { rmSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, rmSync, write } from "node:fs";
 import { open, truncate, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { KernelError } from "../errors.ts";
 import { lseekLater } from "./later.ts";
 
 const run = promisify(execFile);
+const writeLater = promisify(write);
 const BLOCK = 4096;
 /** Sizes that are remembered, and the most bytes that are worth it for one. */
 const REMEMBERED = 4;
@@ -80,12 +81,15 @@ export class Templates {
       return;
     }
     const pieces = await known;
-    const handle = await open(file, "wx", 0o600);
+    // Directories take less time than the way to another thread; what is written may wait for a disk.
+    const descriptor = openSync(file, "wx", 0o600);
     try {
-      await handle.truncate(size);
-      await Promise.all(pieces.map(({ offset, bytes }) => handle.write(bytes, 0, bytes.length, offset)));
+      ftruncateSync(descriptor, size);
+      await Promise.all(
+        pieces.map(({ offset, bytes }) => writeLater(descriptor, bytes, 0, bytes.length, offset)),
+      );
     } finally {
-      await handle.close();
+      closeSync(descriptor);
     }
   }
 

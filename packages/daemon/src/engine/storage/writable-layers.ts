@@ -94,11 +94,10 @@ export class WritableLayers {
   async make(id: string, size: number | undefined): Promise<void> {
     if (size !== undefined) await this.#makeLimited(id, size);
     const directory = this.directory(id);
-    for (const [name, mode] of parts) {
-      // A loop device's file system may be busy for a moment; the host's takes less time than the way to another thread.
-      if (size !== undefined) await mkdir(join(directory, name), { mode });
-      else mkdirSync(join(directory, name), { mode });
-    }
+    // A loop device's file system may be busy for a moment; the host's takes less time than the way to another thread.
+    if (size !== undefined)
+      await Promise.all(parts.map(([name, mode]) => mkdir(join(directory, name), { mode })));
+    else for (const [name, mode] of parts) mkdirSync(join(directory, name), { mode });
   }
 
   /** Whether a tree of so many bytes could be made at all. */
