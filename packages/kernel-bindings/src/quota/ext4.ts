@@ -199,6 +199,7 @@ export class Ext4Quota implements QuotaDriver {
 
   async makeRoom(name: string): Promise<(() => Promise<void>) | undefined> {
     const tree = this.directory(name);
+    if (!isMounted(tree)) return undefined; // what is there then is the host's
     const spares = SPARES.map((name) => join(tree, SPARE, name));
     const full = statfsSync(tree).ffree < spares.length;
     // An earlier process may have died before it took them back.

@@ -41,7 +41,7 @@ export interface QuotaDriver {
   limit(name: string, limit: number): Promise<void>;
   usage(name: string): Promise<QuotaUsage>;
   /** Sees to it that a tree that is full can still be mounted, for which the kernel makes a directory and a few files in it.
-   * Returns what takes the room back; undefined where there is enough of it. Crashes take it back by `limit`. */
+   * Returns what takes the room back; undefined where there is enough of it. After a crash, `limit` takes it back. */
   makeRoom(name: string): Promise<(() => Promise<void>) | undefined>;
   /** Removes a tree, complete or not; nothing happens if it is not there. */
   remove(name: string): Promise<void>;
