@@ -68,6 +68,35 @@ describe("headers and versions", () => {
   });
 });
 
+describe("containers that are created side by side", () => {
+  it("each have a name of their own", async () => {
+    // With as few words as there are, a hundred at a time invent the same name several times; volumes take them a while.
+    const ids = await Promise.all(Array.from({ length: 100 }, () => create({ Volumes: { "/v": {} } })));
+    const { text } = await daemon.api("GET", "/containers/json?all=1");
+    const names = (JSON.parse(text) as { Names: string[] }[]).flatMap(({ Names }) => Names);
+    expect(new Set(names).size).toBe(ids.length);
+    await daemon.clear();
+  });
+  it("with one name are one, and leave nothing of the others", async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () =>
+        daemon.api("POST", "/containers/create?name=one", { Image: "busybox", Volumes: { "/v": {} } }),
+      ),
+    );
+    const [made, ...others] = answers.sort((a, b) => a.status - b.status);
+    expect(made?.status).toBe(201);
+    const { Id } = JSON.parse(made?.text ?? "") as { Id: string };
+    for (const { status, text } of others)
+      expect([status, text]).toEqual([
+        409,
+        expect.stringContaining(`already in use by container \\"${Id}\\"`),
+      ]);
+    const { Volumes } = JSON.parse((await daemon.api("GET", "/volumes")).text) as { Volumes: object[] };
+    expect(Volumes).toHaveLength(1);
+    await daemon.clear();
+  });
+});
+
 describe("hijacked connections", () => {
   it("attach with an upgrade: both ways, half-closed by the client", async () => {
     const id = await create({ Cmd: ["cat"], OpenStdin: true, StdinOnce: true });

@@ -126,8 +126,9 @@ export class TestDaemon {
     await gone;
   }
 
-  /** Removes every container and every volume. */
+  /** Removes every container and every volume, of a daemon that a failed test has left dead, too. */
   async clear(): Promise<void> {
+    if (!this.isRunning) await this.launch();
     const list = JSON.parse((await this.api("GET", "/containers/json?all=1")).text) as { Id: string }[];
     for (const { Id } of list) await this.api("DELETE", `/containers/${Id}?force=1&v=1`);
     const { Volumes } = JSON.parse((await this.api("GET", "/volumes")).text) as {
@@ -207,8 +208,6 @@ export class TestDaemon {
 
   /** Ends everything, and throws if anything was left behind. */
   async stop(): Promise<void> {
-    // A test that failed between the end of a daemon and the next one's start would leave its containers.
-    if (!this.isRunning) await this.launch();
     await this.clear();
     await eventually("nothing is left", async () => (await this.leaks()).length === 0, 5000).catch(
       () => undefined,

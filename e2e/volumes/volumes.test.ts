@@ -175,26 +175,29 @@ describe("their life", () => {
     const pruning = (async () => {
       while (going) await daemon.api("POST", `/volumes/prune?filters=${encodeURIComponent('{"all":["1"]}')}`);
     })();
-    for (let round = 0; round < 15; round++) {
-      const made = await Promise.all(
-        [1, 2, 3].map((n) =>
-          daemon.api("POST", "/containers/create", {
-            Image: "busybox",
-            Cmd: ["touch", "/etc/x"],
-            HostConfig: { Binds: [`raced-${n}:/etc`], NetworkMode: "none" },
-          }),
-        ),
-      );
-      for (const { status, text } of made) {
-        expect(status, text).toBe(201);
-        const { Id } = JSON.parse(text) as { Id: string };
-        const started = await daemon.api("POST", `/containers/${Id}/start`);
-        expect(started.status, started.text).toBe(204);
-        await daemon.api("DELETE", `/containers/${Id}?force=1`);
+    try {
+      for (let round = 0; round < 15; round++) {
+        const made = await Promise.all(
+          [1, 2, 3].map((n) =>
+            daemon.api("POST", "/containers/create", {
+              Image: "busybox",
+              Cmd: ["touch", "/etc/x"],
+              HostConfig: { Binds: [`raced-${n}:/etc`], NetworkMode: "none" },
+            }),
+          ),
+        );
+        for (const { status, text } of made) {
+          expect(status, text).toBe(201);
+          const { Id } = JSON.parse(text) as { Id: string };
+          const started = await daemon.api("POST", `/containers/${Id}/start`);
+          expect(started.status, started.text).toBe(204);
+          await daemon.api("DELETE", `/containers/${Id}?force=1`);
+        }
       }
+    } finally {
+      going = false;
+      await pruning;
     }
-    going = false;
-    await pruning;
   });
 });
 

@@ -143,6 +143,7 @@ export interface DefinitionParts {
   request: ContainerCreate;
   image: ImageRecord;
   layers: readonly string[];
+  /** Empty where one is still to be invented. */
   name: string;
   networking: Pick<ContainerDefinition, "networks" | "networkIds">;
   volumes: VolumeService;

@@ -95,12 +95,13 @@ export class ContainerService {
     name: string | undefined,
     caller: Caller,
   ): Promise<ContainerDefinition> {
-    const { definition } = await this.#define(request, name, caller, undefined, true);
+    const { definition, links } = await this.#define(request, name, caller, undefined, true);
+    this.#name(definition, links);
     assignLabels(definition, { modules: this.#parts.runtime.modules, registry: this.registry });
     return definition;
   }
 
-  /** A definition for a request, if its caller's role allows all of it. */
+  /** A definition for a request, if its caller's role allows all of it; it has no name yet if it was given none. */
   async #define(
     request: ContainerCreate,
     name: string | undefined,
@@ -109,6 +110,7 @@ export class ContainerService {
     rehearsal: boolean,
   ): Promise<{
     definition: ContainerDefinition;
+    links: readonly Link[];
     image: ImageRecord;
     size: number | undefined;
     warnings: string[];
@@ -138,13 +140,12 @@ export class ContainerService {
     const { userNamespaces } = this.#parts;
     const decision = userNamespaces.decide(resolved.HostConfig, caller, foreign !== undefined);
     const size = this.#limitSize(resolved.HostConfig);
-    const chosen = bare ?? inventName((candidate) => this.registry.isNameFree(candidate));
     const layers = images.layerDirectories(image);
     const definition = await defineContainer({
       request: resolved,
       image,
       layers,
-      name: chosen,
+      name: bare ?? "",
       networking: asked,
       volumes,
       userNamespace: decision.mode,
@@ -158,13 +159,25 @@ export class ContainerService {
       definition.mounts.push(...own.mounts);
       definition.temporary = own.temporary;
     }
-    definition.hostConfig.Links =
-      links.length > 0 ? links.map((link) => linkText(link, definition.name)) : null;
     const sources = definition.mounts.filter(({ type }) => type === "bind").map(({ source }) => source);
     const { mode, warnings } = await userNamespaces.settle(decision, resolved.HostConfig, sources, caller);
     definition.userNamespace = mode;
     const opened = resolved.HostConfig.Privileged ? [privilegedWarning(mode)] : [];
-    return { definition, image, size, warnings: [...asked.warnings, ...warnings, ...opened, ...missing] };
+    return {
+      definition,
+      links,
+      image,
+      size,
+      warnings: [...asked.warnings, ...warnings, ...opened, ...missing],
+    };
+  }
+
+  /** Gives it a name if it has none, and its links theirs. Nothing may wait between this and the registry's `add`:
+   * another that is being created could invent the same name. */
+  #name(definition: ContainerDefinition, links: readonly Link[]): void {
+    definition.name ||= inventName((candidate) => this.registry.isNameFree(candidate));
+    definition.hostConfig.Links =
+      links.length > 0 ? links.map((link) => linkText(link, definition.name)) : null;
   }
 
   /** Creates a container, if its caller's role allows all of it; nothing is left of one that can't be. */
@@ -175,10 +188,17 @@ export class ContainerService {
     own?: OwnAdditions,
   ): Promise<{ id: string; warnings: string[] }> {
     const { images, volumes } = this.#parts;
-    const { definition, image, size, warnings } = await this.#define(request, name, caller, own, false);
+    const { definition, links, image, size, warnings } = await this.#define(
+      request,
+      name,
+      caller,
+      own,
+      false,
+    );
     try {
       await this.starter.prepare(definition.id, size);
       images.noteUse(image);
+      this.#name(definition, links);
       assignLabels(definition, { modules: this.#parts.runtime.modules, registry: this.registry });
       const container = this.registry.add({ definition, state: { ...initialState } });
       volumes.settle(definition.id);
