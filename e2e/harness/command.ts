@@ -67,6 +67,20 @@ export async function eventually(
   throw new Error(`did not happen: ${what}`);
 }
 
+/** Does one thing again and again for as long as another goes on, however that ends. */
+export async function meanwhile(again: () => Promise<unknown>, work: () => Promise<void>): Promise<void> {
+  let going = true;
+  const repeating = (async () => {
+    while (going) await again();
+  })();
+  try {
+    await work();
+  } finally {
+    going = false;
+    await repeating;
+  }
+}
+
 /** A program that is talked with, a line at a time. */
 export class Talk {
   readonly child: ChildProcessWithoutNullStreams;

@@ -6,6 +6,7 @@ import os
 import struct
 import sys
 import tarfile
+import zlib
 
 where = sys.argv[1]
 OUTSIDE = sys.argv[2]  # a directory that nothing may touch
@@ -118,9 +119,12 @@ raw("pax-huge.tar", header(name=b"pax", size=b"%011o" % len(big), kind=b"x") + p
 raw("pax-bad.tar", header(name=b"pax", size=b"%011o" % 20, kind=b"x") + pad(b"99999 path=/etc/x\n\n\n") + header() + pad(b"evil!") + end)
 raw("gnu-long-name.tar", header(name=b"././@LongLink", size=b"%011o" % (5 << 20), kind=b"L", magic=b"ustar  \0") + pad(b"g" * (5 << 20)) + header(magic=b"ustar  \0") + pad(b"evil!") + end)
 # Bombs: far more out than in.
-bomb = header(name=b"bomb", size=b"%011o" % (400 << 20)) + b"\0" * (400 << 20) + end
-raw("bomb.tar.gz", gzip.compress(bomb, 9))
-raw("bomb-twice.tar.gz", gzip.compress(gzip.compress(bomb, 9), 9))
+packer = zlib.compressobj(wbits=31)
+zeros = (packer.compress(b"\0" * (1 << 20)) for _ in range(400))
+bomb = packer.compress(header(name=b"bomb", size=b"%011o" % (400 << 20))) + b"".join(zeros)
+bomb += packer.compress(end) + packer.flush()
+raw("bomb.tar.gz", bomb)
+raw("bomb-twice.tar.gz", gzip.compress(bomb))
 raw("gzip-cut.tar.gz", gzip.compress(header() + pad(b"evil!") + end)[:-12])
 raw("gzip-crc.tar.gz", gzip.compress(header() + pad(b"evil!") + end)[:-8] + b"\0" * 8)
 sparse = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "s", "GNU.sparse.realsize": str(1 << 50)}

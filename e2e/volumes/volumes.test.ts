@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { problems } from "../api/contract.ts";
-import { eventually } from "../harness/command.ts";
+import { eventually, meanwhile } from "../harness/command.ts";
 import { TestDaemon } from "../harness/daemon.ts";
 
 let daemon: TestDaemon;
@@ -171,33 +171,30 @@ describe("their life", () => {
   });
 
   it("a prune never takes what a container is being created with", async () => {
-    let going = true;
-    const pruning = (async () => {
-      while (going) await daemon.api("POST", `/volumes/prune?filters=${encodeURIComponent('{"all":["1"]}')}`);
-    })();
-    try {
-      for (let round = 0; round < 15; round++) {
-        const made = await Promise.all(
-          [1, 2, 3].map((n) =>
-            daemon.api("POST", "/containers/create", {
-              Image: "busybox",
-              Cmd: ["touch", "/etc/x"],
-              HostConfig: { Binds: [`raced-${n}:/etc`], NetworkMode: "none" },
-            }),
-          ),
-        );
-        for (const { status, text } of made) {
-          expect(status, text).toBe(201);
-          const { Id } = JSON.parse(text) as { Id: string };
-          const started = await daemon.api("POST", `/containers/${Id}/start`);
-          expect(started.status, started.text).toBe(204);
-          await daemon.api("DELETE", `/containers/${Id}?force=1`);
+    const filters = encodeURIComponent('{"all":["1"]}');
+    await meanwhile(
+      () => daemon.api("POST", `/volumes/prune?filters=${filters}`),
+      async () => {
+        for (let round = 0; round < 15; round++) {
+          const made = await Promise.all(
+            [1, 2, 3].map((n) =>
+              daemon.api("POST", "/containers/create", {
+                Image: "busybox",
+                Cmd: ["touch", "/etc/x"],
+                HostConfig: { Binds: [`raced-${n}:/etc`], NetworkMode: "none" },
+              }),
+            ),
+          );
+          for (const { status, text } of made) {
+            expect(status, text).toBe(201);
+            const { Id } = JSON.parse(text) as { Id: string };
+            const started = await daemon.api("POST", `/containers/${Id}/start`);
+            expect(started.status, started.text).toBe(204);
+            await daemon.api("DELETE", `/containers/${Id}?force=1`);
+          }
         }
-      }
-    } finally {
-      going = false;
-      await pruning;
-    }
+      },
+    );
   });
 });
 
@@ -435,33 +432,19 @@ describe("subpaths", () => {
   it("a link that is put there while containers start never leads out", async () => {
     await run("raced:/v", "mkdir /v/d");
     const data = (await inspect("raced")).Mountpoint;
-    let going = true;
-    const swapping = (async () => {
-      while (going) {
-        rmSync(join(data, "d"), { recursive: true, force: true });
-        symlinkSync("/etc", join(data, "d"));
-        await new Promise((resolve) => setImmediate(resolve));
-        rmSync(join(data, "d"));
-        mkdirSync(join(data, "d"));
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    })();
-    for (let round = 0; round < 10; round++) {
-      const { stdout } = await daemon.tsctl(
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        "--mount",
-        "type=volume,src=raced,dst=/x,volume-subpath=d",
-        "busybox",
-        "ls",
-        "/x",
-      );
-      expect(stdout).toBe("");
-    }
-    going = false;
-    await swapping;
+    const swap = async (): Promise<void> => {
+      rmSync(join(data, "d"), { recursive: true, force: true });
+      symlinkSync("/etc", join(data, "d"));
+      await new Promise((resolve) => setImmediate(resolve));
+      rmSync(join(data, "d"));
+      mkdirSync(join(data, "d"));
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+    const words = ["run", "--rm", "--network", "none"];
+    words.push("--mount", "type=volume,src=raced,dst=/x,volume-subpath=d", "busybox", "ls", "/x");
+    await meanwhile(swap, async () => {
+      for (let round = 0; round < 10; round++) expect((await daemon.tsctl(...words)).stdout).toBe("");
+    });
   });
 });
 
