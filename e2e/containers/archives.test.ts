@@ -286,6 +286,21 @@ describe("archives", () => {
     expect(garbage.text).toMatch(/archive/i);
   });
 
+  it("asked for while a container starts that ends at once are had, and its end is seen", async () => {
+    for (let round = 0; round < 10; round++) {
+      const { stdout } = await daemon.tsctl("create", "--network", "none", "busybox", "true");
+      const path = `/containers/${stdout.trim()}`;
+      const [started, archive] = await Promise.all([
+        daemon.api("POST", `${path}/start`),
+        daemon.api("GET", `${path}/archive?path=/etc/passwd`),
+      ]);
+      expect([started.status, archive.status]).toEqual([204, 200]);
+      await eventually("it has ended", async () =>
+        (await daemon.api("GET", `${path}/json`)).text.includes('"Status":"exited"'),
+      );
+    }
+  });
+
   it("GET after a failed start, export and diff agree with what is there", async () => {
     const id = await box(
       "echo new > /etc/new; rm /bin/vi; echo more >> /etc/passwd; mkdir -p /a/b; sleep 1000",

@@ -20,7 +20,7 @@ export function run(command: string, words: readonly string[], options: RunOptio
   return new Promise((resolve, reject) => {
     const child = spawn(command, words, {
       env: { ...process.env, ...options.env },
-      timeout: (options.timeout ?? 50_000) * PATIENCE,
+      timeout: (options.timeout ?? 100_000) * PATIENCE,
     });
     const output: Buffer[] = [];
     const errors: Buffer[] = [];

@@ -255,6 +255,35 @@ describe("a container", () => {
     expect(await inside("c1", "ip -o -4 addr | wc -l")).toBe("3");
   });
 
+  it("that starts and ends at once is connected and executed in, or it has ended; no other answer", async () => {
+    for (const name of ["first", "second"]) await client("network", "create", name);
+    const ask = (path: string, body?: object): Promise<{ status: number; text: string }> =>
+      daemon.api("POST", path, body);
+    for (let round = 0; round < 10; round++) {
+      const id = await client("create", "--network", "first", "busybox", "true");
+      const [started, connected, exec] = await Promise.all([
+        ask(`/containers/${id}/start`),
+        ask("/networks/second/connect", { Container: id }),
+        ask(`/containers/${id}/exec`, { Cmd: ["true"] }),
+      ]);
+      expect([started.status, connected.status, connected.text]).toEqual([204, 200, ""]);
+      expect([201, 409], exec.text).toContain(exec.status);
+      if (exec.status === 201) {
+        const { Id } = JSON.parse(exec.text) as { Id: string };
+        const run = await ask(`/exec/${Id}/start`, { Detach: true });
+        expect([200, 409], run.text).toContain(run.status);
+      }
+      expect(await client("wait", id)).toBe("0");
+      const networks = await template(
+        id,
+        "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}",
+      );
+      expect(networks).toBe("first second");
+    }
+    await client("container", "prune", "-f");
+    expect(await daemon.lastingLeaks()).toEqual([]);
+  });
+
   it("starts in several networks, and its default route is that of the highest priority", async () => {
     for (const [name, number] of Object.entries({ alpha: 1, beta: 2, gamma: 3 }))
       await client("network", "create", "--subnet", `10.66.${number}.0/24`, name);

@@ -168,6 +168,10 @@ describe("their life", () => {
     });
     expect(answer.status).toBe(400);
     expect(await names()).toEqual([]);
+    const overFile = { Image: "busybox", Volumes: { "/bin/busybox": {} } };
+    const refused = await daemon.api("POST", "/containers/create", overFile);
+    expect(refused.text).toContain("source /bin/busybox is not directory");
+    expect(await names()).toEqual([]);
   });
 
   it("a prune never takes what a container is being created with", async () => {

@@ -118,14 +118,21 @@ async function resolveVolume(mount: RequestedMount, parts: MountParts): Promise<
   const volume = rehearsal
     ? await volumes.rehearse(request, caller)
     : await volumes.reserve(request, caller, id);
-  if (!rehearsal && !mount.noCopy) await volumes.fill(volume, layers, mount.target, mount.subpath);
-  return {
+  const resolved = {
     ...kept(mount),
     name: volume.name,
     source: volumes.places.mountPoint(volume.name),
     anonymous: mount.source === "",
     confined: false,
   };
+  if (rehearsal || mount.noCopy) return resolved;
+  try {
+    await volumes.fill(volume, layers, mount.target, mount.subpath);
+  } catch (error) {
+    forgetMounts([resolved], parts);
+    throw error;
+  }
+  return resolved;
 }
 
 /** The part of a request that a definition keeps. */

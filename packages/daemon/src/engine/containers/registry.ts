@@ -1,4 +1,5 @@
 // The containers there are: found by id, prefix or name; each with its runtime side while it runs.
+import { existsSync } from "node:fs";
 import type { Monitor } from "@tsd/kernel-bindings";
 import type { Sight } from "../access/caller.ts";
 import { conflict, EngineError, notFound } from "../errors.ts";
@@ -49,9 +50,13 @@ export class Container {
   get running(): boolean {
     return this.alive || this.record.state.status === "restarting";
   }
-  /** It has a process. */
+  /** It has a process, or has had one until a moment ago: see `hasEnded`. */
   get alive(): boolean {
     return this.record.state.status === "running" || this.record.state.status === "paused";
+  }
+  /** Whether the process of one that is `alive` has ended: that is told by its monitor, and waits for the container's turn. */
+  get hasEnded(): boolean {
+    return !existsSync(`/proc/${this.record.state.pid}/ns/net`);
   }
   get paused(): boolean {
     return this.record.state.status === "paused";

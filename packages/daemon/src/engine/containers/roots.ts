@@ -77,29 +77,35 @@ export class ContainerRoots {
   /** Gives `work` the root as the container's processes see it, with its volumes and binds. While it does not run it can't
    * be started either. */
   async use<T>(container: Container, work: (root: OpenRoot) => Promise<T>): Promise<T> {
-    const opened = await openRunning(container);
-    if (opened) return this.#with({ ...opened, devices: this.#devices(container) }, work);
-    return container.exclusively(async () => {
-      const running = await openRunning(container);
-      if (running !== undefined) return this.#with({ ...running, devices: this.#devices(container) }, work);
-      if (container.removing) throw conflict(`container ${container.id} is marked for removal`);
-      const volumes = volumeNames(container);
-      const holder = `files of ${container.id}`;
-      await this.#volumes.use(volumes, holder);
-      const held = await this.#writable
-        .withRoom(container.id, () => this.#hold(container))
-        .catch((error) => {
-          this.#volumes.release(volumes, holder);
-          throw error;
-        });
-      try {
-        const descriptor = openRoot(held.pid);
-        return await this.#with({ descriptor, devices: undefined, userNamespace: undefined }, work);
-      } finally {
-        await held.close();
+    for (;;) {
+      const opened = await openRunning(container);
+      if (opened) return this.#with({ ...opened, devices: this.#devices(container) }, work);
+      const result = await container.exclusively(async () =>
+        // Started meanwhile. Whether its process is still there is not to be found out here: its end needs this turn.
+        container.alive ? undefined : { of: await this.#useStopped(container, work) },
+      );
+      if (result) return result.of;
+    }
+  }
+
+  async #useStopped<T>(container: Container, work: (root: OpenRoot) => Promise<T>): Promise<T> {
+    if (container.removing) throw conflict(`container ${container.id} is marked for removal`);
+    const volumes = volumeNames(container);
+    const holder = `files of ${container.id}`;
+    await this.#volumes.use(volumes, holder);
+    const held = await this.#writable
+      .withRoom(container.id, () => this.#hold(container))
+      .catch((error) => {
         this.#volumes.release(volumes, holder);
-      }
-    });
+        throw error;
+      });
+    try {
+      const descriptor = openRoot(held.pid);
+      return await this.#with({ descriptor, devices: undefined, userNamespace: undefined }, work);
+    } finally {
+      await held.close();
+      this.#volumes.release(volumes, holder);
+    }
   }
 
   /** The device rules that hold for whoever works in the root of a container that runs. */

@@ -154,6 +154,9 @@ export class ContainerService {
       shmSize: this.#parts.runtime.settings.defaults.shmSize,
       dataRoot: this.#parts.dataRoot,
       rehearsal,
+    }).catch((error) => {
+      images.checkThere(image); // whose files may be what was missed
+      throw error;
     });
     if (own) {
       definition.mounts.push(...own.mounts);

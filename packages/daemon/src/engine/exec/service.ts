@@ -21,7 +21,7 @@ import type { LifecycleObserver } from "../containers/lifecycle.ts";
 import type { Container } from "../containers/registry.ts";
 import type { ContainerService } from "../containers/service.ts";
 import { timeOffsets } from "../containers/sharing.ts";
-import { conflict, invalid, notFound } from "../errors.ts";
+import { conflict, type EngineError, invalid, notFound } from "../errors.ts";
 import type { ExecRecord, ExecStore } from "./store.ts";
 import { removeExecTraces } from "./traces.ts";
 
@@ -185,7 +185,7 @@ export class ExecService implements LifecycleObserver {
     } catch (cause) {
       const failure = describeLaunchFailure(cause, plan, "exec");
       this.#ended(instance, START_FAILED);
-      throw failure.error;
+      throw container.hasEnded ? notRunning(container) : failure.error;
     }
     this.#announce(container, record.id, `exec_start: ${record.request.Cmd?.join(" ")}`);
     this.#follow(instance, launch.monitor);
@@ -398,8 +398,10 @@ function checkExecutable(container: Container, name: string): void {
   if (container.paused) throw conflict(`Container ${name} is paused, unpause the container before exec`);
   if (container.state.status === "restarting")
     throw conflict(`Container ${name} is restarting, wait until the container is running`);
-  if (!container.alive) throw conflict(`container ${container.id} is not running`);
+  if (!container.alive) throw notRunning(container);
 }
+
+const notRunning = ({ id }: Container): EngineError => conflict(`container ${id} is not running`);
 
 /** A container's configuration with what its links add to the environment. */
 function withLinks({ record, state }: Container): ContainerConfig {

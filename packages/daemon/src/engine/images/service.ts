@@ -61,8 +61,12 @@ export class ImageService implements ImageSource {
     return this.integrity.check(image);
   }
 
+  checkThere({ id }: ImageRecord): void {
+    if (!this.catalog.has(id, everything)) throw notFound(`No such image: ${id}`);
+  }
+
   noteUse(image: ImageRecord): void {
-    if (!this.catalog.has(image.id, everything)) throw notFound(`No such image: ${image.id}`);
+    this.checkThere(image);
     this.catalog.noteUse(image.id);
   }
 

@@ -57,10 +57,11 @@ export class NetworkConnections {
           `endpoint with name ${container.name} already exists in network ${name}`,
         );
       const networks = { ...definition.networks, [name]: request };
-      if (container.alive) await this.#attach(container, name, networks);
+      const attached = container.alive && (await this.#attach(container, name, networks));
       this.#parts.containers.registry.redefine(container, { networks });
-      if (container.alive) this.#parts.names.changed(container);
-      if (container.alive) this.#parts.networks.announce(network, "connect", { container: container.id });
+      if (!attached) return;
+      this.#parts.names.changed(container);
+      this.#parts.networks.announce(network, "connect", { container: container.id });
     });
   }
 
@@ -100,7 +101,8 @@ export class NetworkConnections {
       );
   }
 
-  async #attach(container: Container, name: string, networks: Member["networks"]): Promise<void> {
+  /** False of a container whose process has ended in this moment: it is as one that does not run. */
+  async #attach(container: Container, name: string, networks: Member["networks"]): Promise<boolean> {
     const { memberships, containers } = this.#parts;
     const member = { ...containers.starter.member(container), networks };
     const { endpoint, link } = memberships.add(member, container.state, name);
@@ -116,6 +118,7 @@ export class NetworkConnections {
       container.note({ endpoints: before });
       if (endpoint.hostName) await removeLink(endpoint.hostName);
       if (endpoint.shaper) await removeLink(endpoint.shaper.name);
+      if (container.hasEnded) return false;
       throw error instanceof KernelError
         ? new EngineError(
             "system",
@@ -125,6 +128,7 @@ export class NetworkConnections {
         : error;
     }
     this.#tellHosts(container, [], endpoint);
+    return true;
   }
 
   async #detach(container: Container, name: string, force: boolean): Promise<void> {
@@ -146,12 +150,16 @@ export class NetworkConnections {
       if (endpoint.hostName) await removeLink(endpoint.hostName);
       else if (endpoint.interface) await removeLink(endpoint.interface, namespaceOf(container.state.pid));
     } catch (error) {
-      if (!force) throw error;
+      if (!force && !container.hasEnded) throw error;
       this.#parts.report(error, `interface of ${container.id} in ${name}`);
     }
     memberships.drop(container.id, container.state, name);
     container.note({ endpoints });
-    this.#route(container, container.record.definition.networks);
+    try {
+      this.#route(container, container.record.definition.networks);
+    } catch (error) {
+      if (!container.hasEnded) throw error;
+    }
     this.#tellHosts(container, [endpoint.address, endpoint.address6], undefined);
   }
 

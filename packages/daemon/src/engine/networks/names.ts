@@ -85,7 +85,10 @@ export class Names implements NameDirectory, MembershipWatcher, LifecycleObserve
       .then(({ monitorPid }) => {
         if (container.alive) this.#open(container, monitorPid ? takeNameSockets(monitorPid) : undefined);
       })
-      .catch((error) => this.#report(error, `name server of container ${container.id}`));
+      .catch((error) => {
+        // One that has ended by now needs none.
+        if (!container.hasEnded) this.#report(error, `name server of container ${container.id}`);
+      });
   }
 
   /** Serves a container by its monitor's sockets, or by new ones, which the monitor keeps from now on. */
