@@ -196,10 +196,14 @@ export class ContainerArchives {
   async changes(container: Container): Promise<Change[] | null> {
     const [, ...layers] = this.#roots.layers(container);
     const items = await this.#items(container);
-    const descriptors = layers.map((layer) => openSync(layer, O_PATH | constants.O_DIRECTORY));
+    const descriptors: number[] = [];
     try {
+      for (const layer of layers) descriptors.push(openSync(layer, O_PATH | constants.O_DIRECTORY));
       const changes = await compare(items, descriptors);
       return changes.length > 0 ? changes : null;
+    } catch (error) {
+      if (container.removing) throw notFound(`No such container: ${container.id}`);
+      throw error;
     } finally {
       for (const descriptor of descriptors) closeSync(descriptor);
     }

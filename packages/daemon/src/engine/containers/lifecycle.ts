@@ -136,7 +136,8 @@ export class ContainerLifecycle {
       });
     } catch (cause) {
       start?.launch.monitor.release();
-      await this.#abandon(container, cause, start?.plan, automatic);
+      const reason = this.starter.sharing.lost(container) ?? cause;
+      await this.#abandon(container, reason, start?.plan, automatic);
     }
     if (!start) return;
     await this.#refreshLinks();

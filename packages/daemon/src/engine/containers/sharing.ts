@@ -23,11 +23,12 @@ export class Sharing {
   #partner(container: Container, reference: string, kind?: "ipc" | "pid" | "net"): Container {
     const partner = this.#registry.find(reference, everything);
     if (partner === container) throw invalid("cannot join own namespace");
-    if (!partner.alive && kind === "pid")
+    const runs = partner.alive && !partner.hasEnded;
+    if (!runs && kind === "pid")
       throw new EngineError("system", `failed to join PID namespace: container ${partner.id} is not running`);
-    if (!partner.alive && kind === "ipc")
+    if (!runs && kind === "ipc")
       throw conflict(`failed to join IPC namespace: container ${partner.id} is not running`);
-    if (!partner.alive)
+    if (!runs)
       throw conflict(
         `cannot join ${kind === "net" ? "network" : "namespace"} of a non running container: ${partner.id}`,
       );
@@ -36,6 +37,21 @@ export class Sharing {
         `failed to join IPC namespace: container ${partner.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
       );
     return partner;
+  }
+
+  /** What a start fails with whose partner has ended meanwhile; undefined where all of them run. */
+  lost(container: Container): unknown {
+    const { PidMode, IpcMode, NetworkMode } = container.record.definition.hostConfig;
+    const modes = { pid: PidMode, ipc: IpcMode, net: NetworkMode };
+    try {
+      for (const kind of ["pid", "ipc", "net"] as const) {
+        const reference = /^container:(.+)$/.exec(modes[kind])?.[1];
+        if (reference) this.#partner(container, reference, kind);
+      }
+      return undefined;
+    } catch (error) {
+      return error;
+    }
   }
 
   /** Who shares a network shares the name that belongs to it. */

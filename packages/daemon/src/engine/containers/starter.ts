@@ -82,13 +82,13 @@ const forgetfulStore: ContainerStore = {
 
 export class ContainerStarter {
   readonly #parts: StarterParts;
-  readonly #sharing: Sharing;
+  readonly sharing: Sharing;
   /** Users of roots that nothing has changed yet, by image and user. */
   readonly #users = new Map<string, ResolvedUser>();
 
   constructor(parts: StarterParts) {
     this.#parts = parts;
-    this.#sharing = new Sharing(parts.registry, parts.userNamespaces);
+    this.sharing = new Sharing(parts.registry, parts.userNamespaces);
   }
 
   directory(id: string): string {
@@ -211,11 +211,11 @@ export class ContainerStarter {
     const { runtime, images, networks } = this.#parts;
     const { definition } = container.record;
     const { hostConfig } = definition;
-    const config = { ...definition.config, Hostname: this.#sharing.hostname(container) };
+    const config = { ...definition.config, Hostname: this.sharing.hostname(container) };
     const layers = images.layerDirectories(images.get(definition.imageId, everything));
     const directory = this.directory(container.id);
     const user = this.#user(container, layers);
-    const namespaces = this.#sharing.namespaces(container, user, holder);
+    const namespaces = this.sharing.namespaces(container, user, holder);
     const links = this.#links(container);
     const linkEnvironment = links.flatMap(({ environment }) => environment);
     const { interfaces } = join(linkEnvironment, namespaces.user);
@@ -244,7 +244,7 @@ export class ContainerStarter {
       namespaces,
       interfaces,
       nameServer,
-      mounts: [...definition.mounts.map(mountSpec), ...this.#sharing.sharedMemory(namespaces.ipc)],
+      mounts: [...definition.mounts.map(mountSpec), ...this.sharing.sharedMemory(namespaces.ipc)],
       files,
       labels,
       relabel: relabelSteps(definition.mounts, labels),

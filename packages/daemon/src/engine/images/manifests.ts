@@ -93,8 +93,8 @@ export class Manifests {
     return undefined;
   }
 
-  /** A manifest for the image. `blobs` are its layers', lowest first. */
-  make(image: ImageRecord, blobs: readonly StoredBlob[]): Document {
+  /** A manifest for the image. `config` is its configuration, `blobs` are its layers', lowest first. */
+  make(image: ImageRecord, config: Buffer, blobs: readonly StoredBlob[]): Document {
     const docker = blobs.every(({ mediaType }) => mediaType === mediaTypes.dockerLayer);
     const bytes = Buffer.from(
       JSON.stringify(
@@ -103,7 +103,7 @@ export class Manifests {
           mediaType: docker ? mediaTypes.dockerManifest : mediaTypes.ociManifest,
           config: {
             mediaType: docker ? mediaTypes.dockerConfig : mediaTypes.ociConfig,
-            size: this.#catalog.bytes(image).length,
+            size: config.length,
             digest: image.id,
           },
           layers: blobs.map(

@@ -148,7 +148,8 @@ export class Pushes {
   ): Promise<Document> {
     const { manifests } = this.#parts;
     const blobs = image.config.rootfs.diff_ids.map((diffId) => () => manifests.blob(diffId));
-    return manifests.make(image, await this.#blobs(image, blobs, repository, target, options));
+    const config = this.#parts.catalog.bytes(image);
+    return manifests.make(image, config, await this.#blobs(image, blobs, repository, target, options));
   }
 
   /** Several at a time; the first that fails ends the others. */

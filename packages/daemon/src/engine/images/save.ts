@@ -25,17 +25,29 @@ export interface SaveParts {
   spool: string;
 }
 
-/** An image with the names it is saved under. */
+/** An image with the names it is saved under, and what else would go with it if it were removed meanwhile. */
 interface Wanted {
   image: ImageRecord;
   names: string[];
+  config: Buffer;
+  /** The manifest that it came with. */
+  document: Document | undefined;
 }
 
 /** The images that references name; a name without a tag means all its tags, an id none. */
-function wantedImages(catalog: ImageCatalog, references: readonly string[], sight: Sight): Wanted[] {
+function wantedImages(
+  { catalog, manifests }: SaveParts,
+  references: readonly string[],
+  sight: Sight,
+): Wanted[] {
   const wanted = new Map<string, Wanted>();
   const add = (image: ImageRecord, name?: string): void => {
-    const entry = wanted.get(image.id) ?? { image, names: [] };
+    const entry = wanted.get(image.id) ?? {
+      image,
+      names: [],
+      config: catalog.bytes(image),
+      document: manifests.known(image),
+    };
     if (name && !entry.names.includes(name)) entry.names.push(name);
     wanted.set(image.id, entry);
   };
@@ -66,7 +78,7 @@ export function saveImages(
   platform: WantedPlatform | undefined,
   sight: Sight,
 ): Readable {
-  const wanted = wantedImages(parts.catalog, references, sight);
+  const wanted = wantedImages(parts, references, sight);
   for (const { image } of wanted)
     if (platform && fit(platform, image.config) === undefined)
       throw notFound(`image ${image.id} does not provide the specified platform (${platformText(platform)})`);
@@ -92,12 +104,11 @@ class Writer {
   async write(wanted: readonly Wanted[]): Promise<void> {
     const saved: object[] = [];
     const manifests: object[] = [];
-    for (const { image, names } of wanted) {
-      const document = this.#parts.manifests.known(image);
+    for (const { image, names, config, document } of wanted) {
       const written = document ? await this.#blobsOf(document) : await this.#layers(image);
-      const manifest = document ?? this.#parts.manifests.make(image, written);
+      const manifest = document ?? this.#parts.manifests.make(image, config, written);
       const created = new Date(milliseconds(image.config.created ?? ""));
-      await this.#bytes(image.id, this.#parts.catalog.bytes(image), created);
+      await this.#bytes(image.id, config, created);
       await this.#bytes(manifest.digest, manifest.bytes);
       const { diff_ids } = image.config.rootfs;
       saved.push({
