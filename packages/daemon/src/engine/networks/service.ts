@@ -229,13 +229,15 @@ export class NetworkService {
         `cannot create network ${id} (${name}): conflicts with another network: networks have same bridge name`,
       );
     this.#pending.add(request.Name);
+    // Known before it is there, and until it is gone: what a death leaves in between is found by its record.
     try {
+      this.#parts.store.insert(record);
       this.#makeLink(network);
       this.#networks.set(id, network);
       await this.#filter();
-      this.#parts.store.insert(record);
     } catch (error) {
       this.#networks.delete(id);
+      this.#parts.store.delete(id);
       await this.#removeLink(network);
       await this.#filter();
       throw networkError(error, driver);
@@ -365,9 +367,17 @@ export class NetworkService {
         `error while removing network: network ${name} id ${id} has active endpoints`,
       );
     this.#networks.delete(id);
-    this.#parts.store.delete(id);
-    await this.#filter();
-    await this.#removeLink(network);
+    this.#pending.add(name);
+    try {
+      await this.#filter();
+      await this.#removeLink(network);
+      this.#parts.store.delete(id);
+    } catch (error) {
+      this.#networks.set(id, network);
+      throw error;
+    } finally {
+      this.#pending.delete(name);
+    }
     this.removed(network);
     this.announce(network, "destroy");
   }
