@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { archiveDirectory, layerTar, savedArchive } from "../harness/archives.ts";
 import { eventually, output } from "../harness/command.ts";
 import { TestDaemon } from "../harness/daemon.ts";
+import { repeatable } from "../harness/random.ts";
 import { hasRegistry, TestRegistry } from "../harness/registry.ts";
 
 /** How often the daemon is killed. */
@@ -16,12 +17,7 @@ const files = archiveDirectory();
 let daemon: TestDaemon;
 let registry: TestRegistry;
 
-/** A repeatable sequence: a failure can be looked at again. */
-let seed = 1;
-const random = (): number => {
-  seed = (seed * 48271) % 2147483647;
-  return seed / 2147483647;
-};
+const random = repeatable(1);
 
 const names = (directory: string): string[] => readdirSync(join(daemon.dataRoot, directory)).sort();
 

@@ -2,7 +2,7 @@
 // happens to a container at a time (Container.exclusively).
 import { renameSync } from "node:fs";
 import { join } from "node:path";
-import type { Monitor, Plan, ProcessExit } from "@tsd/kernel-bindings";
+import { KernelError, type Monitor, type Plan, type ProcessExit } from "@tsd/kernel-bindings";
 import type { LinkReaper } from "../../runtime/network/link-reaper.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { everything } from "../access/caller.ts";
@@ -136,8 +136,9 @@ export class ContainerLifecycle {
       });
     } catch (cause) {
       start?.launch.monitor.release();
-      const reason = this.starter.sharing.lost(container) ?? cause;
-      await this.#abandon(container, reason, start?.plan, automatic);
+      // What the kernel refused may have been to join a container that has ended meanwhile.
+      const lost = cause instanceof KernelError ? this.starter.sharing.lost(container) : undefined;
+      await this.#abandon(container, lost ?? cause, start?.plan, automatic);
     }
     if (!start) return;
     await this.#refreshLinks();

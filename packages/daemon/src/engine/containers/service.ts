@@ -141,6 +141,8 @@ export class ContainerService {
     const decision = userNamespaces.decide(resolved.HostConfig, caller, foreign !== undefined);
     const size = this.#limitSize(resolved.HostConfig);
     const layers = images.layerDirectories(image);
+    // Volumes are filled from its layers: one that is removed meanwhile is missed when that is done.
+    const release = images.hold(image);
     const definition = await defineContainer({
       request: resolved,
       image,
@@ -154,10 +156,7 @@ export class ContainerService {
       shmSize: this.#parts.runtime.settings.defaults.shmSize,
       dataRoot: this.#parts.dataRoot,
       rehearsal,
-    }).catch((error) => {
-      images.checkThere(image); // whose files may be what was missed
-      throw error;
-    });
+    }).finally(release);
     if (own) {
       definition.mounts.push(...own.mounts);
       definition.temporary = own.temporary;

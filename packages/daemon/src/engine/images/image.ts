@@ -81,8 +81,8 @@ export interface ImageSource {
   get(reference: string, sight: Sight): ImageRecord;
   /** Throws for an image that the caller's role does not let it make containers of. */
   checkUse(image: ImageRecord, caller: Caller): void;
-  /** Throws for one that went away meanwhile. */
-  checkThere(image: ImageRecord): void;
+  /** Keeps its layers' files, even if it is removed, until the returned function is called. */
+  hold(image: ImageRecord): () => void;
   /** A container is about to stand on it: throws where it went away meanwhile. */
   noteUse(image: ImageRecord): void;
   /** Resolves when containers may stand on it: nobody touched its files, and the image policy lets it run. Undefined where

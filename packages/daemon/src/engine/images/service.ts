@@ -61,12 +61,12 @@ export class ImageService implements ImageSource {
     return this.integrity.check(image);
   }
 
-  checkThere({ id }: ImageRecord): void {
-    if (!this.catalog.has(id, everything)) throw notFound(`No such image: ${id}`);
+  hold(image: ImageRecord): () => void {
+    return this.catalog.layers.hold(image.config.rootfs.diff_ids);
   }
 
   noteUse(image: ImageRecord): void {
-    this.checkThere(image);
+    if (!this.catalog.has(image.id, everything)) throw notFound(`No such image: ${image.id}`);
     this.catalog.noteUse(image.id);
   }
 

@@ -2,12 +2,14 @@
 // would say, and when they have gone everything can be removed and nothing is left.
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Answer } from "../harness/api.ts";
+import { PATIENCE } from "../harness/command.ts";
 import { TestDaemon } from "../harness/daemon.ts";
+import { repeatable } from "../harness/random.ts";
 
 const SECONDS = Number(process.env.TSD_CONCURRENCY_SECONDS ?? 15);
 const CLIENTS = 12;
 /** Milliseconds within which anything is answered; what is stopped and waited for here takes a second or two. */
-const PATIENCE = 60_000;
+const LATE = 60_000 * PATIENCE;
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -16,12 +18,8 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.stop());
 
-/** A repeatable sequence, of which the clients take turns that are not. */
-let seed = 7;
-const random = (): number => {
-  seed = (seed * 48271) % 2147483647;
-  return seed / 2147483647;
-};
+// The clients take turns in it, which are not repeatable.
+const random = repeatable(7);
 const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
 const often = (share: number): boolean => random() < share;
 
@@ -96,7 +94,7 @@ const usual =
 async function ask([method, path, body]: Request): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer to ${method} ${path}`)), PATIENCE);
+    timer = setTimeout(() => reject(new Error(`no answer to ${method} ${path}`)), LATE);
   });
   const answer = await Promise.race([daemon.api(method, path, body), late]);
   clearTimeout(timer);
@@ -112,7 +110,7 @@ async function execute(): Promise<void> {
   await ask(["POST", `/exec/${Id}/start`, { Detach: true }]);
 }
 
-it("each is answered, and nothing is left", { timeout: SECONDS * 1000 + 2 * PATIENCE }, async () => {
+it("each is answered, and nothing is left", { timeout: SECONDS * 1000 + 2 * LATE }, async () => {
   const end = Date.now() + SECONDS * 1000;
   const client = async (): Promise<void> => {
     while (Date.now() < end)
