@@ -1,10 +1,15 @@
-# Sends one frame or packet that is not what its sender should send, from the network namespace it is run in.
-# usage: frames.py KIND INTERFACE OWN-MAC OWN-ADDRESS TARGET-MAC TARGET-ADDRESS OTHER-ADDRESS OWN-IPV6 TARGET-IPV6 OTHER-IPV6
+# Sends frames that are not what their sender should send from one network namespace to another, then an honest one, and
+# says what came: "arrived", "dropped" where only the honest one did, "silence" where neither did.
+# usage: frames.py KIND INTERFACE FROM-NAMESPACE OWN-MAC OWN-ADDRESS OWN-IPV6 TO-NAMESPACE MAC ADDRESS IPV6 OTHER-ADDRESS OTHER-IPV6
+import os
 import socket
 import struct
 import sys
 
-kind, interface, own_mac, own, target_mac, target, other, own6, target6, other6 = sys.argv[1:11]
+from namespaces import enter
+
+kind, interface, sender_namespace, own_mac, own, own6 = sys.argv[1:7]
+target_namespace, target_mac, target, target6, other, other6 = sys.argv[7:13]
 
 
 def mac(text):
@@ -57,8 +62,41 @@ frames = {
     "router": (own_mac, 0x86DD, six(own6, struct.pack("!BBHIII", 134, 0, 0, 64, 0, 0) + b"spoofed.", 58)),
     "tagged": (own_mac, 0x8100, struct.pack("!HH", 5, 0x0800) + packet(other, target)),
 }
-source, ethertype, body = frames[kind]
-sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-sender.bind((interface, 0))
-for _ in range(3):
+LAST = b"the last"
+ALL_PROTOCOLS = 3
+
+
+def opened(namespace, protocol):
+    enter(namespace)
+    connection = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
+    connection.bind((interface, protocol))
+    return connection
+
+
+def send(source, ethertype, body):
     sender.send(mac(target_mac) + mac(source) + struct.pack("!H", ethertype) + body)
+
+
+def came():
+    while True:
+        frame = listener.recv(2000)
+        if frame[6:12] not in (mac(own_mac), mac(STRANGE)):
+            continue
+        if LAST in frame:
+            return "dropped"
+        if b"spoofed" in frame or (frame[12:14] == b"\x08\x06" and frame[20:22] == b"\x00\x02"):
+            return "arrived"
+
+
+# What one processor sends arrives in order.
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+listener = opened(target_namespace, ALL_PROTOCOLS)
+listener.settimeout(2.5)
+sender = opened(sender_namespace, 0)
+for _ in range(3):
+    send(*frames[kind])
+send(own_mac, 0x0800, packet(own, target, LAST))
+try:
+    print(came())
+except TimeoutError:
+    print("silence")
