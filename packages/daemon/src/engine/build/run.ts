@@ -97,7 +97,7 @@ export class Runner {
     const { containers } = this.#parts;
     const request = containerCreateSchema.parse(this.#request(task));
     const own = { mounts: task.mounts, temporary: true };
-    const { id } = await containers.create(request, undefined, this.#caller, own);
+    const { id } = await containers.creation.create(request, undefined, this.#caller, own);
     const container = containers.find(id, everything);
     let layer: UnpackedLayer | undefined;
     try {

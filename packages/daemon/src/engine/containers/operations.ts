@@ -18,7 +18,7 @@ import { requestedSize } from "../storage/options.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
 import { parseTime } from "../timestamps.ts";
 import { cgroupView } from "./cgroup-view.ts";
-import { checkName } from "./create.ts";
+import { checkName } from "./definition.ts";
 import { type Filters, matchesLabels } from "./list.ts";
 import type { Container } from "./registry.ts";
 import { readTrace } from "./seccomp-trace.ts";

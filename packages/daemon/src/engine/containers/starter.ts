@@ -30,7 +30,7 @@ import type { WritableLayers } from "../storage/writable-layers.ts";
 import type { UserNamespaces } from "../user-namespaces/service.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import type { Attachment } from "./attachment.ts";
-import { commandOf } from "./create.ts";
+import { commandOf } from "./definition.ts";
 import { type EtcFile, endpointAddresses, etcFiles, writeEtcFiles } from "./etc-files.ts";
 import { writeHookBundle } from "./hook-bundle.ts";
 import { assignLabels, labelsInForce, lacksLabels, relabelSteps } from "./labels.ts";

@@ -39,7 +39,7 @@ export class Bundles {
 
   /** The bundle of a container that would be created and started so: judged like a create, and nothing is left of it. */
   async ofRequest(request: ContainerCreate, name: string | undefined, caller: Caller): Promise<OciBundle> {
-    const definition = await this.#containers.rehearse(request, name, caller);
+    const definition = await this.#containers.creation.rehearse(request, name, caller);
     return this.#bundle({ definition, state: { ...initialState } }, undefined, false);
   }
 

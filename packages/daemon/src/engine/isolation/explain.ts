@@ -137,7 +137,7 @@ export class Explanations {
 
   /** The plan of a container that would be created and started so: judged like a create, and nothing is left of it. */
   async ofRequest(request: ContainerCreate, name: string | undefined, caller: Caller): Promise<Explanation> {
-    const definition = await this.#containers.rehearse(request, name, caller);
+    const definition = await this.#containers.creation.rehearse(request, name, caller);
     return this.#rehearse({ definition, state: { ...initialState } }, "would-be");
   }
 

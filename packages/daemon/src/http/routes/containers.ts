@@ -91,7 +91,7 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
     },
     async ({ query: { name, platform }, body, caller, request, reply }) => {
       if (platform && atLeast(request.raw, 41)) checkPlatform(platform, body.Image, caller);
-      const { id, warnings } = await containers.create(requestedBy(request.raw, body), name, caller);
+      const { id, warnings } = await containers.creation.create(requestedBy(request.raw, body), name, caller);
       request.trace.object = `container/${id}`;
       return reply.code(201).send({ Id: id, Warnings: [...warnings, ...warningsFor(request.raw, body)] });
     },
