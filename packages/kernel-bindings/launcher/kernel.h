@@ -1,6 +1,7 @@
 /* The system calls that the C library does not wrap, and the constants its headers may lack. */
 #ifndef TSD_KERNEL_H
 #define TSD_KERNEL_H
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/close_range.h>
@@ -28,9 +29,15 @@ static inline int kernel_move_mount(int from, int to) {
 static inline int kernel_mount_setattr(int directory, const char *path, unsigned flags, struct mount_attr *attributes) {
     return (int)syscall(SYS_mount_setattr, directory, path, flags, attributes, sizeof *attributes);
 }
+/* Where a path that may not leave a directory goes up (".."), the kernel says EAGAIN when anything at all was mounted or renamed on
+ * the machine meanwhile (openat2(2)). Somebody who does nothing else does not hold us up for ever. */
+#define OPENAT2_ATTEMPTS 1000
 static inline int kernel_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve) {
     struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = resolve};
-    return (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
+    int result;
+    for (int attempt = 0; attempt < OPENAT2_ATTEMPTS; attempt++)
+        if ((result = (int)syscall(SYS_openat2, directory, path, &how, sizeof how)) >= 0 || errno != EAGAIN) break;
+    return result;
 }
 static inline int kernel_pivot_root(const char *root, const char *old) { return (int)syscall(SYS_pivot_root, root, old); }
 static inline int kernel_close_range(unsigned first, unsigned last, unsigned flags) {

@@ -92,6 +92,9 @@ const MSG_DONTWAIT = 0x40;
 const AT_EMPTY_PATH = 0x1000;
 const OPEN_TREE_CLOEXEC = O_CLOEXEC;
 const SYS_openat2 = 437;
+const EAGAIN = 11;
+/** Somebody who renames files all the time does not hold us up for ever. */
+const OPENAT2_ATTEMPTS = 1000;
 export const AT_FDCWD = -100;
 export const AT_RECURSIVE = 0x8000;
 export const OPEN_TREE_CLONE = 1;
@@ -162,12 +165,18 @@ export function peerCredentials(socket: number): { pid: number; uid: number; gid
   return { pid: value.readInt32LE(0), uid: value.readUInt32LE(4), gid: value.readUInt32LE(8) };
 }
 
-/** Opens a path below a directory descriptor; `resolve` is RESOLVE_* (openat2(2)). The caller closes it. */
+/** Opens a path below a directory descriptor; `resolve` is RESOLVE_* (openat2(2)). The caller closes it. Where a path that may not
+ * leave the directory goes up, the kernel says EAGAIN when anything at all was mounted or renamed on the machine meanwhile. */
 export function openat2(directory: number, path: string, flags: number, resolve: number): number {
   const how = Buffer.alloc(24);
   how.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0);
   how.writeBigUInt64LE(BigInt(resolve), 16);
-  return check(Number(native.syscall(SYS_openat2, directory, path, how, how.length)), "openat2", path);
+  let result = -1;
+  for (let attempt = 0; attempt < OPENAT2_ATTEMPTS; attempt++) {
+    result = Number(native.syscall(SYS_openat2, directory, path, how, how.length));
+    if (result >= 0 || koffi.errno() !== EAGAIN) break;
+  }
+  return check(result, "openat2", path);
 }
 
 export const fsopen = (type: string): number => check(native.fsopen(type, 1), "fsopen", type);
@@ -282,7 +291,6 @@ export const receive = (socket: number, buffer: Uint8Array): number =>
 
 /** Receives what is there already; 0 when nothing is. */
 export function receiveNow(socket: number, buffer: Uint8Array): number {
-  const EAGAIN = 11;
   const size = native.recv(socket, buffer, buffer.length, MSG_DONTWAIT);
   return size < 0 && koffi.errno() === EAGAIN ? 0 : check(size, "recv");
 }
@@ -305,7 +313,6 @@ export function allowReceiving(socket: number, size: number): void {
 
 /** Reads what is there already from a descriptor that does not block; 0 when nothing is. */
 export function readNow(descriptor: number, buffer: Uint8Array): number {
-  const EAGAIN = 11;
   const size = Number(native.read(descriptor, buffer, buffer.length));
   return size < 0 && koffi.errno() === EAGAIN ? 0 : check(size, "read");
 }
