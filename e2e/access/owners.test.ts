@@ -150,12 +150,16 @@ describe("other owners' objects", () => {
     for (const image of ["admins-image", Id, Id.slice(7, 20)]) {
       const answer = await create(ben, {}, { Image: image });
       expect(answer.status, image).toBe(404);
+      const Mounts = [{ Type: "image", Source: image, Target: "/x" }];
+      expect((await create(ben, { Mounts })).status, `mount of ${image}`).toBe(404);
     }
     const own = await post(ben, `/commit?container=${bens}&repo=bens-image`);
     expect(own.status).toBe(201);
     expect((await create(ben, {}, { Image: "bens-image" })).text).toContain(
       "does not allow containers of image",
     );
+    const Mounts = [{ Type: "image", Source: "bens-image", Target: "/x" }];
+    expect((await create(ben, { Mounts })).text).toContain("does not allow containers of image");
     for (const name of ["busybox", "busybox:own"]) {
       const [repo = "", tag = ""] = name.split(":");
       const tagged = await post(ben, `/images/bens-image/tag?repo=${repo}&tag=${tag}`);

@@ -116,22 +116,29 @@ describe.skipIf(!hasRegistry)("trust", () => {
         "is signed by none of the keys that it must be signed by",
       );
       expect(await refusal("run", "--rm", signed, "true")).toContain("is signed by none of the keys");
+      const mount = ["--mount", `type=image,src=${signed},dst=/x`];
+      expect(await refusal("run", "--rm", ...mount, "busybox", "true")).toContain(
+        "is signed by none of the keys",
+      );
     });
 
     it("a revoked key ends pulls, runs and starts", async () => {
       await writePolicy(policy());
       await reload();
       await tsctl("create", "--name", "waiting", signed, "true");
+      const mount = ["--mount", `type=image,src=${signed},dst=/x`];
+      await tsctl("create", "--name", "mounting", ...mount, "busybox", "true");
       await writePolicy(policy({ revoked: true }));
       await reload();
       expect(await refusal("pull", signed)).toContain("must be signed by keys that are all revoked");
       expect(await refusal("run", "--rm", signed, "true")).toContain("keys that are all revoked");
       expect(await refusal("start", "waiting")).toContain("keys that are all revoked");
+      expect(await refusal("start", "mounting")).toContain("keys that are all revoked");
       await writePolicy(policy());
       await reload();
       await tsctl("start", "waiting");
       await tsctl("wait", "waiting");
-      await tsctl("rm", "waiting");
+      await tsctl("rm", "waiting", "mounting");
     });
 
     it("what a rule denies: pull, push, and a run under another name", async () => {

@@ -29,9 +29,10 @@ import { HealthMonitors } from "./engine/containers/health.ts";
 import { linkedPorts } from "./engine/containers/links.ts";
 import { volumeNames } from "./engine/containers/mount-spec.ts";
 import { ContainerOperations } from "./engine/containers/operations.ts";
+import { imagesOf } from "./engine/containers/record.ts";
 import { ContainerRoots } from "./engine/containers/roots.ts";
 import { ContainerService } from "./engine/containers/service.ts";
-import { ensureSkeleton } from "./engine/containers/skeleton.ts";
+import { ensureEmpty, ensureSkeleton } from "./engine/containers/skeleton.ts";
 import { StatsHistory } from "./engine/containers/stats-history.ts";
 import { EventBus } from "./engine/events/bus.ts";
 import { ExecService } from "./engine/exec/service.ts";
@@ -200,6 +201,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
     dataRoot,
     root: join(dataRoot, "containers"),
     skeleton,
+    empty: ensureEmpty(join(dataRoot, "empty")),
     trash: join(dataRoot, "trash"),
     report,
   });
@@ -216,7 +218,7 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
   images.usesOf = (imageId) =>
     containers.registry
       .all()
-      .filter((container) => container.record.definition.imageId === imageId)
+      .filter(({ record }) => imagesOf(record.definition).includes(imageId))
       .map(({ id, running }) => ({ id, running }));
   let { collection } = settings;
   const collector = new ImageCollector({

@@ -81,7 +81,7 @@ struct context {
     int root;
     int slots[BIND_SLOTS];
 
-    /* copies of layers that an overlay was made of, up to the start (tree_release_layers), or NULL */
+    /* copies of layers that overlays were made of, up to the start (tree_release_layers), or NULL */
     int *layers;
     size_t layer_count;
 

@@ -38,6 +38,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(39, BIND_OPEN_IN, "bind.open-in", STAGE_HOST, "uss") \
     X(40, BIND_OPEN, "bind.open", STAGE_HOST, "usuusu") \
     X(42, ROOT_OVERLAY, "root.overlay", STAGE_HOST, "lssslus") \
+    X(24, IMAGE_OPEN, "image.open", STAGE_HOST, "ullus") \
     X(52, TMPFS_OPEN, "tmpfs.open", STAGE_HOST, "ul") \
     X(45, NODE, "node", STAGE_HOST, "usuuuuu") \
     X(23, HOOK_RUNTIME, "hook.runtime", STAGE_HOST, "sllsu") \
@@ -56,6 +57,7 @@ enum stage { STAGE_MONITOR, STAGE_HOST, STAGE_CHILD };
     X(38, NETFILTER, "netfilter", STAGE_CHILD, "b") \
     X(56, HOOK_CONTAINER, "hook.container", STAGE_CHILD, "sllsu") \
     X(41, PROPAGATION, "propagation", STAGE_CHILD, "su") \
+    X(57, IMAGE_PART, "image.part", STAGE_CHILD, "uss") \
     X(53, ROOT_ATTACH, "root.attach", STAGE_CHILD, "s") \
     X(43, MOUNT, "mount", STAGE_CHILD, "sslusu") \
     X(44, BIND, "bind", STAGE_CHILD, "usuuu") \

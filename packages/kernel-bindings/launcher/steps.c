@@ -197,6 +197,7 @@ int run_host_step(struct context *context, const struct step *step) {
     case OP_BIND_OPEN: return tree_bind_open(context, step);
     case OP_BIND_OPEN_IN: return tree_bind_open_in(context, step);
     case OP_ROOT_OVERLAY: return tree_root_overlay(context, step);
+    case OP_IMAGE_OPEN: return tree_image_open(context, step);
     case OP_ROOT_OPEN: return tree_root_open(context, step);
     case OP_TMPFS_OPEN: return tree_tmpfs_open(context, step);
     case OP_NODE: return tree_node(context, step);
@@ -224,6 +225,7 @@ int run_child_step(struct context *context, const struct step *step) {
     case OP_HOSTNAME: return sethostname(fields[0].string, fields[0].length) < 0 ? fail(context, "sethostname", fields[0].string) : 0;
     case OP_DOMAINNAME: return setdomainname(fields[0].string, fields[0].length) < 0 ? fail(context, "setdomainname", fields[0].string) : 0;
     case OP_PROPAGATION: return mount_propagation(context, step);
+    case OP_IMAGE_PART: return tree_image_part(context, step);
     case OP_ROOT_ATTACH: return mount_root_attach(context, step);
     case OP_MOUNT: return mount_filesystem(context, step);
     case OP_BIND: return mount_bind(context, step);

@@ -147,7 +147,7 @@ struct layers {
     const struct field *lower;
     const char *base, *upper, *work; /* upper and work are names in base */
     bool mapped;
-    int *trees; /* of lower, and of base at the end; -1 without; the context has them */
+    int *trees; /* of lower, and of base at the end; -1 without; the context has them, with those of other overlays */
 };
 
 void tree_release_layers(struct context *context) {
@@ -169,11 +169,12 @@ static int open_mapped(struct context *context, const char *path) {
 
 static int open_layers(struct context *context, struct layers *layers) {
     size_t count = layers->lower->length;
-    layers->trees = malloc((count + 1) * sizeof *layers->trees);
-    if (!layers->trees) return fail(context, "malloc", "layers");
+    int *all = realloc(context->layers, (context->layer_count + count + 1) * sizeof *all);
+    if (!all) return fail(context, "realloc", "layers");
+    context->layers = all;
+    layers->trees = all + context->layer_count;
     for (size_t i = 0; i <= count; i++) layers->trees[i] = -1;
-    context->layers = layers->trees;
-    context->layer_count = count + 1;
+    context->layer_count += count + 1;
     if (!layers->mapped) return 0;
     for (size_t i = 0; i <= count; i++) {
         const char *path = i < count ? layers->lower->list[i] : layers->base;
@@ -260,18 +261,53 @@ static bool takes_detached(void) {
     return major > 6 || (major == 6 && minor >= 15);
 }
 
-int tree_root_overlay(struct context *context, const struct step *step) {
-    const struct field *fields = step->fields, *options = &fields[4];
-    struct layers layers = {.lower = &fields[0], .base = fields[1].string, .upper = fields[2].string, .work = fields[3].string, .mapped = fields[5].number != 0};
-    int result = -1;
+/* The overlay as a detached mount, or -1, made by who is root in the container. */
+static int overlay_of(struct context *context, struct layers layers, const struct field *options, const char *staging) {
+    int tree = -1;
     if (open_layers(context, &layers) == 0 && identity_assume(context) == 0) {
-        context->root = layers.mapped && !takes_detached()
-                            ? make_overlay_attached(context, &layers, options, fields[6].string)
-                            : make_overlay(context, &layers, options, "");
-        result = context->root < 0 ? -1 : 0;
+        tree = layers.mapped && !takes_detached() ? make_overlay_attached(context, &layers, options, staging)
+                                                  : make_overlay(context, &layers, options, "");
         identity_leave(context);
     }
-    return result;
+    return tree;
+}
+
+int tree_root_overlay(struct context *context, const struct step *step) {
+    const struct field *fields = step->fields;
+    struct layers layers = {.lower = &fields[0], .base = fields[1].string, .upper = fields[2].string, .work = fields[3].string, .mapped = fields[5].number != 0};
+    context->root = overlay_of(context, layers, &fields[4], fields[6].string);
+    return context->root < 0 ? -1 : 0;
+}
+
+int tree_image_open(struct context *context, const struct step *step) {
+    const struct field *fields = step->fields;
+    int *slot = free_slot(context, fields[0].number, "image");
+    if (!slot) return -1;
+    struct layers layers = {.lower = &fields[1], .base = "", .upper = "", .work = "", .mapped = fields[3].number != 0};
+    *slot = overlay_of(context, layers, &fields[2], fields[4].string);
+    return *slot < 0 ? -1 : 0;
+}
+
+/* The tree is attached for the moment: kernels before 6.15 copy nothing of what is mounted nowhere. */
+int tree_image_part(struct context *context, const struct step *step) {
+    const char *subpath = step->fields[1].string, *place = step->fields[2].string;
+    uint64_t slot = step->fields[0].number;
+    if (slot >= BIND_SLOTS || context->slots[slot] < 0) return errno = EBADF, fail(context, "slot", subpath);
+    int whole = context->slots[slot], part = -1;
+    int directory = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0 || kernel_move_mount(whole, directory) < 0) {
+        fail(context, "move_mount", place);
+    } else {
+        int inside = kernel_openat2(whole, subpath, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+        if (inside < 0) fail(context, "openat2", subpath);
+        else if ((part = kernel_open_tree(inside, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)) < 0) fail(context, "open_tree", subpath);
+        if (inside >= 0) close(inside);
+        (void)!umount2(place, MNT_DETACH);
+    }
+    if (directory >= 0) close(directory);
+    close(whole);
+    context->slots[slot] = part;
+    return part < 0 ? -1 : 0;
 }
 
 /* A file system in memory that is the host's, so that devices work in it, and whose files are the container's root's. */

@@ -12,7 +12,11 @@ int tree_open_source(struct context *context, const char *source, bool confined,
 int tree_bind_open(struct context *context, const struct step *step);
 int tree_bind_open_in(struct context *context, const struct step *step);
 int tree_root_overlay(struct context *context, const struct step *step);
-/* Lets go of the copies of layers that the root was made of. Each waits for all processors (synchronize_rcu), so it is done when
+/* An image's files as a tree that nobody can write to. */
+int tree_image_open(struct context *context, const struct step *step);
+/* In the child: a part of such a tree takes its place. */
+int tree_image_part(struct context *context, const struct step *step);
+/* Lets go of the copies of layers that overlays were made of. Each waits for all processors (synchronize_rcu), so it is done when
  * nobody waits for this process any more. */
 void tree_release_layers(struct context *context);
 /* A directory of the host's as the root. */

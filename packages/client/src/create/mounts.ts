@@ -32,6 +32,7 @@ export function mount(text: string): NonNullable<HostConfig["Mounts"]>[number] {
     else if (key === "bind-recursive") bindRecursive(options("BindOptions"), value, text);
     else if (key === "volume-nocopy") options("VolumeOptions").NoCopy = value === "true";
     else if (key === "volume-subpath") options("VolumeOptions").Subpath = value;
+    else if (key === "image-subpath") options("ImageOptions").Subpath = value;
     else if (key === "volume-driver") driver().Name = value;
     else if (key === "volume-opt") setPair(driver(), "Options", value);
     else if (key === "volume-label") setPair(options("VolumeOptions"), "Labels", value);

@@ -12,6 +12,8 @@ import type { MountSpec } from "./spec.ts";
 export type Propagation = "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared";
 
 export type BindSpec = Extract<MountSpec, { type: "bind" }>;
+/** What is opened on the host, and attached in the container. */
+export type AttachedSpec = Exclude<MountSpec, { type: "tmpfs" }>;
 
 /** A bind of just what is at a path of the host's, writable, but for what is said otherwise. */
 export const plainBind = (source: string, target: string, more: Partial<BindSpec> = {}): BindSpec => ({
@@ -28,9 +30,9 @@ export const plainBind = (source: string, target: string, more: Partial<BindSpec
   ...more,
 });
 
-/** A mount as it was asked for; `source` of a volume is its name, "" for an anonymous one. */
+/** A mount as it was asked for; `source` of a volume is its name, "" for an anonymous one; that of an image a reference to it. */
 export interface RequestedMount {
-  type: "bind" | "volume" | "tmpfs";
+  type: "bind" | "volume" | "image" | "tmpfs";
   source: string;
   target: string;
   readOnly: boolean;
@@ -44,7 +46,7 @@ export interface RequestedMount {
   createSource: boolean;
   noCopy: boolean;
   tmpfsOptions: string;
-  /** What of a volume is mounted; "" for all of it. */
+  /** What of a volume or an image is mounted; "" for all of it. */
   subpath: string;
   /** Of a volume that is to be made. */
   driver: string;
@@ -138,23 +140,31 @@ interface MountRequestLike {
       }
     | null
     | undefined;
+  ImageOptions?: { Subpath: string } | null | undefined;
   TmpfsOptions?:
     | { SizeBytes: number; Mode: number; Options?: readonly (readonly string[])[] | null | undefined }
     | null
     | undefined;
 }
 
-const groups = { bind: "BindOptions", volume: "VolumeOptions", tmpfs: "TmpfsOptions" } as const;
+const groups = {
+  bind: "BindOptions",
+  volume: "VolumeOptions",
+  image: "ImageOptions",
+  tmpfs: "TmpfsOptions",
+} as const;
+const isKind = (type: string): type is keyof typeof groups => Object.hasOwn(groups, type);
 
 /** A path that leads nowhere but down, as Go's filepath.IsLocal has it. */
 const isLocal = (path: string): boolean =>
   !path.startsWith("/") && !/^\.\.(\/|$)/.test(posix.normalize(path)) && !path.includes("\0");
 
+const subpathOf = ({ VolumeOptions, ImageOptions }: MountRequestLike): string =>
+  VolumeOptions?.Subpath || ImageOptions?.Subpath || "";
+
 function checkVolumeMount(request: MountRequestLike, failure: (reason: string) => SpecificationError): void {
   const anonymous = request.Source === "";
-  const subpath = request.VolumeOptions?.Subpath ?? "";
-  if (subpath && anonymous) throw failure("must not set Subpath when using anonymous volumes");
-  if (subpath && !isLocal(subpath)) throw failure("subpath must be a relative path within the volume");
+  if (subpathOf(request) && anonymous) throw failure("must not set Subpath when using anonymous volumes");
   if (request.ReadOnly && anonymous) throw failure("must not set ReadOnly mode when using anonymous volumes");
 }
 
@@ -173,8 +183,7 @@ function tmpfsWords(request: MountRequestLike): string[] {
 export function parseMount(request: MountRequestLike): RequestedMount {
   const introduction = `invalid mount config for type "${request.Type}": `;
   const failure = (reason: string) => new SpecificationError("invalid", `${introduction}${reason}`);
-  if (request.Type !== "bind" && request.Type !== "volume" && request.Type !== "tmpfs")
-    throw new SpecificationError("invalid", `mount type unknown: "${request.Type}"`);
+  if (!isKind(request.Type)) throw new SpecificationError("invalid", `mount type unknown: "${request.Type}"`);
   for (const [type, group] of Object.entries(groups))
     if (type !== request.Type && request[group])
       throw new SpecificationError(
@@ -183,11 +192,10 @@ export function parseMount(request: MountRequestLike): RequestedMount {
       );
   if (!request.Target) throw failure("field Target must not be empty");
   const target = checkTarget(request.Target, introduction);
-  if (request.Type === "bind") {
-    if (!request.Source) throw failure("field Source must not be empty");
-    if (!request.Source.startsWith("/"))
-      throw failure(`invalid mount path: '${request.Source}' mount path must be absolute`);
-  }
+  if ((request.Type === "bind" || request.Type === "image") && !request.Source)
+    throw failure("field Source must not be empty");
+  if (request.Type === "bind" && !request.Source.startsWith("/"))
+    throw failure(`invalid mount path: '${request.Source}' mount path must be absolute`);
   if (request.Type === "tmpfs" && request.Source) throw failure("field Source must not be specified");
   const propagation = request.BindOptions?.Propagation || undefined;
   if (propagation && !propagations.has(propagation))
@@ -195,12 +203,14 @@ export function parseMount(request: MountRequestLike): RequestedMount {
   if (request.BindOptions?.ReadOnlyNonRecursive && request.BindOptions.ReadOnlyForceRecursive)
     throw failure("mount options conflict: ReadOnlyNonRecursive and ReadOnlyForceRecursive");
   if (request.Type === "volume") checkVolumeMount(request, failure);
+  const subpath = subpathOf(request);
+  if (subpath && !isLocal(subpath)) throw failure("subpath must be a relative path within the volume");
   const driver = request.VolumeOptions?.DriverConfig;
   return {
     type: request.Type,
     source: request.Type === "bind" ? posix.normalize(request.Source) : request.Source,
     target,
-    readOnly: request.ReadOnly,
+    readOnly: request.ReadOnly || request.Type === "image",
     readOnlyRecursive: !request.BindOptions?.ReadOnlyNonRecursive,
     recursive: !request.BindOptions?.NonRecursive,
     propagation: propagation as Propagation | undefined,
@@ -208,7 +218,7 @@ export function parseMount(request: MountRequestLike): RequestedMount {
     createSource: request.BindOptions?.CreateMountpoint ?? false,
     noCopy: request.VolumeOptions?.NoCopy ?? false,
     tmpfsOptions: tmpfsWords(request).join(","),
-    subpath: request.VolumeOptions?.Subpath ?? "",
+    subpath,
     driver: driver?.Name ?? "",
     driverOptions: driver?.Options ?? null,
     labels: request.VolumeOptions?.Labels ?? null,

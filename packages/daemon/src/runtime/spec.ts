@@ -52,6 +52,8 @@ export type MountSpec =
       recursive: boolean;
       propagation: "private" | "slave" | "shared";
     }
+  /** Another image's files, read-only, or what of them a subpath leads to; its layers' directories, topmost first. */
+  | { type: "image"; layers: readonly string[]; target: string; subpath: string }
   | { type: "tmpfs"; target: string; options: readonly string[]; attributes: number };
 
 /** How an interface hangs on the host: a veth pair on a bridge, a share of a parent's wire, or a device of the host's that is

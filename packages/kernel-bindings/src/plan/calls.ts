@@ -30,6 +30,12 @@ function messages(bytes: Uint8Array): string[] {
 
 const newFile = ["open(O_WRONLY)", "write"];
 const inRoot = "openat2(RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS)";
+const overlay = ({ idmapped }: { idmapped: boolean }): string[] => [
+  ...(idmapped ? ["open_tree(OPEN_TREE_CLONE)", "mount_setattr(MOUNT_ATTR_IDMAP)"] : []),
+  'fsopen("overlay")',
+  "fsconfig",
+  "fsmount",
+];
 
 const calls: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string[] } = {
   serve: () => ["socket(AF_UNIX)", "bind", "listen"],
@@ -88,11 +94,13 @@ const calls: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string[] }
     ...(step.idmapped ? ["mount_setattr(MOUNT_ATTR_IDMAP)"] : []),
   ],
   propagation: (step) => [`mount(${propagation(step.flags)})`],
-  "root.overlay": (step) => [
-    ...(step.idmapped ? ["open_tree(OPEN_TREE_CLONE)", "mount_setattr(MOUNT_ATTR_IDMAP)"] : []),
-    'fsopen("overlay")',
-    "fsconfig",
-    "fsmount",
+  "root.overlay": overlay,
+  "image.open": overlay,
+  "image.part": () => [
+    "move_mount",
+    "openat2(RESOLVE_BENEATH)",
+    "open_tree(OPEN_TREE_CLONE)",
+    "umount2(MNT_DETACH)",
   ],
   mount: (step) => [
     `fsopen("${step.type}")`,

@@ -66,6 +66,9 @@ const words: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string } =
   propagation: (step) => `set mount propagation 0x${Number(step.flags).toString(16)} on ${step.path}`,
   "root.overlay": (step) =>
     `make the root: overlay of ${step.lower.length} layers, upper ${step.base ? `${step.base}/${step.upper}` : "none"}${step.idmapped ? ", ids mapped" : ""}`,
+  "image.open": (step) =>
+    `make an image's files: overlay of ${step.lower.length} layers${step.idmapped ? ", ids mapped" : ""} (slot ${step.slot})`,
+  "image.part": (step) => `take ${step.subpath} of what slot ${step.slot} holds`,
   "root.attach": (step) => `attach the root at ${step.staging}`,
   "tmpfs.open": (step) => `make a tmpfs (${list(step.options)}; slot ${step.slot})`,
   mount: (step) =>

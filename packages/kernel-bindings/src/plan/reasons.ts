@@ -80,6 +80,8 @@ const reasons: { [K in Step["op"]]: (step: Extract<Step, { op: K }>) => string }
       : "the source is taken by descriptor now, so that no later link or rename can exchange it",
   propagation: () => "nothing that is mounted from here on reaches the host",
   "root.overlay": () => "the image's files are shared and never changed; what it writes is its own",
+  "image.open": () => "another image's files, which stay as they are: there is nowhere to write to",
+  "image.part": () => "a part of an image, found without a way out of it",
   mount: ({ type, target }) =>
     mountReasons[type] ??
     (target.startsWith("/dev")

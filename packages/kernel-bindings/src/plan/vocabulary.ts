@@ -134,6 +134,12 @@ export const vocabulary = {
       staging: "string",
     },
   },
+  /** The files of another image, as an overlay of its layers (topmost first, two at least) that nobody can write to. */
+  "image.open": {
+    code: 24,
+    stage: "host",
+    fields: { slot: "number", lower: "strings", options: "strings", idmapped: "flag", staging: "string" },
+  },
   /** A detached file system in memory that belongs to the host, so that devices work in it, with its root the container's. */
   "tmpfs.open": { code: 52, stage: "host", fields: { slot: "number", options: "strings" } },
   /** A device node in what a slot holds; mode includes its type (S_IFCHR); ids are the host's. */
@@ -178,6 +184,13 @@ export const vocabulary = {
   netfilter: { code: 38, stage: "child", fields: { messages: "bytes" } },
   /** mount(2) propagation flags (MS_*) for a mount of the present namespace. */
   propagation: { code: 41, stage: "child", fields: { path: "string", flags: "number" } },
+  /** What a subpath leads to in a slot's tree, and never out of it, takes its place; the tree is attached at a directory for the
+   * moment. */
+  "image.part": {
+    code: 57,
+    stage: "child",
+    fields: { slot: "number", subpath: "string", staging: "string" },
+  },
   /** Attaches the root at a directory, so that it can be pivoted to. */
   "root.attach": { code: 53, stage: "child", fields: { staging: "string" } },
   /** A new file system below the root; attributes are MOUNT_ATTR_*; strict refuses symbolic links on the way. */

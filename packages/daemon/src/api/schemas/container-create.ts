@@ -118,6 +118,7 @@ const mount = z.looseObject({
       DriverConfig: z.looseObject({ Name: text, Options: optionalTexts }).nullish(),
     })
     .nullish(),
+  ImageOptions: z.looseObject({ Subpath: text }).nullish(),
   TmpfsOptions: z
     .looseObject({ SizeBytes: integer, Mode: integer, Options: z.array(z.array(z.string())).nullish() })
     .nullish(),

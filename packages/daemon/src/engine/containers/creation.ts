@@ -3,10 +3,9 @@ import { rmSync } from "node:fs";
 import type { ContainerCreate, HostConfig } from "../../api/schemas/container-create.ts";
 import { checkRareLimits } from "../../runtime/rare-controllers.ts";
 import { parseSecurityOptions } from "../../runtime/security.ts";
-import type { Caller } from "../access/caller.ts";
+import { type Caller, everything } from "../access/caller.ts";
 import { checkCreate } from "../access/create-limits.ts";
 import { invalid } from "../errors.ts";
-import type { ImageRecord } from "../images/image.ts";
 import { requestedSize } from "../storage/options.ts";
 import { privilegedWarning } from "../user-namespaces/service.ts";
 import { checkName, commandOf, defineContainer, inventName } from "./definition.ts";
@@ -18,7 +17,7 @@ import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
 import { forgetMounts } from "./mounts.ts";
 import { LINK_TO_HOST, requestedNetworks } from "./networking.ts";
-import { type ContainerDefinition, type ContainerMount, initialState } from "./record.ts";
+import { type ContainerDefinition, type ContainerMount, imagesOf, initialState } from "./record.ts";
 import { refuseUnsupported } from "./unsupported.ts";
 import { specifying, validateCreate } from "./validate.ts";
 
@@ -76,7 +75,6 @@ export class ContainerCreation {
   ): Promise<{
     definition: ContainerDefinition;
     links: readonly Link[];
-    image: ImageRecord;
     size: number | undefined;
     warnings: string[];
   }> {
@@ -115,6 +113,7 @@ export class ContainerCreation {
       name: bare ?? "",
       networking: asked,
       volumes,
+      images,
       userNamespace: decision.mode,
       look: (reference) => this.#lifecycle.registry.look(reference, caller),
       caller,
@@ -133,7 +132,6 @@ export class ContainerCreation {
     return {
       definition,
       links,
-      image,
       size,
       warnings: [...asked.warnings, ...warnings, ...opened, ...missing],
     };
@@ -155,16 +153,10 @@ export class ContainerCreation {
     own?: OwnAdditions,
   ): Promise<{ id: string; warnings: string[] }> {
     const { images, volumes } = this.#parts;
-    const { definition, links, image, size, warnings } = await this.#define(
-      request,
-      name,
-      caller,
-      own,
-      false,
-    );
+    const { definition, links, size, warnings } = await this.#define(request, name, caller, own, false);
     try {
       await this.#lifecycle.starter.prepare(definition.id, size);
-      images.noteUse(image);
+      for (const id of imagesOf(definition)) images.noteUse(images.get(id, everything));
       this.#name(definition, links);
       assignLabels(definition, { modules: this.#parts.runtime.modules, registry: this.#lifecycle.registry });
       const container = this.#lifecycle.registry.add({ definition, state: { ...initialState } });

@@ -7,7 +7,7 @@ import { defaultMaskedPaths, defaultReadonlyPaths } from "../../runtime/security
 import { mergeEnvironment } from "../../runtime/specify.ts";
 import type { Caller } from "../access/caller.ts";
 import { invalid } from "../errors.ts";
-import type { ImageDefaults, ImageRecord } from "../images/image.ts";
+import type { ImageDefaults, ImageRecord, ImageSource } from "../images/image.ts";
 import { now } from "../timestamps.ts";
 import type { UserNamespaceMode } from "../user-namespaces/mode.ts";
 import type { VolumeService } from "../volumes/service.ts";
@@ -147,6 +147,7 @@ export interface DefinitionParts {
   name: string;
   networking: Pick<ContainerDefinition, "networks" | "networkIds">;
   volumes: VolumeService;
+  images: ImageSource;
   userNamespace: UserNamespaceMode;
   /** Containers that exist for the caller. */
   look: (reference: string) => Container | undefined;
@@ -182,6 +183,7 @@ export async function defineContainer(parts: DefinitionParts): Promise<Container
     config.Hostname = sharesName ? hostname() : id.slice(0, 12);
   const mounts = await resolveMounts(config, hostConfig, {
     volumes,
+    images: parts.images,
     caller,
     id,
     layers,

@@ -98,11 +98,16 @@ export function describeLaunchFailure(
     const missing = bytes && traffic.missingInKernel(bytes, cause.errno);
     if (missing) return { error: new EngineError("system", `${prefix}${missing}`, { cause }), exitCode: 128 };
   }
-  if (step?.op === "bind.open" && step.subpath && cause.path === step.subpath) {
-    const path = `${step.source}/${step.subpath}`;
+  if (
+    (step?.op === "bind.open" || step?.op === "image.part") &&
+    step.subpath &&
+    cause.path === step.subpath
+  ) {
+    const source = step.op === "bind.open" ? step.source : "";
+    const path = `${source}/${step.subpath}`;
     const text =
       cause.code === "EXDEV"
-        ? `path concatenation escapes the base directory, base: ${step.source}, subpath: ${step.subpath}`
+        ? `path concatenation escapes the base directory, base: ${source || "/"}, subpath: ${step.subpath}`
         : `cannot access path ${path}: lstat ${path}: ${message(cause.errno)}`;
     return { error: new EngineError("system", text, { cause }), exitCode: 128 };
   }

@@ -42,6 +42,8 @@ export interface LifecycleParts {
   /** Where containers keep their directories, and removed ones wait for deletion. */
   root: string;
   skeleton: string;
+  /** The lowest layer of other images, where they are mounted: a directory with nothing in it. */
+  empty: string;
   trash: string;
   /** Problems that no client waits for. */
   report: (problem: unknown, what: string) => void;

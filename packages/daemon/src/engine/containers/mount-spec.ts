@@ -8,8 +8,15 @@ import type { Container } from "./registry.ts";
 export const volumeNames = (container: Container): string[] =>
   container.record.definition.mounts.filter(({ type }) => type === "volume").map(({ name }) => name);
 
-/** A resolved mount as the plan wants it. */
-export function mountSpec(mount: ContainerMount): MountSpec {
+/** A resolved mount as the plan wants it; `layersOf` tells the directories of an image, topmost first. */
+export function mountSpec(mount: ContainerMount, layersOf: (imageId: string) => string[]): MountSpec {
+  if (mount.type === "image")
+    return {
+      type: "image",
+      layers: layersOf(mount.source),
+      target: mount.target,
+      subpath: mount.subpath,
+    };
   if (mount.type === "tmpfs")
     return { type: "tmpfs", target: mount.target, ...parseTmpfs(mount.tmpfsOptions) };
   return {

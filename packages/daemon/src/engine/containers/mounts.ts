@@ -11,6 +11,7 @@ import {
 } from "../../runtime/mounts.ts";
 import type { Caller } from "../access/caller.ts";
 import { invalid } from "../errors.ts";
+import type { ImageSource } from "../images/image.ts";
 import { checkBindSource } from "../volumes/limits.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import type { ContainerMount } from "./record.ts";
@@ -19,6 +20,7 @@ import { specifying } from "./validate.ts";
 
 export interface MountParts {
   volumes: VolumeService;
+  images: ImageSource;
   caller: Caller;
   /** The container's id: volumes are reserved for it. */
   id: string;
@@ -173,9 +175,25 @@ function propagationOf(mount: RequestedMount, dataRoot: string): Propagation {
   );
 }
 
+/** Judged as the image of a container is; what counts later is which one it was now. */
+function resolveImage(reference: string, { images, caller }: MountParts): string {
+  const image = images.get(reference, caller);
+  images.checkUse(image, caller);
+  if (image.config.rootfs.diff_ids.length === 0)
+    throw invalid(`invalid mount config for type "image": ${reference} has no files`);
+  return image.id;
+}
+
 async function resolveMount(mount: RequestedMount, parts: MountParts): Promise<ContainerMount> {
   if (mount.type === "volume") return resolveVolume(mount, parts);
   const resolved = { ...kept(mount), source: mount.source, name: "", anonymous: false, confined: false };
+  if (mount.type === "image")
+    return {
+      ...resolved,
+      name: mount.source,
+      source: resolveImage(mount.source, parts),
+      propagation: "private",
+    };
   if (mount.type !== "bind") return resolved;
   const { source } = mount;
   const propagation = propagationOf(mount, parts.dataRoot);
@@ -188,10 +206,9 @@ async function resolveMount(mount: RequestedMount, parts: MountParts): Promise<C
 }
 
 /** A mount of another container's, judged as if it had been asked for. */
-async function takeOver(
-  mount: ContainerMount,
-  { volumes, caller, id, rehearsal }: MountParts,
-): Promise<ContainerMount> {
+async function takeOver(mount: ContainerMount, parts: MountParts): Promise<ContainerMount> {
+  const { volumes, caller, id, rehearsal } = parts;
+  if (mount.type === "image") resolveImage(mount.source, parts);
   if (mount.type === "volume") {
     const request = { name: mount.name, driver: "", options: null, labels: null };
     if (rehearsal) await volumes.rehearse(request, caller);

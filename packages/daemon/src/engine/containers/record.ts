@@ -52,10 +52,10 @@ export interface ContainerState {
 
 /** A mount as it was resolved at create. */
 export interface ContainerMount {
-  type: "bind" | "volume" | "tmpfs";
-  /** A volume's name. */
+  type: "bind" | "volume" | "image" | "tmpfs";
+  /** A volume's name, or what an image was called. */
   name: string;
-  /** A path of the host's; "" for tmpfs. */
+  /** A path of the host's, or an image's id; "" for tmpfs. */
   source: string;
   target: string;
   readOnly: boolean;
@@ -66,7 +66,7 @@ export interface ContainerMount {
   tmpfsOptions: string;
   /** An anonymous volume goes with its container when it is removed with v=1, or by --rm. */
   anonymous: boolean;
-  /** What of a volume is mounted; "" (and missing in records of before there was this) for all of it. */
+  /** What of a volume or an image is mounted; "" (and missing in records of before there was this) for all of it. */
   subpath: string;
   /** A bind's source was judged by its path: there must be no symbolic link in it when it is opened either. */
   confined: boolean;
@@ -95,6 +95,12 @@ export interface ContainerDefinition {
   /** A step of a build: the next daemon removes it, whatever became of it. */
   temporary?: boolean;
 }
+
+/** The images that a container stands on, and has mounted. */
+export const imagesOf = ({ imageId, mounts }: ContainerDefinition): string[] => [
+  imageId,
+  ...mounts.flatMap(({ type, source }) => (type === "image" ? [source] : [])),
+];
 
 export interface ContainerRecord {
   definition: ContainerDefinition;

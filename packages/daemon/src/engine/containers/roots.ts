@@ -6,7 +6,7 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import { conflict } from "../errors.ts";
 import type { WritableLayers } from "../storage/writable-layers.ts";
 import type { VolumeService } from "../volumes/service.ts";
-import { mountSpec, volumeNames } from "./mount-spec.ts";
+import { volumeNames } from "./mount-spec.ts";
 import type { Container } from "./registry.ts";
 import type { ContainerStarter } from "./starter.ts";
 
@@ -125,7 +125,7 @@ export class ContainerRoots {
         readOnly: definition.hostConfig.ReadonlyRootfs,
       },
       files: [],
-      mounts: definition.mounts.filter(({ type }) => type !== "tmpfs").map(mountSpec),
+      mounts: this.#starter.mounts(definition).filter(({ type }) => type !== "tmpfs"),
       init: undefined,
     });
   }

@@ -14,7 +14,7 @@ import {
 import { containerPlan } from "../../runtime/plan.ts";
 import { readUserFiles } from "../../runtime/rootview.ts";
 import type { ContainerPlaces, Runtime } from "../../runtime/runtime.ts";
-import type { ContainerSpec } from "../../runtime/spec.ts";
+import type { ContainerSpec, MountSpec } from "../../runtime/spec.ts";
 import { type SecurityLabels, specifyContainer } from "../../runtime/specify.ts";
 import { type ResolvedUser, resolveUser } from "../../runtime/user.ts";
 import type { UserNamespaceChoice } from "../../runtime/user-namespace.ts";
@@ -40,7 +40,13 @@ import { logForward } from "./log-forward.ts";
 import { logSettings } from "./log-settings.ts";
 import { mountSpec, volumeNames } from "./mount-spec.ts";
 import { annotations, seccompOf } from "./oci-facts.ts";
-import type { ContainerDefinition, ContainerRecord, ContainerState, ContainerStore } from "./record.ts";
+import {
+  type ContainerDefinition,
+  type ContainerRecord,
+  type ContainerState,
+  type ContainerStore,
+  imagesOf,
+} from "./record.ts";
 import { Container, type ContainerRegistry } from "./registry.ts";
 import { Sharing } from "./sharing.ts";
 
@@ -59,6 +65,8 @@ export interface StarterParts {
   layers: WritableLayers;
   /** The lowest layer of every root. */
   skeleton: string;
+  /** The lowest layer of other images, where they are mounted: a directory with nothing in it. */
+  empty: string;
 }
 
 /** A container on its way: the plan, and what the launcher said. */
@@ -124,12 +132,23 @@ export class ContainerStarter {
     ];
   }
 
-  /** Resolves when the container's image is fit to be started from, and its profile loaded; undefined where that is known already. */
-  ready(container: Container): Promise<void> | undefined {
+  /** What is mounted in a container, as its plan wants it. */
+  mounts({ mounts }: ContainerDefinition): MountSpec[] {
+    const { images, empty } = this.#parts;
+    return mounts.map((mount) =>
+      mountSpec(mount, (id) => [...images.layerDirectories(images.get(id, everything)), empty]),
+    );
+  }
+
+  /** Resolves when the container's images are fit to be started from, and its profile loaded; undefined where that is known
+   * already. */
+  ready({ record: { definition } }: Container): Promise<unknown> | undefined {
     const { images, runtime } = this.#parts;
-    const image = images.ready(images.get(container.record.definition.imageId, everything));
-    const profile = runtime.modules.ensureProfile(container.record.definition.labels?.appArmor ?? "");
-    return profile ? profile.then(() => image) : image;
+    const waits = [
+      ...imagesOf(definition).map((id) => images.ready(images.get(id, everything))),
+      runtime.modules.ensureProfile(definition.labels?.appArmor ?? ""),
+    ].filter((wait) => wait !== undefined);
+    return waits.length > 0 ? Promise.all(waits) : undefined;
   }
 
   /** Carries the plan out. The caller waits for `launch.monitor.started`, and on failure calls `abandon`. */
@@ -244,7 +263,7 @@ export class ContainerStarter {
       namespaces,
       interfaces,
       nameServer,
-      mounts: [...definition.mounts.map(mountSpec), ...this.sharing.sharedMemory(namespaces.ipc)],
+      mounts: [...this.mounts(definition), ...this.sharing.sharedMemory(namespaces.ipc)],
       files,
       labels,
       relabel: relabelSteps(definition.mounts, labels),

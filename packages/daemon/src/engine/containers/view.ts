@@ -65,7 +65,7 @@ export const stateName = (container: Container): string =>
 
 const mountView = (mount: ContainerMount): object => ({
   Type: mount.type,
-  ...(mount.type === "volume" ? { Name: mount.name } : {}),
+  ...(mount.type === "volume" || mount.type === "image" ? { Name: mount.name } : {}),
   Source: mount.source,
   Destination: mount.target,
   ...(mount.type === "volume" ? { Driver: "local" } : {}),

@@ -2,7 +2,7 @@
 import type { OciBundle } from "../../api/oci-config.ts";
 import type { ContainerCreate } from "../../api/schemas/container-create.ts";
 import { ociConfig } from "../../runtime/oci/bundle.ts";
-import { foreignBinds } from "../../runtime/oci/mounts.ts";
+import { unspeakable } from "../../runtime/oci/mounts.ts";
 import type { ContainerSpec } from "../../runtime/spec.ts";
 import type { Caller } from "../access/caller.ts";
 import { annotations, seccompOf } from "../containers/oci-facts.ts";
@@ -16,7 +16,7 @@ function notes(spec: ContainerSpec, networks: number): string[] {
       ? [`${networks} network interface(s): an OCI runtime makes the network namespace, with a loopback only`]
       : []),
     ...(spec.nameServer ? ["the name server of user-defined networks is the engine's"] : []),
-    ...foreignBinds(spec).map(({ target }) => `${target}: it is in another container's mount namespace`),
+    ...unspeakable(spec).map(({ target, why }) => `${target}: it ${why}`),
     ...(spec.process.rlimits.some(({ tolerated }) => tolerated)
       ? [
           "limits that are the engine's defaults are set as far as the host allows; a runtime fails where it does not",

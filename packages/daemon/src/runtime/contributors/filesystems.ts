@@ -12,7 +12,7 @@ import {
 import type { ContainerSpec, DeviceSpec } from "../spec.ts";
 import { hostGroup, hostUser } from "../user-namespace.ts";
 import { contextOption } from "./labels.ts";
-import { slotAfterBinds } from "./rootfs.ts";
+import { slotAfterAttached } from "./rootfs.ts";
 
 const guarded = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV;
 
@@ -82,7 +82,7 @@ export function deviceNodes(spec: ContainerSpec, slot: number): Step[] {
 /** /dev is made on the host: devices don't work in what is mounted in a user namespace. */
 export function deviceTreeSteps(spec: ContainerSpec): Step[] {
   if (spec.mounts.some(({ target }) => target === "/dev")) return [];
-  const slot = slotAfterBinds(spec);
+  const slot = slotAfterAttached(spec);
   return [
     { op: "tmpfs.open", slot, options: ["mode=755", "size=65536k", ...contextOption(spec.mountLabel)] },
     ...deviceNodes(spec, slot),
@@ -118,7 +118,7 @@ function deviceSteps(spec: ContainerSpec, free: (target: string, ...steps: Step[
   return [
     {
       op: "bind",
-      slot: slotAfterBinds(spec),
+      slot: slotAfterAttached(spec),
       target: "/dev",
       attributes: MOUNT_ATTR_NOSUID,
       recursive: false,

@@ -1,6 +1,6 @@
 // Root: the overlay of the image's layers and the container's own, the mounts on it, and the change of root.
 import { MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, type Step } from "@tsd/kernel-bindings";
-import { type BindSpec, plainBind } from "../mounts.ts";
+import { type AttachedSpec, type BindSpec, plainBind } from "../mounts.ts";
 import type { ContainerSpec, MountSpec, RootedSpec } from "../spec.ts";
 import { contextOption } from "./labels.ts";
 
@@ -10,9 +10,9 @@ const INIT_TARGET = "/sbin/docker-init";
 const UPPER = "diff";
 const WORK = "work";
 
-/** Everything bound into the container, shallow targets first so that deeper ones land on top of them. */
-export function binds(spec: RootedSpec): BindSpec[] {
-  const asked = spec.mounts.filter((mount) => mount.type === "bind");
+/** Everything that is opened on the host and attached in the container. */
+export function attached(spec: RootedSpec): AttachedSpec[] {
+  const asked = spec.mounts.filter((mount) => mount.type !== "tmpfs");
   const taken = new Set(spec.mounts.map(({ target }) => target));
   const own = (source: string, target: string, readOnly: boolean): BindSpec =>
     plainBind(source, target, { readOnly });
@@ -30,23 +30,25 @@ const depth = (target: string): number => target.split("/").filter(Boolean).leng
 export const byDepth = (a: { target: string }, b: { target: string }): number =>
   depth(a.target) - depth(b.target);
 
+function openStep(spec: RootedSpec, one: AttachedSpec, slot: number, idmapped: boolean): Step {
+  if (one.type === "image")
+    return {
+      op: "image.open",
+      slot,
+      lower: one.layers,
+      options: contextOption(spec.mountLabel),
+      idmapped,
+      staging: spec.root.staging,
+    };
+  const { source, namespace, recursive, confined, subpath } = one;
+  if (namespace) return { op: "bind.open-in", slot, namespace, source };
+  return { op: "bind.open", slot, source, recursive, confined, subpath, idmapped };
+}
+
 /** Sources and the root, as detached trees: taken in the host's mount namespace, with its propagation. `idmapped` ones show
  * their files with their own ids in the container's user namespace. */
 export const treeSteps = (spec: RootedSpec, idmapped: boolean): Step[] => [
-  ...binds(spec).map(
-    (bind, slot): Step =>
-      bind.namespace
-        ? { op: "bind.open-in", slot, namespace: bind.namespace, source: bind.source }
-        : {
-            op: "bind.open",
-            slot,
-            source: bind.source,
-            recursive: bind.recursive,
-            confined: bind.confined,
-            subpath: bind.subpath,
-            idmapped,
-          },
-  ),
+  ...attached(spec).map((one, slot) => openStep(spec, one, slot, idmapped)),
   {
     op: "root.overlay",
     lower: spec.root.layers,
@@ -59,32 +61,48 @@ export const treeSteps = (spec: RootedSpec, idmapped: boolean): Step[] => [
   },
 ];
 
-/** The first slot that no bind takes. */
-export const slotAfterBinds = (spec: RootedSpec): number => binds(spec).length;
+/** The first slot that nothing of these takes. */
+export const slotAfterAttached = (spec: RootedSpec): number => attached(spec).length;
+
+/** What of images is asked for, out of the whole of them. */
+const partSteps = (spec: RootedSpec): Step[] =>
+  attached(spec).flatMap((one, slot): Step[] =>
+    one.type === "image" && one.subpath
+      ? [{ op: "image.part", slot, subpath: one.subpath, staging: spec.root.staging }]
+      : [],
+  );
 
 /** From here on nothing that is mounted reaches the host. */
 export const rootSteps = (spec: RootedSpec): Step[] => [
   { op: "take-over" },
   { op: "propagation", path: "/", flags: MS_REC | MS_PRIVATE },
+  ...partSteps(spec),
   { op: "root.attach", staging: spec.root.staging },
 ];
 
+/** Shallow targets first, so that deeper ones land on top of them. */
 export function mountSteps(spec: RootedSpec): Step[] {
-  const attached = binds(spec).map((bind, slot) => ({ target: bind.target, step: bindStep(bind, slot) }));
+  const opened = attached(spec).map((one, slot) => ({ target: one.target, step: attachStep(one, slot) }));
   const tmpfs = spec.mounts.flatMap((mount) =>
     mount.type === "tmpfs" ? [{ target: mount.target, step: tmpfsStep(mount, spec.mountLabel) }] : [],
   );
-  return [...tmpfs, ...attached].sort(byDepth).map(({ step }) => step);
+  return [...tmpfs, ...opened].sort(byDepth).map(({ step }) => step);
 }
 
-const bindStep = (bind: BindSpec, slot: number): Step => ({
-  op: "bind",
-  slot,
-  target: bind.target,
-  attributes: bind.readOnly ? MOUNT_ATTR_RDONLY : 0,
-  recursive: bind.readOnlyRecursive,
-  propagation: propagations[bind.propagation],
-});
+function attachStep(one: AttachedSpec, slot: number): Step {
+  const { readOnly, readOnlyRecursive, propagation } =
+    one.type === "image"
+      ? { readOnly: true, readOnlyRecursive: false, propagation: "private" as const }
+      : one;
+  return {
+    op: "bind",
+    slot,
+    target: one.target,
+    attributes: readOnly ? MOUNT_ATTR_RDONLY : 0,
+    recursive: readOnlyRecursive,
+    propagation: propagations[propagation],
+  };
+}
 
 const tmpfsStep = (mount: Extract<MountSpec, { type: "tmpfs" }>, label: string | undefined): Step => ({
   op: "mount",

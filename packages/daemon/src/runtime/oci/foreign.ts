@@ -9,11 +9,11 @@ import { logSteps, serveSteps } from "../contributors/monitor.ts";
 import { nameServerSteps } from "../contributors/names.ts";
 import { sysctlSteps } from "../contributors/namespaces.ts";
 import { hostNetworkSteps, networkSteps } from "../contributors/network.ts";
-import { binds, mountSteps, rootSteps, treeSteps } from "../contributors/rootfs.ts";
+import { attached, mountSteps, rootSteps, treeSteps } from "../contributors/rootfs.ts";
 import { SpecificationError } from "../errors.ts";
 import type { ContainerSpec, ExecSpec } from "../spec.ts";
 import { ociConfig } from "./bundle.ts";
-import { foreignBinds } from "./mounts.ts";
+import { unspeakable } from "./mounts.ts";
 import { ociProcess } from "./process.ts";
 
 /** An OCI runtime of this host's. */
@@ -101,7 +101,7 @@ const executing = (words: string[]): Step => ({
   environment: [`PATH=${PATH}`],
 });
 
-/** Targets of binds that the runtime finds in the root: all that no file system of its own comes on top of. */
+/** Targets of what the runtime finds in the root: all that no file system of its own comes on top of. */
 function mountedBefore(spec: ContainerSpec): Set<string> {
   const above = [
     "/proc",
@@ -111,7 +111,7 @@ function mountedBefore(spec: ContainerSpec): Set<string> {
   ];
   const free = (target: string): boolean =>
     !above.some((path) => target === path || target.startsWith(`${path}/`));
-  return new Set(binds(spec).flatMap(({ target }) => (free(target) ? [target] : [])));
+  return new Set(attached(spec).flatMap(({ target }) => (free(target) ? [target] : [])));
 }
 
 /** Kernel parameters of the network, which are ours to set as the network is ours to make, and the others. */
@@ -126,8 +126,8 @@ export function checkForeign(spec: ContainerSpec, { name }: ForeignRuntime): voi
   if (spec.subtree) refuse("containers of type system are for tsd's own runtime");
   if (spec.namespaces.user.kind !== "host")
     refuse("a user namespace of its own is for tsd's own runtime: use --userns host");
-  const [other] = foreignBinds(spec).filter(({ target }) => !mountedBefore(spec).has(target));
-  if (other) refuse(`${other.target} is another container's`);
+  const [other] = unspeakable(spec).filter(({ target }) => !mountedBefore(spec).has(target));
+  if (other) refuse(`${other.target} ${other.why}`);
 }
 
 export interface ForeignStart {

@@ -6,7 +6,7 @@ import {
   MOUNT_ATTR_RDONLY,
 } from "@tsd/kernel-bindings";
 import type { OciIdMapping, OciMount } from "../../api/oci-config.ts";
-import { binds, byDepth } from "../contributors/rootfs.ts";
+import { attached, byDepth } from "../contributors/rootfs.ts";
 import type { BindSpec } from "../mounts.ts";
 import type { ContainerSpec, MountSpec } from "../spec.ts";
 import type { IdRange } from "../user-namespace.ts";
@@ -92,17 +92,21 @@ function filesystems(spec: ContainerSpec): OciMount[] {
   return mounts.filter(({ destination }) => !taken.has(destination));
 }
 
-/** What cannot be said in a configuration: a mount of another container's namespace. */
-export const foreignBinds = (spec: ContainerSpec): BindSpec[] =>
-  binds(spec).filter(({ namespace }) => namespace !== "");
+/** What cannot be said in a configuration: other containers' mounts, and other images. */
+export const unspeakable = (spec: ContainerSpec): { target: string; why: string }[] =>
+  attached(spec).flatMap((one) => {
+    const { target } = one;
+    if (one.type === "image") return [{ target, why: "is another image's files" }];
+    return one.namespace ? [{ target, why: "is in another container's mount namespace" }] : [];
+  });
 
 /** `without` are the targets of binds that are already in the root. */
 export function ociMounts(spec: ContainerSpec, without: ReadonlySet<string> = new Set()): OciMount[] {
   const asked = [
     ...spec.mounts.flatMap((mount) => (mount.type === "tmpfs" ? [tmpfsMount(mount)] : [])),
-    ...binds(spec)
-      .filter(({ target, namespace }) => !without.has(target) && namespace === "")
-      .map((bind) => bindMount(spec, bind)),
+    ...attached(spec).flatMap((one) =>
+      one.type === "bind" && !without.has(one.target) && one.namespace === "" ? [bindMount(spec, one)] : [],
+    ),
   ];
   const sorted = asked
     .map((mount) => ({ target: mount.destination, mount }))

@@ -159,6 +159,8 @@ const expectations: { readonly [K in Op]: Entry<K> } = {
   "bind.open": ({ slot, recursive }, expectation) => {
     if (recursive) expectation.trees.add(Number(slot));
   },
+  "image.open": { notVerified: "it is, where it is attached" },
+  "image.part": { notVerified: "it is, where it is attached" },
   propagation: { notVerified: "it is, mount by mount" },
   "root.overlay": (_step, expectation) => {
     expectation.mounts.push({ ...plainMount, target: "/", type: "overlay", attributes: 0 });
