@@ -38,6 +38,15 @@ for (const name of ["runc", "crun"] as const)
       expect(stderr).toContain(`runtime ${name} runs the container in the host's user namespace`);
     });
 
+    it("has other images' files, whole and in part", async () => {
+      const { stdout } = await runs(
+        ...["--rm", "--network", "none", "--mount", "type=image,src=busybox,dst=/whole"],
+        ...["--mount", "type=image,src=busybox,dst=/part,image-subpath=bin", "busybox", "sh", "-c"],
+        "/whole/bin/busybox echo whole; /part/busybox echo part; touch /whole/x /part/x 2>&1 | grep -c 'Read-only'",
+      );
+      expect(stdout).toBe("whole\npart\n2\n");
+    });
+
     it("is executed in, paused, stopped, started again and removed", async () => {
       expect((await runs("-d", "--name", name, "busybox", "sh", "-c", trap)).status).toBe(0);
       await eventually("it has begun", async () => (await daemon.tsctl("logs", name)).stdout === "begun\n");
