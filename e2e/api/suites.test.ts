@@ -39,6 +39,29 @@ async function archive(files: Readonly<Record<string, string | Buffer>>): Promis
   return Buffer.concat(chunks);
 }
 
+describe("the engine", () => {
+  it("says by what it filters, to who knows the word; and nothing of devices and pools that nobody named", async () => {
+    const { body } = await ask("GET", "/info");
+    expect(body.FirewallBackend.Driver).toBe("iptables");
+    expect(body.FirewallBackend.Info).toContainEqual([
+      "Networks",
+      expect.stringMatching(/^iptables-(nft|legacy)$/),
+    ]);
+    expect(body).not.toHaveProperty("DiscoveredDevices");
+    expect(body).not.toHaveProperty("DefaultAddressPools");
+    expect((await ask("GET", "/v1.48/info")).body).not.toHaveProperty("FirewallBackend");
+  });
+  it("prunes no build cache by size, under any name of it", async () => {
+    for (const name of ["keep-storage", "reserved-space", "max-used-space", "min-free-space"]) {
+      expect(await ask("POST", `/build/prune?${name}=0`)).toMatchObject({ status: 200 });
+      expect(await ask("POST", `/build/prune?${name}=1000`)).toMatchObject({
+        status: 501,
+        body: { message: expect.stringContaining(name) },
+      });
+    }
+  });
+});
+
 describe("a container's creation", () => {
   it("asks for the right platform, and misses an image of another one", async () => {
     expect(await create({}, "platform=linux/s390x")).toMatchObject({

@@ -83,6 +83,11 @@ describe("devices by name", () => {
       expect(missing.stderr).toContain("unresolvable CDI devices vendor.test/thing=two");
       const gpus = await named.tsctl("run", "--rm", "--gpus", "all", "busybox", "true");
       expect(gpus.stderr).toContain('could not select device driver "" with capabilities: [[gpu]]');
+      const devices = [{ Source: "cdi", ID: "vendor.test/thing=one" }];
+      expect(JSON.parse((await named.api("GET", "/info")).text)).toMatchObject({
+        DiscoveredDevices: devices,
+      });
+      expect((await named.api("GET", "/v1.49/info")).text).not.toContain("DiscoveredDevices");
     } finally {
       await named.stop();
       rmSync(folder, { recursive: true });

@@ -364,6 +364,8 @@ export async function compose(parts: DaemonParts): Promise<Daemon> {
           layers,
           userNamespaces,
           labels: () => labels,
+          firewall: () => firewall.backend,
+          addressPools: settings.addressPools,
           registries: () => registries.settings,
         },
         sight,

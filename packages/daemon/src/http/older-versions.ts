@@ -123,6 +123,8 @@ export function inspectedContainerFor<T extends InspectedContainer>(
 /** What the engine tells of itself. */
 export const informationFor = (request: IncomingMessage, information: object): object => ({
   ...information,
+  ...(atLeast(request, 50) ? {} : { DiscoveredDevices: undefined }),
+  ...(atLeast(request, 49) ? {} : { FirewallBackend: undefined }),
   ...(atLeast(request, 42) ? {} : { KernelMemory: false }),
   ...(atLeast(request, 25) ? {} : { ExecutionDriver: "<not supported>" }),
 });

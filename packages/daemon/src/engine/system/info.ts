@@ -3,6 +3,8 @@
 import { readFileSync } from "node:fs";
 import { arch, availableParallelism, hostname, release, totalmem } from "node:os";
 import type { RegistrySettings } from "../../registry/settings.ts";
+import { readSpecifications } from "../../runtime/cdi.ts";
+import type { Backend } from "../../runtime/network/firewall.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Sight } from "../access/caller.ts";
 import type { ContainerService } from "../containers/service.ts";
@@ -76,6 +78,9 @@ export interface InfoParts {
   layers: WritableLayers;
   userNamespaces: UserNamespaces;
   labels(): readonly string[];
+  /** Of iptables' the one in use; undefined where the host's rules are left alone. */
+  firewall(): Backend | undefined;
+  addressPools: readonly { base: string; size: number }[];
   registries(): RegistrySettings;
 }
 
@@ -105,6 +110,21 @@ function registryView({ mirrors, insecure }: RegistrySettings): object {
 /** A proxy's address as docker shows it: its user may be known, the password not. */
 const withoutPassword = (address: string): string => address.replace(/\/\/[^@/]*@/, "//xxxxx:xxxxx@");
 
+/** Networks as a whole are filtered by iptables; published ports, guards and policies are tables of nf_tables. */
+const firewallView = (backend: Backend | undefined): object => ({
+  Driver: "iptables",
+  Info: [
+    ["Networks", backend ? `iptables-${backend}` : "none"],
+    ["Ports", "nf_tables"],
+  ],
+});
+
+/** Devices that containers can be given by name, as CDI has them. */
+function devicesView(directories: readonly string[]): object[] {
+  const names = [...readSpecifications(directories).devices.keys()];
+  return names.map((ID) => ({ Source: "cdi", ID }));
+}
+
 /** GET /info, of what exists for `sight`. */
 export function infoView(parts: InfoParts, sight: Sight): object {
   const { cgroups } = parts.runtime;
@@ -112,6 +132,7 @@ export function infoView(parts: InfoParts, sight: Sight): object {
   const paused = all.filter((container) => container.paused).length;
   const running = all.filter((container) => container.running).length - paused;
   const os = osRelease();
+  const devices = devicesView(parts.runtime.settings.cdiDirectories);
   return {
     ID: parts.id,
     Containers: all.length,
@@ -163,6 +184,11 @@ export function infoView(parts: InfoParts, sight: Sight): object {
     NoProxy: parts.registries().proxy.exceptions,
     Name: hostname(),
     CDISpecDirs: parts.runtime.settings.cdiDirectories,
+    ...(devices.length > 0 ? { DiscoveredDevices: devices } : {}),
+    FirewallBackend: firewallView(parts.firewall()),
+    ...(parts.addressPools.length > 0
+      ? { DefaultAddressPools: parts.addressPools.map(({ base, size }) => ({ Base: base, Size: size })) }
+      : {}),
     Labels: parts.labels(),
     ExperimentalBuild: false,
     ServerVersion: VERSION,

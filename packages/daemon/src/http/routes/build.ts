@@ -25,6 +25,14 @@ const integer = z
   .optional()
   .transform((value) => Number(value || 0));
 
+/** By which BuildKit's cache is pruned; the first is the second's name of before 1.48. */
+const sizes = {
+  "keep-storage": text,
+  "reserved-space": text,
+  "max-used-space": text,
+  "min-free-space": text,
+};
+
 const buildQuery = query(
   z.object({
     dockerfile: text,
@@ -170,13 +178,14 @@ export const buildRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
     "/build/prune",
     {
       permission: "build:prune",
-      query: query(z.object({ all: text, filters: text, "keep-storage": text })),
+      query: query(z.object({ all: text, filters: text, ...sizes })),
     },
     ({ query: asked, caller }) => {
-      if (asked["keep-storage"] && asked["keep-storage"] !== "0")
-        throw notImplemented(
-          "keep-storage: the classic builder's cache is images, which have no size of their own",
-        );
+      for (const name of Object.keys(sizes) as (keyof typeof sizes)[])
+        if (asked[name] && asked[name] !== "0")
+          throw notImplemented(
+            `${name}: the classic builder's cache is images, which have no size of their own`,
+          );
       const filters = parseFilters(asked.filters, pruneFilters);
       return engine.pruneBuilds({ all: truthy(asked.all), filters }, caller);
     },
