@@ -256,6 +256,29 @@ describe("images", () => {
     ]);
     await ask("DELETE", `/images/${body.Id}`);
   });
+  it("that are committed have those they were made of for parents, which stay as long", async () => {
+    await create({}, "name=changed");
+    const { body: base } = await ask("GET", "/images/busybox/json");
+    const first = (await ask("POST", "/commit?container=changed&repo=first", {})).body.Id;
+    expect((await ask("GET", "/images/first/json")).body.Parent).toBe(base.Id);
+    await create({ Image: "first" }, "name=child");
+    const second = (await ask("POST", "/commit?container=child", {})).body.Id;
+    const byAncestor = await ask("GET", '/containers/json?all=1&filters={"ancestor":["busybox"]}');
+    expect(byAncestor.body.map(({ Names }: { Names: string[] }) => Names[0]).sort()).toEqual([
+      "/changed",
+      "/child",
+    ]);
+    await daemon.clear();
+    expect(await ask("DELETE", `/images/${first}`)).toMatchObject({
+      status: 409,
+      body: { message: expect.stringContaining("has dependent child images") },
+    });
+    // Nobody's build cache, though it has no name.
+    await ask("POST", "/build/prune?all=1");
+    expect((await ask("DELETE", `/images/${second}`)).body).toContainEqual({ Deleted: second });
+    expect((await ask("DELETE", "/images/first")).body).toContainEqual({ Deleted: first });
+    expect(await ask("GET", "/images/busybox/json")).toMatchObject({ status: 200 });
+  });
   it("that have lost their name show their id in lists of containers", async () => {
     await ask("POST", "/images/busybox/tag?repo=moving");
     await create({ Image: "moving" }, "name=moved");

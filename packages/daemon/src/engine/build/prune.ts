@@ -59,7 +59,9 @@ export async function pruneBuildCache(
 
 function isLeftover(images: ImageService, image: ImageRecord, { all }: PruneOptions): boolean {
   const step = images.steps.get(image.id);
-  if (!step || (step.result && !all)) return false;
+  // What somebody committed is no build's.
+  const isCommit = step?.result === true && step.key === "";
+  if (!step || isCommit || (step.result && !all)) return false;
   return image.repoTags.length === 0 && images.steps.childrenOf(image.id).length === 0;
 }
 

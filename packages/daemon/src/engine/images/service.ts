@@ -176,6 +176,9 @@ export class ImageService implements ImageSource {
           ],
         };
         const id = this.#insert(committed, caller);
+        // No build's step, so that none finds it in its cache; and nobody's intermediate image.
+        if (this.catalog.has(base.id, everything))
+          this.steps.add({ image: id, parent: base.id, key: "", result: true });
         if (name) this.catalog.setName(name, id);
         this.catalog.publish("create", id, name);
         return id;
