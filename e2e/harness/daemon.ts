@@ -117,6 +117,19 @@ export class TestDaemon {
     importBusybox(tsctlProgram, "busybox:latest", { ...process.env, TSD_HOST: this.host });
   }
 
+  /** Waits until somebody in a container listens at a TCP port: that it runs does not say so yet. */
+  async listens(container: string, port: number): Promise<void> {
+    const { State } = JSON.parse((await this.api("GET", `/containers/${container}/json`)).text) as {
+      State: { Pid: number };
+    };
+    const hexadecimal = port.toString(16).toUpperCase().padStart(4, "0");
+    // Local address, port, the other's, and TCP_LISTEN (proc_net_tcp(5)).
+    const listening = new RegExp(`^ *\\d+: [0-9A-F]+:${hexadecimal} [0-9A-F]+:0000 0A `, "m");
+    await eventually(`${container} listens at ${port}`, () =>
+      ["tcp", "tcp6"].some((name) => listening.test(readFileSync(`/proc/${State.Pid}/net/${name}`, "utf8"))),
+    );
+  }
+
   /** Ends the daemon by a signal and waits for it. */
   async end(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     const child = this.#process;

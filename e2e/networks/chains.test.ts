@@ -36,6 +36,7 @@ async function start(name: string): Promise<void> {
     "-h",
     "/etc",
   );
+  await daemon.listens(name, 80);
   await look(name);
 }
 async function look(name: string): Promise<void> {

@@ -178,6 +178,7 @@ describe("with icc=false", () => {
       "-h",
       "/etc",
     );
+    await daemon.listens("web", 80);
     expect((await other.run("curl", ["-s", "-m", "3", `http://${SERVER}:18090/`])).status).toBe(0);
   });
 

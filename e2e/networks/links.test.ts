@@ -18,11 +18,13 @@ async function tsctl(...words: string[]): Promise<string> {
   return stdout.trim();
 }
 /** Serves 80, which is exposed for some, and 81, which is not. */
-const start = (name: string, ...words: string[]): Promise<string> =>
-  tsctl(
+async function start(name: string, ...words: string[]): Promise<void> {
+  await tsctl(
     ...["run", "-d", "--name", name, ...words, "busybox", "sh", "-c"],
     "httpd -p 80 -h /etc; exec httpd -f -p 81 -h /etc",
   );
+  for (const port of [80, 81]) await daemon.listens(name, port);
+}
 const fetches = async (from: string, at: string): Promise<boolean> =>
   (await daemon.tsctl("exec", from, "timeout", "1", "wget", "-q", "-O-", `http://${at}/hostname`)).status ===
   0;
@@ -57,6 +59,7 @@ it("go with either of the two, and come back", async () => {
   await tsctl("stop", "-t", "0", "db");
   await eventually("the port is closed", async () => !(await rules()).includes("--dport 80"));
   await tsctl("start", "db");
+  await daemon.listens("db", 80);
   expect(await fetches("web", await addressOf("db"))).toBe(true);
   await tsctl("rm", "-f", "web");
   await eventually("the port is closed", async () => !(await rules()).includes("--dport 80"));

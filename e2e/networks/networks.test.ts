@@ -340,6 +340,7 @@ describe("networks", () => {
       "-p",
       "80",
     );
+    await daemon.listens("server", 80);
     await start("c1", "--network", "two");
     expect(await reaches("c1", "10.66.0.2")).toBe(false);
     expect(await reaches("c1", "10.231.7.2")).toBe(true);
@@ -381,6 +382,7 @@ describe("networks", () => {
       "-p",
       "80",
     );
+    await daemon.listens("server", 80);
     const get = async (): Promise<boolean> =>
       (await other.run("curl", ["-s", "-m", "2", "-o", "/dev/null", `http://${SERVER}:18081/`])).status === 0;
     expect(await get()).toBe(true);

@@ -38,8 +38,10 @@ async function tsctl(...words: string[]): Promise<string> {
 const fails = async (...words: string[]): Promise<string> => (await daemon.tsctl(...words)).stderr;
 const host = (...words: string[]): Promise<string> =>
   output("nsenter", [`--net=/run/netns/${daemon.namespace}`, ...words]);
-const start = (name: string, ...words: string[]): Promise<string> =>
-  tsctl("run", "-d", "--name", name, ...words, "busybox", "httpd", "-f", "-p", "80", "-h", "/etc");
+async function start(name: string, ...words: string[]): Promise<void> {
+  await tsctl("run", "-d", "--name", name, ...words, "busybox", "httpd", "-f", "-p", "80", "-h", "/etc");
+  await daemon.listens(name, 80);
+}
 const pings = async (from: string, address: string): Promise<boolean> =>
   (await daemon.tsctl("exec", from, "ping", "-c1", "-W1", address)).status === 0;
 

@@ -41,8 +41,10 @@ const fails = (...words: string[]): Promise<string> =>
     (text) => `succeeded: ${text}`,
     (error: Error) => error.message,
   );
-const serve = (name: string, ...words: string[]): Promise<string> =>
-  tsctl("run", "-d", "--name", name, ...words, "busybox", "httpd", "-f", "-p", "80", "-h", "/etc");
+async function serve(name: string, ...words: string[]): Promise<void> {
+  await tsctl("run", "-d", "--name", name, ...words, "busybox", "httpd", "-f", "-p", "80", "-h", "/etc");
+  await daemon.listens(name, 80);
+}
 const onHost = (program: string, ...words: string[]) =>
   run("nsenter", [`--net=/run/netns/${daemon.namespace}`, program, ...words]);
 const ok = (result: { status: number }): boolean => result.status === 0;
