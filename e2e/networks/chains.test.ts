@@ -59,7 +59,7 @@ afterAll(() => daemon.stop());
 const within = (name: string, ...words: string[]) =>
   run("nsenter", [`--net=/proc/${peer(name).pid}/ns/net`, ...words]);
 const fetches = async (from: string, to: string): Promise<boolean> =>
-  (await within(from, "curl", "-s", "-m", "1", "-o", "/dev/null", `http://${peer(to).address}/hostname`))
+  (await within(from, "curl", "-s", "-m", "3", "-o", "/dev/null", `http://${peer(to).address}/hostname`))
     .status === 0;
 
 /** What tcpdump sees at a container's interface while an action runs: a line for each packet. */

@@ -26,7 +26,7 @@ async function start(name: string, ...words: string[]): Promise<void> {
   for (const port of [80, 81]) await daemon.listens(name, port);
 }
 const fetches = async (from: string, at: string): Promise<boolean> =>
-  (await daemon.tsctl("exec", from, "timeout", "1", "wget", "-q", "-O-", `http://${at}/hostname`)).status ===
+  (await daemon.tsctl("exec", from, "timeout", "3", "wget", "-q", "-O-", `http://${at}/hostname`)).status ===
   0;
 const addressOf = (name: string): Promise<string> =>
   tsctl("inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", name);
