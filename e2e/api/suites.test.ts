@@ -279,6 +279,36 @@ describe("images", () => {
     expect((await ask("DELETE", "/images/first")).body).toContainEqual({ Deleted: first });
     expect(await ask("GET", "/images/busybox/json")).toMatchObject({ status: 200 });
   });
+  it("of another platform are not found, not loaded and not removed", async () => {
+    const other = encodeURIComponent(JSON.stringify({ os: "linux", architecture: "s390x" }));
+    const mismatch = {
+      status: 404,
+      body: { message: expect.stringContaining("does not match the specified platform: wanted linux/s390x") },
+    };
+    expect(await ask("GET", `/images/busybox/json?platform=${other}`)).toMatchObject(mismatch);
+    expect(await ask("GET", `/images/busybox/history?platform=${other}`)).toMatchObject(mismatch);
+    expect(await ask("DELETE", `/images/busybox?force=1&platforms=${other}`)).toMatchObject(mismatch);
+    const { body } = await ask("GET", "/images/busybox/json");
+    const own = encodeURIComponent(JSON.stringify({ os: body.Os, architecture: body.Architecture }));
+    expect(await ask("GET", `/images/busybox/json?platform=${own}`)).toMatchObject({ status: 200, body });
+    expect(await ask("GET", `/images/busybox/json?platform=${own}&manifests=1`)).toMatchObject({
+      status: 400,
+    });
+    const saved = JSON.stringify([{ Config: "config.json", RepoTags: ["other:1"], Layers: null }]);
+    const config = JSON.stringify({
+      os: "linux",
+      architecture: "s390x",
+      rootfs: { type: "layers", diff_ids: [] },
+    });
+    const tar = await archive({ "config.json": config, "manifest.json": saved });
+    expect(await ask("POST", `/images/load?platform=${own}`, tar)).toMatchObject({
+      status: 404,
+      body: { message: expect.stringMatching(/^requested platform \(linux\/\w+\) not found$/) },
+    });
+    expect((await daemon.api("POST", `/images/load?platform=${other}`, tar)).text).toContain("other:1");
+    expect(await ask("DELETE", `/images/other:1?platforms=${own}`)).toMatchObject({ status: 404 });
+    expect(await ask("DELETE", `/images/other:1?platforms=${other}`)).toMatchObject({ status: 200 });
+  });
   it("that have lost their name show their id in lists of containers", async () => {
     await ask("POST", "/images/busybox/tag?repo=moving");
     await create({ Image: "moving" }, "name=moved");

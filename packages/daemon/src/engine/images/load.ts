@@ -4,7 +4,7 @@ import { z } from "zod";
 import { SpooledArchive } from "../../content/archive.ts";
 import { type Document, sniffMediaType } from "../../registry/manifest.ts";
 import type { Caller } from "../access/caller.ts";
-import { invalid } from "../errors.ts";
+import { invalid, notFound } from "../errors.ts";
 import { fit, hostPlatform, platformText, type WantedPlatform } from "./platform.ts";
 import { amount, type Progress, shortDigest } from "./progress.ts";
 import { readConfiguration } from "./pull.ts";
@@ -145,10 +145,27 @@ export async function loadImages(
     const found = archive.has("manifest.json") ? await savedImages(archive) : layout;
     if (found.length === 0 && !archive.has("manifest.json") && !archive.has("index.json"))
       throw invalid("open manifest.json: no such file or directory: the archive is no image archive");
-    for (const image of found) await loadOne(images, archive, image, layout, caller, options);
+    for (const image of await ofPlatform(archive, found, options.platform))
+      await loadOne(images, archive, image, layout, caller, options);
   } finally {
     await archive.close();
   }
+}
+
+/** Those for a platform, where one is asked for; throws where none is. */
+async function ofPlatform(
+  archive: SpooledArchive,
+  found: readonly Found[],
+  platform: WantedPlatform | undefined,
+): Promise<readonly Found[]> {
+  if (!platform) return found;
+  const fitting: Found[] = [];
+  for (const image of found) {
+    const config = readConfiguration(await archive.bytes(image.config), image.config);
+    if (fit(platform, config) !== undefined) fitting.push(image);
+  }
+  if (fitting.length === 0) throw notFound(`requested platform (${platformText(platform)}) not found`);
+  return fitting;
 }
 
 async function loadOne(

@@ -1,6 +1,6 @@
 // Platforms: what this machine is, what was asked for, and which image of several fits best.
 import type { Platform } from "../../registry/manifest.ts";
-import { invalid } from "../errors.ts";
+import { invalid, notFound } from "../errors.ts";
 
 const goArchitecture: Readonly<Record<string, string>> = {
   x64: "amd64",
@@ -87,4 +87,16 @@ export function fit(wanted: WantedPlatform, offered: Platform | WantedPlatform):
   if (wanted.architecture === "amd64") return have === "" || ask === "" ? 50 : undefined;
   const [askNumber, haveNumber] = [Number(ask.slice(1)), Number(have.slice(1))];
   return haveNumber < askNumber ? haveNumber : undefined;
+}
+
+/** Throws for an image of another platform than is asked for, as if it were not there: clients pull the right one. */
+export function requirePlatform(
+  reference: string,
+  wanted: WantedPlatform | undefined,
+  actual: Platform | WantedPlatform,
+): void {
+  if (!wanted || fit(wanted, actual) !== undefined) return;
+  throw notFound(
+    `image with reference ${reference} was found but does not match the specified platform: wanted ${platformText(wanted)}, actual: ${platformText(actual)}`,
+  );
 }

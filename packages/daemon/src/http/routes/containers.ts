@@ -8,9 +8,9 @@ import { removeLink } from "../../engine/containers/links.ts";
 import { containerFilters, parseFilters, selectContainers } from "../../engine/containers/list.ts";
 import type { Container } from "../../engine/containers/registry.ts";
 import { imageShown, inspectView, type Sizes, summaryView } from "../../engine/containers/view.ts";
-import { EngineError, invalid, notFound } from "../../engine/errors.ts";
+import { EngineError, invalid } from "../../engine/errors.ts";
 import type { ImageRecord } from "../../engine/images/image.ts";
-import { fit, parsePlatform, platformText } from "../../engine/images/platform.ts";
+import { parsePlatform, requirePlatform } from "../../engine/images/platform.ts";
 import type { Engine } from "../engine.ts";
 import { inspectedContainerFor, requestedBy, warningsFor } from "../older-versions.ts";
 import { containerTarget, route } from "../route.ts";
@@ -65,14 +65,10 @@ export const containerRoutes: FastifyPluginAsync<{ engine: Engine }> = async (ap
   const sizesOf = (container: Container): Promise<Sizes> =>
     archives.sizes(container, imageOf(container)?.size ?? 0);
 
-  /** Throws for an image of another platform than is asked for, as if it were not there: clients pull the right one. */
   const checkPlatform = (platform: string, reference: string, caller: Caller): void => {
     const wanted = parsePlatform(platform);
     const image = reference ? images.find(reference, caller) : undefined;
-    if (image && fit(wanted, image.config) === undefined)
-      throw notFound(
-        `image with reference ${reference} was found but does not match the specified platform: wanted ${platformText(wanted)}, actual: ${platformText(image.config)}`,
-      );
+    if (image) requirePlatform(reference, wanted, image.config);
   };
 
   route(

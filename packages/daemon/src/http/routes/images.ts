@@ -8,7 +8,7 @@ import { invalid, notImplemented } from "../../engine/errors.ts";
 import { pruneFilters } from "../../engine/images/collect.ts";
 import type { ImageRecord } from "../../engine/images/image.ts";
 import { loadImages } from "../../engine/images/load.ts";
-import { parsePlatform, type WantedPlatform } from "../../engine/images/platform.ts";
+import { parsePlatform, requirePlatform, type WantedPlatform } from "../../engine/images/platform.ts";
 import { imageFilters, imageHistory, inspectImage, listImages } from "../../engine/images/view.ts";
 import type { Engine } from "../engine.ts";
 import { imageFor, inspectedImageFor } from "../older-versions.ts";
@@ -41,7 +41,13 @@ const saveQuery = query(
 const pruneQuery = query(z.object({ filters: text }));
 const pushQuery = query(z.object({ tag: text, platform: text }));
 const tagQuery = query(z.object({ repo: text, tag: text }));
-const deleteQuery = query(z.object({ force: text, noprune: text }));
+const severalTexts = z
+  .union([z.string(), z.array(z.string())])
+  .optional()
+  .transform((value) => [value ?? []].flat());
+const deleteQuery = query(z.object({ force: text, noprune: text, platforms: severalTexts }));
+const inspectQuery = query(z.object({ manifests: text, platform: text }));
+const historyQuery = query(z.object({ platform: text }));
 
 /** An answer of progress lines: once it began, errors are lines too. */
 async function progress(reply: FastifyReply, work: () => Promise<object[]>): Promise<void> {
@@ -202,11 +208,27 @@ export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
       engine.registries.distribution(reference, registryAuth(request), clientGone(reply)),
   );
 
-  route(app, "GET", "/images/:name/json", { permission: "image:inspect", target }, (call) =>
-    inspectedImageFor(call.request.raw, inspectImage(images, call.target)),
+  route(
+    app,
+    "GET",
+    "/images/:name/json",
+    { permission: "image:inspect", target, query: inspectQuery },
+    ({ reference, target: image, query: { manifests, platform }, request }) => {
+      if (truthy(manifests) && platform)
+        throw invalid("conflicting options: manifests and platform options cannot both be set");
+      if (platform) requirePlatform(reference, platformOf(platform), image.config);
+      return inspectedImageFor(request.raw, inspectImage(images, image));
+    },
   );
-  route(app, "GET", "/images/:name/history", { permission: "image:inspect", target }, (call) =>
-    imageHistory(images, call.target),
+  route(
+    app,
+    "GET",
+    "/images/:name/history",
+    { permission: "image:inspect", target, query: historyQuery },
+    ({ reference, target: image, query: { platform } }) => {
+      if (platform) requirePlatform(reference, platformOf(platform), image.config);
+      return imageHistory(images, image);
+    },
   );
 
   route(
@@ -249,8 +271,10 @@ export const imageRoutes: FastifyPluginAsync<{ engine: Engine }> = async (app, {
     "DELETE",
     "/images/:name",
     { permission: "image:remove", query: deleteQuery },
-    ({ reference, query: { force, noprune }, caller }) => {
+    ({ reference, query: { force, noprune, platforms }, caller }) => {
       if (!reference.trim()) throw invalid("image name cannot be blank");
+      for (const platform of platforms)
+        requirePlatform(reference, platformOf(platform), images.get(reference, caller).config);
       return images.remove(reference, { force: truthy(force), prune: !truthy(noprune) }, caller);
     },
   );
