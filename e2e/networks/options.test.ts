@@ -1,7 +1,7 @@
 // Options of bridge networks and endpoints that have an effect on the host: link-local addresses, bridges without an address,
 // the address that containers go out under, routed IPv6.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { eventually, output } from "../harness/command.ts";
+import { eventually, output, Talk } from "../harness/command.ts";
 import { TestDaemon } from "../harness/daemon.ts";
 import { OtherHost } from "../harness/other-host.ts";
 
@@ -79,19 +79,14 @@ describe("the option", () => {
     await start("c1", "--network", "second");
     await start("plain");
     const seenFrom = async (name: string): Promise<string> => {
-      const listening = other.run("timeout", [
-        "5",
-        "python3",
-        "-c",
-        `
+      const program = `
 import socket
-s = socket.socket(); s.setsockopt(1, 2, 1); s.bind(("", 7700)); s.listen(); s.settimeout(4); print(s.accept()[1][0])`,
-      ]);
-      await eventually("somebody listens", async () =>
-        (await other.run("ss", ["-ltn"])).stdout.includes(":7700 "),
-      );
+s = socket.socket(); s.setsockopt(1, 2, 1); s.bind(("", 7700)); s.listen(); s.settimeout(30); print("up", flush=True)
+print(s.accept()[1][0])`;
+      const listener = new Talk("nsenter", [`--net=/run/netns/${other.namespace}`, "python3", "-c", program]);
+      await listener.line();
       await daemon.tsctl("exec", name, "nc", "-w", "1", OUTSIDE, "7700");
-      return (await listening).stdout.trim();
+      return listener.line();
     };
     expect(await seenFrom("c1")).toBe(SECOND);
     expect(await seenFrom("plain")).toBe(SERVER);
