@@ -83,6 +83,25 @@ describe("mounts", () => {
     expect(() => parseMount(bind(""))).toThrow("field Target must not be empty");
     expect(() => parseMount({ ...bind("/y"), Type: "npipe" })).toThrow('mount type unknown: "npipe"');
   });
+  it("images, which are never written to", () => {
+    const image = { Type: "image", Source: "tools:1", Target: "/x/", ReadOnly: false };
+    const ImageOptions = { Subpath: "a/b" };
+    expect(parseMount({ ...image, ImageOptions })).toMatchObject({
+      type: "image",
+      source: "tools:1",
+      target: "/x",
+      readOnly: true,
+      subpath: "a/b",
+    });
+    expect(() => parseMount({ ...image, Source: "" })).toThrow("field Source must not be empty");
+    expect(() => parseMount({ ...image, ImageOptions: { Subpath: "../a" } })).toThrow(
+      'invalid mount config for type "image": subpath must be a relative path',
+    );
+    expect(() => parseMount({ ...image, Type: "bind", Source: "/a", ImageOptions })).toThrow(
+      "ImageOptions must not be specified",
+    );
+  });
+
   it("volumes of the long form", () => {
     const volume = { Type: "volume", Source: "vol", Target: "/x", ReadOnly: true };
     const DriverConfig = { Name: "local", Options: { type: "tmpfs" } };

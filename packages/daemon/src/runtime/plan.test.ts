@@ -142,6 +142,20 @@ describe("a container's plan", () => {
     expect(find(plan, "pivot").attributes).toBe(1);
   });
 
+  it("takes other images as a whole on the host, and parts of them where nobody sees it", () => {
+    const image = { type: "image", layers: ["/top", "/bottom"], target: "/x", subpath: "" } as const;
+    const whole = containerPlan({ ...spec, mounts: [image] });
+    const { slot } = find(whole, "image.open");
+    expect(find(whole, "image.open").lower).toEqual(["/top", "/bottom"]);
+    expect(whole).toContainEqual(expect.objectContaining({ op: "bind", slot, target: "/x", attributes: 1 }));
+    expect(ops(whole)).not.toContain("image.part");
+    const part = containerPlan({ ...spec, mounts: [{ ...image, subpath: "a/b" }] });
+    expect(find(part, "image.part")).toMatchObject({ slot, subpath: "a/b" });
+    const order = ops(part);
+    expect(order.indexOf("propagation")).toBeLessThan(order.indexOf("image.part"));
+    expect(order.indexOf("image.part")).toBeLessThan(order.indexOf("root.attach"));
+  });
+
   it("waits for the host with all that needs no network done, and sets parameters before their paths are read-only", () => {
     const order = ops(plan);
     expect(order.indexOf("pivot")).toBeLessThan(order.indexOf("await-host"));
