@@ -19,7 +19,7 @@ function appFor(roleName: string, limit = 0) {
       find: (reference: string) => {
         throw notFound(`No such container: ${reference}`);
       },
-      create: async () => ({ id: "made", warnings: [] }),
+      creation: { create: async () => ({ id: "made", warnings: [] }) },
     },
   };
   const role = builtInRoles[roleName];
