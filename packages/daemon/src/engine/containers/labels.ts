@@ -89,13 +89,7 @@ export function labelsInForce(
 export const relabelSteps = (mounts: readonly ContainerMount[], { mount: label }: SecurityLabels) =>
   mounts.flatMap((mount) => {
     const words = mount.mode.split(",");
-    if (
-      !label ||
-      mount.type === "tmpfs" ||
-      mount.type === "image" ||
-      !(words.includes("z") || words.includes("Z"))
-    )
-      return [];
+    if (!label || mount.type === "tmpfs" || !(words.includes("z") || words.includes("Z"))) return [];
     const place = { source: mount.source, confined: mount.confined ?? false, subpath: mount.subpath ?? "" };
     return [relabelStep(place, label, !words.includes("Z"))];
   });

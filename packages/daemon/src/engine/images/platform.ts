@@ -92,10 +92,10 @@ export function fit(wanted: WantedPlatform, offered: Platform | WantedPlatform):
 /** Throws for an image of another platform than is asked for, as if it were not there: clients pull the right one. */
 export function requirePlatform(
   reference: string,
-  wanted: WantedPlatform | undefined,
+  wanted: WantedPlatform,
   actual: Platform | WantedPlatform,
 ): void {
-  if (!wanted || fit(wanted, actual) !== undefined) return;
+  if (fit(wanted, actual) !== undefined) return;
   throw notFound(
     `image with reference ${reference} was found but does not match the specified platform: wanted ${platformText(wanted)}, actual: ${platformText(actual)}`,
   );
